@@ -1,0 +1,50 @@
+"""Train for pass@k, measure pass@k, and see what training really optimises."""
+
+from pkpo.core import paper
+from pkpo.core.objectives import (
+    Objective,
+    log_pass,
+    max_at,
+    mean_reward,
+    min_at,
+    order_statistics,
+    pass_at,
+    top_mean,
+)
+from pkpo.core.parsing import parse_objective
+from pkpo.core.passk import pass_at_k
+from pkpo.core.schedules import Schedule, schedule
+from pkpo.core.transforms import advantages, estimate
+from pkpo.errors import (
+    InvalidInputError,
+    MissingExtraError,
+    PkpoError,
+    RunDirectoryError,
+    UndefinedEstimateError,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "InvalidInputError",
+    "MissingExtraError",
+    "Objective",
+    "PkpoError",
+    "RunDirectoryError",
+    "Schedule",
+    "UndefinedEstimateError",
+    "__version__",
+    "advantages",
+    "estimate",
+    "log_pass",
+    "max_at",
+    "mean_reward",
+    "min_at",
+    "order_statistics",
+    "paper",
+    "parse_objective",
+    "pass_at",
+    "pass_at_k",
+    "schedule",
+    "top_mean",
+]

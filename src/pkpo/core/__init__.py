@@ -1,0 +1,1 @@
+"""The mathematics: no trainer, no file, no torch or jax import."""

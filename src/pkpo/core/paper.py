@@ -1,0 +1,47 @@
+"""The functions of the paper's Listing 1, by their names and signatures.
+
+Equal to Listing 1 with its misprint mended (`c[:(N-1)]` for `c[:-(N-1)]`), without its
+traps: integer rewards are not truncated, K > N raises instead of giving zeros, and K = 1
+gives the leave-one-out mean that the paper trains its K = 1 baseline with. `g` may have
+leading axes; the last one is the group.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pkpo.core.backends import Array
+from pkpo.core.objectives import max_at
+from pkpo.core.transforms import advantages, estimate
+
+
+def rho(g: Any, K: int) -> Array:
+    """Unbiased max@K, eq. (12). See `pkpo.estimate`.
+
+    >>> float(rho([0.0, 0.0, 1.0, 0.0], 2))
+    0.5
+    """
+    return estimate(g, max_at(K))
+
+
+def s(g: Any, K: int) -> Array:
+    """Transformed rewards without a baseline, eq. (19). See `pkpo.advantages`."""
+    return advantages(g, max_at(K), baseline="none")
+
+
+def sloo(g: Any, K: int) -> Array:
+    """Transformed rewards with the leave-one-out baseline, eq. (29); K < N.
+
+    `pkpo.advantages(g, K, baseline="loo")` is unbiased too, has a lower variance and does
+    not change when the rewards are shifted.
+    """
+    return advantages(g, max_at(K), baseline="paper_loo")
+
+
+def sloo_minus_one(g: Any, K: int) -> Array:
+    """Transformed rewards with the max@(K-1) baseline, eq. (33); RLOO over N for K = 1.
+
+    >>> sloo_minus_one([0.0, 0.0, 1.0, 0.0], 2)
+    array([0. , 0. , 0.5, 0. ])
+    """
+    return advantages(g, max_at(K), baseline="loo_minus_one")

@@ -1,0 +1,230 @@
+"""Gap weights: the coefficients that turn sorted rewards into estimates and advantages.
+
+With the rewards of a group sorted, g_(1) <= ... <= g_(n), and gaps d_i = g_(i+1) - g_(i):
+
+    estimate     rho    = level * g_(1) + sum_i tail_i * d_i
+    advantages   a_(1)  = level * g_(1) + sum_i anchor_i * d_i
+                 a_(i+1) = a_(i) + step_i * d_i
+
+The weights depend on (n, objective, baseline) alone. All of them follow from one
+operation. A term E[sum_r c_r g_(r:k)] has the weight density phi(t) = k sum_r c_r B_{r-1}(t)
+over the quantiles t of the reward, a polynomial of degree k - 1 in Bernstein form; and the
+chance that a sample of rank m + 1 among N + 1 has rank r among k drawn from them is
+hypergeometric, which is degree elevation of that polynomial from k - 1 to N
+(`bernstein`). Elevation only averages neighbours, so nothing overflows or cancels.
+docs/mathematics.md derives each line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+
+from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm
+from pkpo.errors import InvalidInputError, UndefinedEstimateError
+
+Baseline = Literal["none", "loo", "loo_minus_one", "paper_loo"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+
+
+@dataclass(frozen=True)
+class GapWeights:
+    """Weights for groups of one size n.
+
+    Args:
+        level: weight of the smallest reward.
+        anchor: (n-1,) float64, weight of each gap in the first entry, or None for zeros.
+        step: (n-1,) float64, increment from one sorted sample to the next, or None where
+            one value for the group is wanted rather than one a sample.
+    """
+
+    level: float
+    anchor: np.ndarray | None
+    step: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Advantage weights of one term, with no field left out, so that terms can be added."""
+
+    level: float
+    anchor: np.ndarray
+    step: np.ndarray
+
+    def __add__(self, other: _Part) -> _Part:
+        return _Part(self.level + other.level, self.anchor + other.anchor, self.step + other.step)
+
+    def __mul__(self, factor: float) -> _Part:
+        return _Part(factor * self.level, factor * self.anchor, factor * self.step)
+
+
+def top_bernstein(k: int, degree: int) -> np.ndarray:
+    """C(m, k-1) / C(degree, k-1) for m = 0..degree, by ratios from the top."""
+    values = np.zeros(degree + 1)
+    values[degree] = 1.0
+    m = np.arange(degree, k - 1, -1, dtype=np.float64)
+    values[k - 1 : degree] = np.cumprod((m - k + 1) / m)[::-1]
+    return values
+
+
+def elevate(coefficients: np.ndarray, degree: int) -> np.ndarray:
+    """Bernstein coefficients of the same polynomial at a higher degree, O(degree^2)."""
+    values = coefficients
+    for m in range(len(coefficients), degree + 1):
+        share = np.arange(m + 1) / m
+        lower = np.append(0.0, values)
+        upper = np.append(values, 0.0)
+        values = share * lower + (1.0 - share) * upper
+    return values
+
+
+def bernstein(term: SimpleTerm, degree: int) -> np.ndarray:
+    """E[c_{1+H}] with H ~ Hypergeometric(degree, m, k-1), for m = 0..degree; degree >= k-1."""
+    match term:
+        case Mean():
+            return np.ones(degree + 1)
+        case MaxAt(k):
+            return top_bernstein(k, degree)
+        case MinAt(k):
+            return top_bernstein(k, degree)[::-1]
+        case _:
+            return elevate(np.asarray(term.coefficients), degree)
+
+
+def required_size(objective: Objective, baseline: Baseline) -> int:
+    """The smallest group for which every term has an unbiased estimate with this baseline."""
+    if baseline == "none":
+        return objective.k
+    if baseline == "loo_minus_one":
+        has_mean = any(isinstance(term, Mean) for _, term in objective.simple_terms)
+        return max(objective.k, 2 if has_mean else 1)
+    return objective.k + 1
+
+
+def shrunk(objective: Objective, baseline: Baseline, n: int) -> Objective | None:
+    """The objective with k lowered until a group of n allows it, or None where none does."""
+    k = n - 1 if baseline in ("loo", "paper_loo") else n
+    smaller = objective.shrink(max(k, 1))
+    return smaller if required_size(smaller, baseline) <= n else None
+
+
+def check_baseline(objective: Objective, baseline: str) -> None:
+    """Raise where `baseline` is unknown, or undefined for `objective` at every n."""
+    if baseline not in BASELINES:
+        raise InvalidInputError(f"baseline must be one of {BASELINES}, got {baseline!r}")
+    if baseline != "loo_minus_one":
+        return
+    for _, term in objective.simple_terms:
+        if not isinstance(term, MaxAt | MinAt | Mean):
+            raise UndefinedEstimateError(
+                f"baseline 'loo_minus_one' is defined for max, min, mean and their mixtures, "
+                f"not for {term}; use baseline='loo' (needs k < n) or 'none'"
+            )
+
+
+def _sum_of_subsets(term: SimpleTerm, n: int) -> _Part:
+    """s, eq. (19) and (27): the sum over all subsets of size k that hold the sample."""
+    k, c = term.k, np.asarray(term.coefficients)
+    step = np.zeros(n - 1)
+    if k < n:
+        step = k * (n - k) / (n * (n - 1)) * bernstein(term, n - 2)
+    of_rewards = np.zeros(n)
+    of_rewards[0] = c[0] * k / n
+    if k >= 2:
+        above = top_bernstein(k - 1, n - 2) if isinstance(term, MaxAt) else elevate(c[1:], n - 2)
+        of_rewards[1:] = k * (k - 1) / (n * (n - 1)) * above
+    anchor = np.cumsum(of_rewards[:0:-1])[::-1]
+    return _Part(float(k / n * c.sum()), anchor, step)
+
+
+def _centred_leave_one_out(term: SimpleTerm, n: int) -> _Part:
+    """s_i - (k/n) rho(g without i) = n/(n-k) (s_i - mean of s); sums to zero over the group."""
+    step = term.k / (n - 1) * bernstein(term, n - 2)
+    below = np.arange(1, n) / n
+    return _Part(0.0, (below - 1.0) * step, step)
+
+
+def _leave_one_out_of_subset(term: SimpleTerm, n: int) -> _Part:
+    """s^(loo-1), eq. (33): the subset's value less its value without the sample."""
+    if isinstance(term, Mean):
+        # With k = 1 the smaller subset is empty; its place takes the others' mean, eq. (26) over n.
+        return _centred_leave_one_out(term, n)
+    step = term.k / n * top_bernstein(term.k, n - 1)[1:]
+    if isinstance(term, MaxAt):
+        return _Part(0.0, np.zeros(n - 1), step)
+    return _Part(0.0, -step[::-1], step[::-1])
+
+
+def _leave_one_out(term: SimpleTerm, n: int) -> _Part:
+    """s^(loo), eq. (29): the centred form less k / (n (n-1)) * rho(g without i)."""
+    factor = term.k / (n * (n - 1))
+    level, of_rewards, tail = _value(term, n - 1)
+    extra = _Part(level, np.append(level, tail), -of_rewards)
+    return _centred_leave_one_out(term, n) + extra * -factor
+
+
+_PART_OF_BASELINE = {
+    "none": _sum_of_subsets,
+    "loo": _centred_leave_one_out,
+    "loo_minus_one": _leave_one_out_of_subset,
+    "paper_loo": _leave_one_out,
+}
+
+
+def _value(term: SimpleTerm, n: int) -> tuple[float, np.ndarray, np.ndarray]:
+    """Sum of the weights, weight of each sorted reward (n,) and of each gap (n-1,), eq. (12)."""
+    of_rewards = term.k / n * bernstein(term, n - 1)
+    return float(sum(term.coefficients)), of_rewards, np.cumsum(of_rewards[:0:-1])[::-1]
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array = np.ascontiguousarray(array)
+    array.flags.writeable = False
+    return array
+
+
+@lru_cache(maxsize=1024)
+def estimate_weights(n: int, objective: Objective) -> GapWeights:
+    """Weights of the unbiased value, eq. (12) for max@k.
+
+    Raises:
+        UndefinedEstimateError: n < k, for which no unbiased estimate exists (Theorem 8).
+    """
+    if n < objective.k:
+        raise UndefinedEstimateError(
+            f"{objective} has no unbiased estimate from fewer than {objective.k} samples a "
+            f"group, got {n}"
+        )
+    level, tail = 0.0, np.zeros(n - 1)
+    for weight, term in objective.simple_terms:
+        of_lowest, _, of_gaps = _value(term, n)
+        level, tail = level + weight * of_lowest, tail + weight * of_gaps
+    return GapWeights(level, _frozen(tail), None)
+
+
+@lru_cache(maxsize=1024)
+def advantage_weights(n: int, objective: Objective, baseline: Baseline) -> GapWeights:
+    """Weights of the advantages whose sum_i a_i grad log p(x_i) is an unbiased gradient.
+
+    Cost: O(n) for each max, min and mean term, O(n^2) for the others, once.
+
+    Raises:
+        UndefinedEstimateError: the group is too small for the objective and baseline.
+        InvalidInputError: unknown baseline.
+    """
+    check_baseline(objective, baseline)
+    size = required_size(objective, baseline)
+    if n < size:
+        hint = "; at k = n use baseline='loo_minus_one' or 'none'" if n == objective.k > 1 else ""
+        raise UndefinedEstimateError(
+            f"{objective} with baseline {baseline!r} needs at least {size} samples a group, "
+            f"got {n}{hint}"
+        )
+    total = _Part(0.0, np.zeros(n - 1), np.zeros(n - 1))
+    for weight, term in objective.simple_terms:
+        total = total + _PART_OF_BASELINE[baseline](term, n) * weight
+    anchor = _frozen(total.anchor) if total.anchor.any() else None
+    return GapWeights(total.level, anchor, _frozen(total.step))

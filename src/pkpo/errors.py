@@ -1,0 +1,31 @@
+"""The errors that pkpo raises, one small tree.
+
+Every class is also a built-in error, so callers who know nothing of pkpo can
+catch `ValueError`, `RuntimeError` or `ImportError` as they would elsewhere.
+"""
+
+
+class PkpoError(Exception):
+    """Base class of every error raised on purpose by pkpo."""
+
+
+class InvalidInputError(PkpoError, ValueError):
+    """A value has the wrong type, shape or range; the message names the place."""
+
+
+class UndefinedEstimateError(PkpoError, ValueError):
+    """No unbiased value exists for these arguments, such as pass@8 from 4 samples."""
+
+
+class RunDirectoryError(PkpoError, RuntimeError):
+    """A run directory exists already, is missing, or holds something unreadable."""
+
+
+class MissingExtraError(PkpoError, ImportError):
+    """A part of pkpo needs packages that the base install leaves out."""
+
+    def __init__(self, feature: str, extra: str, missing: str) -> None:
+        super().__init__(
+            f"{feature} needs the package {missing!r}, which the base install leaves out; "
+            f"install it with: pip install 'pkpo[{extra}]'"
+        )

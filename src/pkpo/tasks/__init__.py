@@ -1,0 +1,1 @@
+"""Problem sets with verifiers: no model, no estimator."""

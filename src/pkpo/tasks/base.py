@@ -1,0 +1,135 @@
+"""What a training task is: problems as token ids, and a verifier.
+
+Axis suffixes: P problems, G completions of one problem, T tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+
+from pkpo.errors import InvalidInputError
+
+Split = Literal["train", "validation", "test"]
+
+PAD, EOS, ANSWER = "<pad>", "<eos>", "<answer>"
+"""Special tokens. A prompt ends with ANSWER; a completion ends with EOS or by length."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Tokens of a task, in id order; ids 0, 1, 2 are PAD, EOS and ANSWER.
+
+    Args:
+        symbols: the task's own tokens, without the special ones; all distinct.
+    """
+
+    symbols: tuple[str, ...]
+
+    pad_id = 0
+    eos_id = 1
+    answer_id = 2
+
+    def __post_init__(self) -> None:
+        if len(set(self.tokens)) != len(self.tokens):
+            raise InvalidInputError("vocabulary symbols must be distinct and not special tokens")
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        return (PAD, EOS, ANSWER, *self.symbols)
+
+    def __len__(self) -> int:
+        return len(self.symbols) + 3
+
+    def encode(self, symbols: Sequence[str]) -> list[int]:
+        """Ids of `symbols`; an unknown symbol raises InvalidInputError."""
+        index = {token: i for i, token in enumerate(self.tokens)}
+        try:
+            return [index[symbol] for symbol in symbols]
+        except KeyError as error:
+            raise InvalidInputError(f"symbol {error.args[0]!r} is not in the vocabulary") from None
+
+    def decode(self, ids: Sequence[int], *, separator: str = " ") -> str:
+        """Text of `ids` up to the first EOS or PAD, special tokens left out."""
+        words: list[str] = []
+        for token_id in ids:
+            if token_id in (self.pad_id, self.eos_id):
+                break
+            if token_id != self.answer_id:
+                words.append(self.tokens[token_id])
+        return separator.join(words)
+
+
+@dataclass(frozen=True)
+class Problems:
+    """Problems of one split.
+
+    Args:
+        ids: one name a problem, unique within the task (over all splits).
+        prompts_PT: int64 token ids, right-padded with PAD; each row ends with ANSWER
+            at position `lengths_P[p] - 1`.
+        lengths_P: int64 number of prompt tokens, ANSWER included.
+    """
+
+    ids: tuple[str, ...]
+    prompts_PT: np.ndarray
+    lengths_P: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """Solved problems for the warm start; disjoint from the validation and test splits.
+
+    Args:
+        prompts_PT, lengths_P: as in `Problems`.
+        answers_PT: int64 answer ids, EOS where the answer is shorter than
+            `max_new_tokens`, then PAD.
+    """
+
+    prompts_PT: np.ndarray
+    lengths_P: np.ndarray
+    answers_PT: np.ndarray
+
+
+class Task(Protocol):
+    """A problem set with its verifier. Holds no model and no randomness of its own:
+    everything follows from the settings and the seed it was built with."""
+
+    name: str
+    vocabulary: Vocabulary
+    max_new_tokens: int
+
+    def problems(self, split: Split) -> Problems:
+        """The problems of one split; splits share no problem."""
+        ...
+
+    def demonstrations(self, count: int, seed: int) -> Demonstrations:
+        """`count` solved problems drawn with `seed`."""
+        ...
+
+    def verify(
+        self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
+    ) -> np.ndarray:
+        """Rewards (P, G), float64 in [0, 1], of completions of problems `problems_P`
+        (indices into the split). Tokens after the first EOS are ignored; a malformed
+        completion gets 0 and never raises."""
+        ...
+
+    def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
+        """Every completion (ids, EOS included where it is sampled) with reward 1, or
+        None where answers can't be enumerated."""
+        ...
+
+    def describe_prompt(self, split: Split, problem: int) -> str:
+        """The problem as text for people."""
+        ...
+
+    def describe_completion(self, ids_T: np.ndarray) -> str:
+        """The completion as text for people."""
+        ...
