@@ -1,0 +1,1 @@
+"""Engines that sample from a policy and take gradient steps. They import the core alone."""

@@ -1,0 +1,248 @@
+"""A decoder-only transformer whose completions share the pass over their prompt.
+
+The architecture and the parameter names are those of Llama (RMSNorm, rotary positions,
+SwiGLU, tied embeddings), so a state dict is a checkpoint that transformers can load.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pkpo.errors import InvalidInputError
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """Sizes of the transformer; the defaults have about 0.1 million parameters.
+
+    Raises:
+        InvalidInputError: `hidden` is not a multiple of `heads` with an even quotient.
+    """
+
+    vocab_size: int
+    hidden: int = 64
+    layers: int = 2
+    heads: int = 4
+    intermediate: int = 176
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+    max_positions: int = 1024
+
+    def __post_init__(self) -> None:
+        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
+            raise InvalidInputError(
+                f"hidden = {self.hidden} must be an even multiple of heads = {self.heads}"
+            )
+
+    @property
+    def head_size(self) -> int:
+        return self.hidden // self.heads
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What completions need to know of their prompts.
+
+    Args:
+        keys_PHTD, values_PHTD: of each layer.
+        lengths_P: prompt tokens, the positions at which completions begin.
+        bias_P11T: 0 for prompt tokens and -inf for padding, or None where there is none.
+        logits_PV: of the first completion token.
+    """
+
+    keys_PHTD: tuple[Tensor, ...]
+    values_PHTD: tuple[Tensor, ...]
+    lengths_P: Tensor
+    bias_P11T: Tensor | None
+    logits_PV: Tensor
+
+
+class Memory:
+    """Keys and values of the completion tokens so far, (P, H, G, S, D) a layer."""
+
+    def __init__(self, layers: int) -> None:
+        self.keys: list[Tensor | None] = [None] * layers
+        self.values: list[Tensor | None] = [None] * layers
+
+    @property
+    def length(self) -> int:
+        return 0 if self.keys[0] is None else self.keys[0].shape[-2]
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        old_key, old_value = self.keys[layer], self.values[layer]
+        if old_key is not None and old_value is not None:
+            key, value = torch.cat([old_key, key], -2), torch.cat([old_value, value], -2)
+        self.keys[layer], self.values[layer] = key, value
+        return key, value
+
+
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    half = x.shape[-1] // 2
+    turned = torch.cat([-x[..., half:], x[..., :half]], dim=-1)
+    return x * cos + turned * sin
+
+
+class Attention(nn.Module):
+    def __init__(self, config: PolicyConfig, layer: int) -> None:
+        super().__init__()
+        self.heads, self.layer = config.heads, layer
+        size = config.hidden
+        self.q_proj = nn.Linear(size, size, bias=False)
+        self.k_proj = nn.Linear(size, size, bias=False)
+        self.v_proj = nn.Linear(size, size, bias=False)
+        self.o_proj = nn.Linear(size, size, bias=False)
+
+    def _project(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """(P, ..., hidden) -> queries, keys, values (P, H, ..., D)."""
+        weight = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
+        heads = F.linear(x, weight).unflatten(-1, (3, self.heads, -1))
+        q, k, v = heads.movedim(-2, 1).unbind(-2)
+        return _rotated(q, *rotation), _rotated(k, *rotation), v
+
+    def prompt(self, x_PTE: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+        q, k, v = self._project(x_PTE, rotation)
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.o_proj(out.transpose(1, 2).flatten(2)), k, v
+
+    def completion(
+        self, x_PGSE: Tensor, rotation: tuple[Tensor, Tensor], prefix: Prefix, memory: Memory
+    ) -> Tensor:
+        q, k, v = self._project(x_PGSE, rotation)
+        key, value = memory.append(self.layer, k, v)
+        q = q / math.sqrt(q.shape[-1])
+        prompt_keys, prompt_values = prefix.keys_PHTD[self.layer], prefix.values_PHTD[self.layer]
+        to_prompt = (q.flatten(2, 3) @ prompt_keys.transpose(-2, -1)).unflatten(2, q.shape[2:4])
+        if prefix.bias_P11T is not None:
+            to_prompt = to_prompt + prefix.bias_P11T[:, :, None]
+        to_self = q @ key.transpose(-2, -1)
+        new, total = q.shape[-2], key.shape[-2]
+        if new > 1:
+            hidden = torch.ones(new, total, dtype=torch.bool, device=q.device)
+            to_self = to_self.masked_fill(hidden.triu(total - new + 1), -math.inf)
+        weights = torch.cat([to_prompt, to_self], dim=-1).softmax(-1)
+        size = prompt_keys.shape[-2]
+        from_prompt = weights[..., :size].flatten(2, 3) @ prompt_values
+        out = from_prompt.unflatten(2, q.shape[2:4]) + weights[..., size:] @ value
+        return self.o_proj(out.movedim(1, -2).flatten(-2))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, config: PolicyConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden, config.intermediate, bias=False)
+        self.up_proj = nn.Linear(config.hidden, config.intermediate, bias=False)
+        self.down_proj = nn.Linear(config.intermediate, config.hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class Block(nn.Module):
+    def __init__(self, config: PolicyConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = nn.RMSNorm(config.hidden, eps=config.norm_eps)
+        self.self_attn = Attention(config, layer)
+        self.post_attention_layernorm = nn.RMSNorm(config.hidden, eps=config.norm_eps)
+        self.mlp = FeedForward(config)
+
+
+class Trunk(nn.Module):
+    def __init__(self, config: PolicyConfig) -> None:
+        super().__init__()
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden)
+        self.layers = nn.ModuleList(Block(config, i) for i in range(config.layers))
+        self.norm = nn.RMSNorm(config.hidden, eps=config.norm_eps)
+
+
+class Policy(nn.Module):
+    """The policy: prompts once, then completion tokens of any number of samples each.
+
+    Args:
+        config: sizes.
+        seed: of the initial weights.
+    """
+
+    def __init__(self, config: PolicyConfig, *, seed: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Trunk(config)
+        generator = torch.Generator().manual_seed(seed)
+        residual = 0.02 / math.sqrt(2 * config.layers)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+                std = residual if into_residual else config.hidden**-0.5
+                std = 0.02 if "embed" in name else std
+                with torch.no_grad():
+                    parameter.normal_(0.0, std, generator=generator)
+        size = config.head_size
+        frequency = config.rope_theta ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
+        self.register_buffer("frequency", frequency, persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.embed_tokens.weight.device
+
+    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for positions (P, ...), shaped (P, 1, ..., D)."""
+        angle = positions[:, None, ..., None] * self.frequency
+        angle = torch.cat([angle, angle], dim=-1)
+        return angle.cos(), angle.sin()
+
+    def _logits(self, hidden: Tensor) -> Tensor:
+        return F.linear(self.model.norm(hidden), self.model.embed_tokens.weight)
+
+    def read(self, prompts_PT: Tensor, lengths_P: Tensor) -> Prefix:
+        """One pass over the prompts, right-padded to T tokens."""
+        size = prompts_PT.shape[1]
+        x = self.model.embed_tokens(prompts_PT)
+        rotation = self._rotation(torch.arange(size, device=x.device)[None])
+        keys, values = [], []
+        for block in self.model.layers:
+            out, k, v = block.self_attn.prompt(block.input_layernorm(x), rotation)
+            keys.append(k)
+            values.append(v)
+            x = x + out
+            x = x + block.mlp(block.post_attention_layernorm(x))
+        last = x[torch.arange(len(x), device=x.device), lengths_P - 1]
+        bias = None
+        padded = torch.arange(size, device=x.device) >= lengths_P[:, None]
+        if bool(padded.any()):
+            bias = torch.zeros(padded.shape, device=x.device).masked_fill(padded, -math.inf)
+            bias = bias[:, None, None]
+        return Prefix(tuple(keys), tuple(values), lengths_P, bias, self._logits(last))
+
+    def extend(self, tokens_PGS: Tensor, prefix: Prefix, memory: Memory | None = None) -> Tensor:
+        """Logits (P, G, S, V) of the tokens that follow each of `tokens_PGS`.
+
+        Args:
+            tokens_PGS: the next S tokens of each of G completions of each prompt.
+            prefix: `read` of the prompts.
+            memory: of the tokens before these; takes up their keys and values.
+        """
+        memory = Memory(self.config.layers) if memory is None else memory
+        x = self.model.embed_tokens(tokens_PGS)
+        steps = torch.arange(tokens_PGS.shape[2], device=x.device) + memory.length
+        rotation = self._rotation(prefix.lengths_P[:, None, None] + steps)
+        for block in self.model.layers:
+            normed = block.input_layernorm(x)
+            x = x + block.self_attn.completion(normed, rotation, prefix, memory)
+            x = x + block.mlp(block.post_attention_layernorm(x))
+        return self._logits(x)
+
+    def completion_logits(
+        self, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor
+    ) -> Tensor:
+        """Logits (P, G, S, V) at which each completion token was, or would be, drawn."""
+        prefix = self.read(prompts_PT, lengths_P)
+        first = prefix.logits_PV[:, None, None].expand(-1, completions_PGS.shape[1], -1, -1)
+        if completions_PGS.shape[2] == 1:
+            return first
+        return torch.cat([first, self.extend(completions_PGS[..., :-1], prefix)], dim=2)
+
+    forward = completion_logits

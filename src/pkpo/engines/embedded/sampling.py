@@ -1,0 +1,72 @@
+"""Drawing completions, and the probability of given ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pkpo.engines.embedded.model import Memory, Policy
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Completions of each prompt.
+
+    Args:
+        tokens_PGS: int64; PAD after EOS.
+        logprobs_PGS: log-probability with which each token was drawn; 0 for padding.
+        entropies_PGS: entropy in nats of the distribution it was drawn from; 0 for padding.
+    """
+
+    tokens_PGS: Tensor
+    logprobs_PGS: Tensor
+    entropies_PGS: Tensor
+
+
+@torch.inference_mode()
+def sample(
+    policy: Policy,
+    prompts_PT: Tensor,
+    lengths_P: Tensor,
+    *,
+    num_generations: int,
+    max_new_tokens: int,
+    eos_id: int,
+    pad_id: int,
+    generator: torch.Generator,
+) -> Samples:
+    """`num_generations` completions of each prompt at temperature 1.
+
+    Ends early when every completion has ended. Cost: one pass over the prompts and
+    max_new_tokens - 1 one-token passes over P * G completions.
+    """
+    prefix = policy.read(prompts_PT, lengths_P)
+    memory = Memory(policy.config.layers)
+    shape = (len(prompts_PT), num_generations)
+    logits_PGV = prefix.logits_PV[:, None].expand(-1, num_generations, -1)
+    ended_PG = torch.zeros(shape, dtype=torch.bool, device=prompts_PT.device)
+    tokens, logprobs, entropies = [], [], []
+    for step in range(max_new_tokens):
+        logs_PGV = logits_PGV.float().log_softmax(-1)
+        probs_PGV = logs_PGV.exp()
+        drawn = torch.multinomial(probs_PGV.flatten(0, 1), 1, generator=generator).view(shape)
+        entropies.append(-(probs_PGV * logs_PGV).sum(-1).masked_fill(ended_PG, 0.0))
+        logprob = logs_PGV.gather(-1, drawn[..., None])[..., 0]
+        logprobs.append(logprob.masked_fill(ended_PG, 0.0))
+        tokens.append(drawn.masked_fill(ended_PG, pad_id))
+        ended_PG = ended_PG | (drawn == eos_id)
+        if step + 1 == max_new_tokens or bool(ended_PG.all()):
+            break
+        logits_PGV = policy.extend(tokens[-1][..., None], prefix, memory)[..., 0, :]
+    return Samples(torch.stack(tokens, -1), torch.stack(logprobs, -1), torch.stack(entropies, -1))
+
+
+def token_logprobs(
+    policy: Policy, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor, *, pad_id: int
+) -> Tensor:
+    """log pi of each completion token (P, G, S), 0 for padding. Carries gradients."""
+    logits = policy.completion_logits(prompts_PT, lengths_P, completions_PGS)
+    logs = logits.float().log_softmax(-1).gather(-1, completions_PGS[..., None])[..., 0]
+    return logs.masked_fill(completions_PGS == pad_id, 0.0)

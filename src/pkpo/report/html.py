@@ -1,0 +1,267 @@
+"""The report as one HTML page that needs no other file, no network and no script."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Sequence
+from html import escape
+
+import numpy as np
+
+from pkpo.report.completions import ArmSamples, ProblemSamples
+from pkpo.report.figures import Picture
+from pkpo.report.records import Arm, Run
+from pkpo.report.statistics import BASE_NAME, Estimate, Summary
+from pkpo.report.style import BASE_GREY, arm_style
+from pkpo.report.stylesheet import CSS
+from pkpo.report.summary import (
+    ABSENT,
+    Table,
+    change_table,
+    coverage_table,
+    format_estimate,
+    score_table,
+)
+
+MAX_TEXT = 1200
+"""Characters of a prompt or completion shown before it is cut."""
+
+
+def render_page(
+    run: Run,
+    summary: Summary,
+    pictures: Sequence[Picture],
+    samples: Sequence[ProblemSamples],
+    notes: Sequence[str],
+) -> str:
+    """The whole page.
+
+    Args:
+        run: the run.
+        summary: its comparison.
+        pictures: its figures, in order.
+        samples: problems with completions to show.
+        notes: what is missing, one sentence each.
+    """
+    colors = {arm.name: arm_style(i).color for i, arm in enumerate(run.arms)}
+    colors[BASE_NAME] = BASE_GREY
+    sections = [
+        _header(run, summary),
+        _missing(notes),
+        _results(summary, colors),
+        *(_figure(picture) for picture in pictures),
+        _completions(samples, colors),
+        _setup(run, colors),
+    ]
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(run.title)}: pass@k training report</title>",
+            f"<style>{CSS}</style>",
+            "</head>",
+            "<body>",
+            "<main>",
+            *sections,
+            "</main>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+def _header(run: Run, summary: Summary) -> str:
+    seeds = f"{len(run.seeds)} seed{'' if len(run.seeds) == 1 else 's'}"
+    steps = f", {run.steps} training steps" if run.steps else ""
+    arms = f"{len(run.arms)} arm{'' if len(run.arms) == 1 else 's'}"
+    lines = [
+        f"<h1>{escape(run.title)}</h1>",
+        f'<p class="lead">pass@k training report: {arms}, {seeds}{steps}. All arms of a seed '
+        "start from the same warm-started policy, the base.</p>",
+        *(f'<p class="finding">{escape(text)}</p>' for text in findings(summary)),
+    ]
+    return "\n".join(lines)
+
+
+def findings(summary: Summary) -> list[str]:
+    """The arm with the highest mean at the smallest and at the largest k, as sentences."""
+    sentences = []
+    for k in sorted({*summary.ks[:1], *summary.ks[-1:]}):
+        rows = [row for row in summary.rows if row.name != BASE_NAME and k in row.pass_at_k]
+        if len(rows) < 2:
+            continue
+        first, second = sorted(rows, key=lambda row: -row.pass_at_k[k].mean)[:2]
+        base = summary.rows[0].pass_at_k.get(k)
+        sentences.append(
+            f"Highest {'mean ' if summary.num_seeds > 1 else ''}pass@{k} of the arms: "
+            f"{first.name} with {_percent(first.pass_at_k[k])}, followed by {second.name} with "
+            f"{_percent(second.pass_at_k[k])}"
+            + (f"; the base has {_percent(base)}." if base else ".")
+        )
+    return sentences
+
+
+def _percent(value: Estimate) -> str:
+    if value.standard_error is None:
+        return f"{100 * value.mean:.1f} %"
+    return f"{format_estimate(value, 100)} %"
+
+
+def _missing(notes: Sequence[str]) -> str:
+    if not notes:
+        return ""
+    return (
+        f'<section class="missing"><strong>This report is incomplete.</strong>{_list(notes)}'
+        "</section>"
+    )
+
+
+def _list(items: Iterable[str], css_class: str = "") -> str:
+    opening = f'<ul class="{css_class}">' if css_class else "<ul>"
+    return opening + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
+
+
+def _results(summary: Summary, colors: dict[str, str]) -> str:
+    parts = ["<h2>Held-out results</h2>", _table(score_table(summary), colors)]
+    if any(row.change_at_k for row in summary.rows):
+        parts += ["<h3>Change against the base</h3>", _table(change_table(summary), colors)]
+    coverage = coverage_table(summary)
+    if len(coverage.headers) > 2:
+        parts += ["<h3>Diversity and coverage</h3>", _table(coverage, colors)]
+    return "\n".join(parts)
+
+
+def _table(table: Table, colors: dict[str, str]) -> str:
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in table.headers)
+    body = []
+    for row in table.rows:
+        name = row[0].text
+        cells = [f"<td>{_key(colors.get(name))}{escape(name)}</td>"]
+        for cell in row[1:]:
+            opening = '<td class="best">' if cell.best else "<td>"
+            cells.append(f"{opening}{escape(cell.text)}</td>")
+        opening = '<tr class="base">' if name == BASE_NAME else "<tr>"
+        body.append(f"{opening}{''.join(cells)}</tr>")
+    rows = "\n".join(body)
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>\n{_list(table.notes, 'notes')}"
+    )
+
+
+def _key(color: str | None) -> str:
+    return f'<span class="key" style="background:{color}"></span>' if color else ""
+
+
+def _figure(picture: Picture) -> str:
+    data = base64.b64encode(picture.png).decode("ascii")
+    return (
+        f"<h2>{escape(picture.title)}</h2>\n"
+        f'<figure><div class="frame"><img alt="{escape(picture.alt)}" '
+        f'src="data:image/png;base64,{data}"></div>\n'
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+    )
+
+
+def _completions(samples: Sequence[ProblemSamples], colors: dict[str, str]) -> str:
+    if not samples:
+        return ""
+    intro = (
+        "A few training problems of the last recorded step, with some of the completions each arm "
+        "sampled. Equal completions are shown once; the advantage is what the policy gradient "
+        "multiplies with."
+    )
+    return "\n".join(
+        [
+            "<h2>Sampled completions</h2>",
+            f"<p>{intro}</p>",
+            *(_problem(problem, colors) for problem in samples),
+        ]
+    )
+
+
+def _problem(problem: ProblemSamples, colors: dict[str, str]) -> str:
+    rows = "\n".join(row for arm in problem.arms for row in _sample_rows(arm, colors))
+    return (
+        f"<h3>Problem {escape(problem.problem)}</h3>\n"
+        f'<pre class="prompt">{escape(shorten(problem.prompt))}</pre>\n'
+        '<div class="scroll"><table class="samples"><thead><tr><th scope="col">arm</th>'
+        '<th scope="col" class="text">completion</th><th scope="col">times</th>'
+        '<th scope="col">reward</th><th scope="col">advantage</th></tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody></table></div>"
+    )
+
+
+def _sample_rows(arm: ArmSamples, colors: dict[str, str]) -> list[str]:
+    rows = []
+    for i, sample in enumerate(arm.samples):
+        cells = (
+            f'<td class="text">{escape(shorten(sample.completion)) or "(empty)"}</td>'
+            f"<td>{sample.count} &times;</td>"
+            f'<td class="{"right" if sample.reward > 0 else "wrong"}">{sample.reward:.3g}</td>'
+            f"<td>{sample.advantage:+.3f}</td>"
+        )
+        if i == 0:
+            label = (
+                f'<td class="arm" rowspan="{len(arm.samples)}">{_key(colors.get(arm.arm))}'
+                f'{escape(arm.arm)}<span class="sub">{arm.num_correct} of {arm.num_completions} '
+                f"correct<br>seed {arm.seed}, step {arm.step}</span></td>"
+            )
+            cells = label + cells
+        rows.append(f"<tr>{cells}</tr>")
+    return rows
+
+
+def shorten(text: str) -> str:
+    """`text`, cut after `MAX_TEXT` characters with a word on how much is left out."""
+    if len(text) <= MAX_TEXT:
+        return text
+    return f"{text[:MAX_TEXT]} … ({len(text) - MAX_TEXT} more characters)"
+
+
+def _setup(run: Run, colors: dict[str, str]) -> str:
+    config = json.dumps(run.config, indent=2, ensure_ascii=False)
+    parts = ["<h2>Setup</h2>", _arms_table(run, colors)]
+    if run.command:
+        parts += ["<h3>Command</h3>", f"<pre>{escape(run.command)}</pre>"]
+    if run.versions:
+        versions = "\n".join(f"{name}  {value}" for name, value in run.versions.items())
+        parts += ["<h3>Versions</h3>", f"<pre>{escape(versions)}</pre>"]
+    parts.append(f"<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>")
+    return "\n".join(parts)
+
+
+def _arms_table(run: Run, colors: dict[str, str]) -> str:
+    headers = ("arm", "objective", "learning rate", "steps done by seed", "samples/s", "transform")
+    head = "".join(f'<th scope="col">{text}</th>' for text in headers)
+    rows = []
+    for arm in run.arms:
+        steps = ", ".join(str(len(arm_run.metrics)) for arm_run in arm.runs)
+        speed, share = _typical(arm, "samples_per_second"), _typical(arm, "transform_share")
+        cells = (
+            escape(arm.schedule),
+            f"{arm.learning_rate:g}",
+            steps,
+            ABSENT if speed is None else f"{speed:,.0f}",
+            ABSENT if share is None else f"{100 * share:.2g} %",
+        )
+        name = f"<td>{_key(colors.get(arm.name))}{escape(arm.name)}</td>"
+        rows.append(f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+    note = "Samples/s and transform (its share of the step time) are medians over all steps."
+    return (
+        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(rows)
+        + f"\n</tbody></table></div>\n{_list([note], 'notes')}"
+    )
+
+
+def _typical(arm: Arm, column: str) -> float | None:
+    series = [r.metrics.columns[column] for r in arm.runs if column in r.metrics.columns]
+    values = np.concatenate(series) if series else np.empty(0)
+    values = values[np.isfinite(values)]
+    return float(np.median(values)) if len(values) else None

@@ -1,0 +1,140 @@
+"""What a run directory holds, as typed values.
+
+Axis suffixes: M problems, S training steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well one policy solves one split.
+
+    Args:
+        split: name of the split, such as "test".
+        step: training steps done before; 0 for a warm start.
+        exact: whether `solve_probability_M` is exact, not estimated from samples.
+        pass_at_k: mean pass@k over the problems, by k in increasing order.
+        solve_probability_M: per problem, the probability that one sample is correct.
+        problem_ids: one name a problem, in the order of `solve_probability_M`.
+        entropy: nats per completion; None where not measured.
+        distinct_solutions: mean number of distinct correct answers found; None where
+            not measured.
+    """
+
+    split: str
+    step: int
+    exact: bool
+    pass_at_k: Mapping[int, float]
+    solve_probability_M: np.ndarray
+    problem_ids: tuple[str, ...]
+    entropy: float | None
+    distinct_solutions: float | None
+
+    @property
+    def num_problems(self) -> int:
+        return len(self.problem_ids)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One evaluation made during training.
+
+    Args:
+        step: training steps done before.
+        split: name of the split, such as "validation".
+        pass_at_k: mean pass@k over the problems, by k in increasing order.
+    """
+
+    step: int
+    split: str
+    pass_at_k: Mapping[int, float]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One row a training step.
+
+    Args:
+        steps_S: int64 step numbers, strictly increasing.
+        objectives: the objective trained at each step, such as "max@8".
+        columns: float64 series of length S by name, such as "pass@1"; NaN where a step
+            has no value.
+    """
+
+    steps_S: np.ndarray
+    objectives: tuple[str, ...]
+    columns: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.objectives)
+
+    @property
+    def switches(self) -> tuple[tuple[int, str, str], ...]:
+        """(step, objective before, objective from this step on) at each change."""
+        pairs = zip(self.objectives, self.objectives[1:], strict=False)
+        return tuple(
+            (int(self.steps_S[i + 1]), before, after)
+            for i, (before, after) in enumerate(pairs)
+            if before != after
+        )
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """One arm trained with one seed; `evaluation` is None while it is unfinished."""
+
+    seed: int
+    metrics: Metrics
+    checkpoints: tuple[Checkpoint, ...]
+    evaluation: Evaluation | None
+    completions_path: Path | None
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One objective under comparison, with its runs in seed order."""
+
+    name: str
+    schedule: str
+    learning_rate: float
+    runs: tuple[ArmRun, ...]
+
+    @property
+    def finished(self) -> tuple[ArmRun, ...]:
+        return tuple(run for run in self.runs if run.evaluation is not None)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run directory.
+
+    Args:
+        path: the directory.
+        title: the task's name, or the directory's where the task has none.
+        config: config.json as read.
+        versions: versions.json as text values; empty where the file is missing.
+        command: the command line; None where command.txt is missing.
+        seeds: the seeds that were planned.
+        steps: the training steps that were planned; None where the config has none.
+        base: evaluation of the warm-started policy by seed; all arms start from it.
+        arms: in the order of the config; only arms that have started.
+        notes: what is missing or was left out, one sentence each.
+    """
+
+    path: Path
+    title: str
+    config: Mapping[str, object]
+    versions: Mapping[str, str]
+    command: str | None
+    seeds: tuple[int, ...]
+    steps: int | None
+    base: Mapping[int, Evaluation]
+    arms: tuple[Arm, ...]
+    notes: tuple[str, ...]

@@ -1,0 +1,149 @@
+"""The common look of the figures. Uses matplotlib's objects only, never its global state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+DPI = 160
+INK, MUTED, GRID, BASE_GREY = "#1f2328", "#57606a", "#e4e7eb", "#6e7781"
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4B3F72")
+"""Okabe and Ito's colour-blind-safe colours, those that read well on white, and a violet."""
+
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", "-.", (0, (5, 1, 1, 1, 1, 1)))
+
+
+@dataclass(frozen=True)
+class ArmStyle:
+    """How one arm looks in every figure."""
+
+    color: str
+    marker: str
+    line: Any
+
+
+def arm_style(index: int) -> ArmStyle:
+    """The style of the arm at `index` in the run's order; colours repeat with other dashes."""
+    turn, place = divmod(index, len(PALETTE))
+    return ArmStyle(PALETTE[place], MARKERS[place], DASHES[turn % len(DASHES)])
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty white figure, sized in inches, that lays itself out."""
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08, wspace=0.03, hspace=0.04)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def literal(text: str) -> str:
+    """`text` as matplotlib draws it unchanged: no formulas, never hidden from a legend."""
+    return (" " + text if text.startswith("_") else text).replace("$", r"\$")
+
+
+def style_axes(axes: Axes, title: str, xlabel: str = "", ylabel: str = "") -> None:
+    """Left-aligned title, light grid, no box."""
+    axes.set_title(literal(title), loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=8)
+    axes.set_xlabel(xlabel, fontsize=9.5, color=MUTED)
+    axes.set_ylabel(ylabel, fontsize=9.5, color=MUTED)
+    axes.tick_params(labelsize=9, colors=MUTED, length=3, color=GRID)
+    axes.grid(visible=True, color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(GRID)
+
+
+def percent_axis(axis: Any, spec: str = ".0f") -> None:
+    """Shows fractions of 1 as per cent."""
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:{spec}} %"))
+
+
+def signed_points_axis(axis: Any) -> None:
+    """Shows fractions of 1 as signed percentage points."""
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
+    )
+
+
+def base_handle(label: str) -> Line2D:
+    """The legend entry of the policy before training."""
+    return Line2D([], [], color=BASE_GREY, linestyle="--", linewidth=2.0, label=label)
+
+
+def arm_handle(index: int, label: str, *, marker: bool = True) -> Line2D:
+    """The legend entry of an arm."""
+    style = arm_style(index)
+    return Line2D(
+        [],
+        [],
+        color=style.color,
+        linestyle=style.line,
+        linewidth=2.2,
+        marker=style.marker if marker else "",
+        markersize=5.5,
+        label=literal(label),
+    )
+
+
+def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
+    """One legend above all panels, where it covers no data."""
+    figure.legend(
+        handles=list(handles),
+        loc="outside upper left",
+        ncols=min(len(handles), 5),
+        frameon=False,
+        fontsize=9.5,
+        labelcolor=INK,
+        handlelength=2.4,
+        columnspacing=1.8,
+    )
+
+
+def legend_inside(axes: Axes, handles: Sequence[Any]) -> None:
+    """A legend in a panel of its own."""
+    axes.set_axis_off()
+    axes.legend(
+        handles=list(handles),
+        loc="upper left",
+        frameon=False,
+        fontsize=9.5,
+        labelcolor=INK,
+        handlelength=2.2,
+        borderaxespad=0.0,
+    )
+
+
+def say_empty(axes: Axes, text: str) -> None:
+    """Puts a sentence into a panel that has nothing to show."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=MUTED)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def mean_and_error(values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Mean over the first axis, and its standard error where there are two or more."""
+    stacked = np.stack(values)
+    if len(stacked) < 2:
+        return stacked[0], None
+    return stacked.mean(axis=0), stacked.std(axis=0, ddof=1) / np.sqrt(len(stacked))
+
+
+def to_png(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure always gives the same bytes."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,65 @@
+"""Writes a report next to the run it describes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from uuid import uuid4
+
+from pkpo.report.completions import sample_completions
+from pkpo.report.figures import draw_figures
+from pkpo.report.html import render_page
+from pkpo.report.load import load_run
+from pkpo.report.statistics import summarise
+from pkpo.report.summary import to_csv, to_markdown
+
+
+def write_report(run_dir: str | Path) -> Path:
+    """Writes figures/*.png, summary.md, summary.csv and report.html into a run directory.
+
+    Works on unfinished runs: the report then says what is missing. Each file is replaced
+    as a whole, the page last, so a reader never sees half a file.
+
+    Args:
+        run_dir: the run directory.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        RunDirectoryError: a file of the run is missing or corrupt.
+    """
+    run = load_run(run_dir)
+    summary = summarise(run)
+    samples, sample_notes = sample_completions(run)
+    notes = (*run.notes, *sample_notes)
+    pictures = draw_figures(run)
+    page = render_page(run, summary, pictures, samples, notes)
+
+    markdown = to_markdown(summary)
+    if notes:
+        markdown += "\n## Missing\n\n" + "".join(f"- {note}\n" for note in notes)
+    for picture in pictures:
+        write_atomically(run.path / "figures" / picture.filename, picture.png)
+    write_atomically(run.path / "summary.md", markdown.encode("utf-8"))
+    write_atomically(run.path / "summary.csv", to_csv(summary).encode("utf-8"))
+    report = run.path / "report.html"
+    write_atomically(report, page.encode("utf-8"))
+    return report
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes `content` to a temporary file beside `path`, then puts it in place.
+
+    Args:
+        path: the file; folders above it are made.
+        content: all of it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise

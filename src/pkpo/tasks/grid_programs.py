@@ -1,0 +1,234 @@
+"""ARC-like problems: from example grids, emit the program that turns inputs into outputs."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+
+from pkpo.errors import InvalidInputError
+from pkpo.tasks.base import ANSWER, Demonstrations, Problems, Split, Vocabulary
+from pkpo.tasks.grids import NAMES, run_programs, successors
+
+Reward = Literal["binary", "grids", "cells"]
+_COLOURS = 4
+_LARGEST_ENUMERATION = 100_000
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """inputs_PEHW, outputs_PEHW: uint8 grids; programs_PL: a program that fits, -1 after its end."""
+
+    inputs_PEHW: np.ndarray
+    outputs_PEHW: np.ndarray
+    programs_PL: np.ndarray
+
+    def __getitem__(self, rows: np.ndarray | slice) -> _Examples:
+        return _Examples(self.inputs_PEHW[rows], self.outputs_PEHW[rows], self.programs_PL[rows])
+
+    def __len__(self) -> int:
+        return len(self.inputs_PEHW)
+
+
+@dataclass(frozen=True)
+class GridProgramTask:
+    """Procedurally generated grid-program problems.
+
+    A problem shows `num_examples` pairs of grids; the answer is a program of 1 to
+    `max_ops` of the 16 operations of `pkpo.tasks.grids`. Most problems have several
+    correct programs. A program ends with EOS or at `max_ops`.
+
+    Args:
+        reward: "binary" (1 if every example output is matched), "grids" (fraction of the
+            example grids matched) or "cells" (fraction of all their cells matched).
+        num_train, num_validation, num_test: problems of each split; no two problems of a
+            task are alike.
+        size: rows and columns of a grid.
+        num_examples: pairs shown.
+        max_ops: longest program.
+        lengths: share of problems drawn from programs of 1, 2, ..., max_ops operations, up
+            to a factor; a shorter program may fit too.
+        seed: of the problems.
+
+    Raises:
+        InvalidInputError: settings out of range.
+    """
+
+    reward: Reward = "binary"
+    num_train: int = 12_000
+    num_validation: int = 500
+    num_test: int = 500
+    size: int = 3
+    num_examples: int = 2
+    max_ops: int = 3
+    lengths: tuple[float, ...] = (1.0, 2.0, 4.0)
+    seed: int = 0
+
+    name: str = field(default="grid-programs", init=False)
+
+    def __post_init__(self) -> None:
+        if self.reward not in get_args(Reward):
+            raise InvalidInputError(
+                f"reward must be one of {get_args(Reward)}, got {self.reward!r}"
+            )
+        for setting in ("num_train", "num_validation", "num_test", "num_examples", "max_ops"):
+            if getattr(self, setting) < 1:
+                raise InvalidInputError(f"{setting} must be >= 1, got {getattr(self, setting)}")
+        if self.size < 2:
+            raise InvalidInputError(f"size must be >= 2, got {self.size}")
+        if len(self.lengths) != self.max_ops or min(self.lengths) < 0 or sum(self.lengths) <= 0:
+            raise InvalidInputError(
+                f"lengths must give a share >= 0 for each of 1..max_ops = {self.max_ops} "
+                f"operations, got {self.lengths}"
+            )
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        sides, colours = range(self.size), range(_COLOURS)
+        cells = [_cell(*at) for at in itertools.product(sides, sides, colours, colours)]
+        return Vocabulary((*NAMES, *cells))
+
+    @property
+    def max_new_tokens(self) -> int:
+        return self.max_ops
+
+    @cached_property
+    def _first_operation(self) -> int:
+        return self.vocabulary.encode([NAMES[0]])[0]
+
+    @cached_property
+    def _splits(self) -> dict[Split, _Examples]:
+        sizes: dict[Split, int] = {
+            "test": self.num_test,
+            "validation": self.num_validation,
+            "train": self.num_train,
+        }
+        rng = np.random.default_rng([self.seed, 0])
+        examples = self._draw(rng, sum(sizes.values()), set())
+        ends = np.cumsum(list(sizes.values()))
+        return {split: examples[slice(end - sizes[split], end)] for split, end in zip(sizes, ends)}
+
+    def _draw(self, rng: np.random.Generator, count: int, seen: set[bytes]) -> _Examples:
+        """`count` problems whose prompts are not in `seen`; `seen` takes them up."""
+        shares = np.asarray(self.lengths) / sum(self.lengths)
+        shape = (count, self.num_examples, self.size, self.size)
+        kept: list[_Examples] = []
+        total = 0
+        for _ in range(100):
+            inputs = rng.integers(0, _COLOURS, shape, dtype=np.uint8)
+            length = rng.choice(self.max_ops, size=count, p=shares) + 1
+            programs = rng.integers(0, len(NAMES), (count, self.max_ops))
+            programs[np.arange(self.max_ops) >= length[:, None]] = -1
+            outputs = run_programs(inputs, programs)
+            fresh = [
+                row
+                for row in np.flatnonzero((inputs != outputs).any(axis=(1, 2, 3)))
+                if (key := inputs[row].tobytes() + outputs[row].tobytes()) not in seen
+                and not seen.add(key)
+            ]
+            kept.append(_Examples(inputs, outputs, programs)[np.asarray(fresh, dtype=np.intp)])
+            total += len(fresh)
+            if total >= count:
+                break
+        else:
+            raise InvalidInputError(
+                f"{count} distinct problems of size {self.size} with {self.num_examples} "
+                "examples can't be found; ask for fewer or for larger grids"
+            )
+        return _Examples(
+            *(
+                np.concatenate([getattr(part, name) for part in kept])[:count]
+                for name in ("inputs_PEHW", "outputs_PEHW", "programs_PL")
+            )
+        )
+
+    def _prompts(self, examples: _Examples) -> tuple[np.ndarray, np.ndarray]:
+        """One token a cell, which names its place and its colour before and after."""
+        first, answer = self.vocabulary.encode([_cell(0, 0, 0, 0), ANSWER])
+        place = np.arange(self.size**2).reshape(self.size, self.size)
+        before = examples.inputs_PEHW.astype(np.int64)
+        cells = (place * _COLOURS + before) * _COLOURS + examples.outputs_PEHW
+        prompts = np.full((len(examples), cells[0].size + 1), answer)
+        prompts[:, :-1] = cells.reshape(len(examples), -1) + first
+        return prompts, np.full(len(examples), prompts.shape[1])
+
+    def problems(self, split: Split) -> Problems:
+        examples = self._splits[split]
+        ids = tuple(f"{split}-{i}" for i in range(len(examples)))
+        return Problems(ids, *self._prompts(examples))
+
+    def demonstrations(self, count: int, seed: int) -> Demonstrations:
+        seen: set[bytes] = set()
+        for split in ("validation", "test"):
+            held_out = self._splits[split]
+            for row in range(len(held_out)):
+                seen.add(held_out.inputs_PEHW[row].tobytes() + held_out.outputs_PEHW[row].tobytes())
+        examples = self._draw(np.random.default_rng([self.seed, 1, seed]), count, seen)
+        return Demonstrations(*self._prompts(examples), self._answers(examples.programs_PL))
+
+    def _answers(self, programs_PL: np.ndarray) -> np.ndarray:
+        """Token ids of programs: EOS after a program shorter than max_ops, then PAD."""
+        ids = programs_PL + self._first_operation
+        length = (programs_PL >= 0).sum(axis=1, keepdims=True)
+        step = np.arange(programs_PL.shape[1])
+        ids[step == length] = self.vocabulary.eos_id
+        ids[step > length] = self.vocabulary.pad_id
+        return ids
+
+    def verify(
+        self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
+    ) -> np.ndarray:
+        examples = self._splits[split]
+        num_problems, num_generations, _ = completions_PGT.shape
+        programs = (
+            completions_PGT.reshape(num_problems * num_generations, -1) - self._first_operation
+        )
+        is_operation = (programs >= 0) & (programs < len(NAMES))
+        ended = (
+            np.cumsum(completions_PGT.reshape(programs.shape) == self.vocabulary.eos_id, axis=1) > 0
+        )
+        well_formed = (is_operation | ended).all(axis=1) & ~ended[:, 0]
+        programs[ended | ~well_formed[:, None]] = -1
+        owner = np.repeat(problems_P, num_generations)
+        made = run_programs(examples.inputs_PEHW[owner], programs)
+        same = made == examples.outputs_PEHW[owner]
+        if self.reward == "cells":
+            rewards = same.mean(axis=(1, 2, 3))
+        else:
+            grids = same.all(axis=(2, 3))
+            rewards = grids.all(axis=1) if self.reward == "binary" else grids.mean(axis=1)
+        return (rewards * well_formed).reshape(num_problems, num_generations).astype(np.float64)
+
+    def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
+        if len(NAMES) ** self.max_ops > _LARGEST_ENUMERATION:
+            return None
+        example = self._splits[split][slice(problem, problem + 1)]
+        states, target = example.inputs_PEHW, example.outputs_PEHW[0]
+        found: list[tuple[int, ...]] = []
+        for length in range(1, self.max_ops + 1):
+            states = successors(states).reshape(-1, *states.shape[1:])
+            hits = np.flatnonzero((states == target).all(axis=(1, 2, 3)))
+            digits = np.unravel_index(hits, (len(NAMES),) * length)
+            programs = np.stack(digits, axis=-1) + self._first_operation
+            end = (self.vocabulary.eos_id,) if length < self.max_ops else ()
+            found += [(*program, *end) for program in programs.tolist()]
+        return found
+
+    def describe_prompt(self, split: Split, problem: int) -> str:
+        example = self._splits[split][slice(problem, problem + 1)]
+        pairs = zip(example.inputs_PEHW[0].tolist(), example.outputs_PEHW[0].tolist())
+        return "  ".join(f"{_rows(before)} -> {_rows(after)}" for before, after in pairs)
+
+    def describe_completion(self, ids_T: np.ndarray) -> str:
+        return self.vocabulary.decode(ids_T.tolist())
+
+
+def _cell(row: int, column: int, before: int, after: int) -> str:
+    return f"r{row}c{column}:{before}>{after}"
+
+
+def _rows(grid: list[list[int]]) -> str:
+    return "/".join("".join(map(str, row)) for row in grid)

@@ -1,0 +1,1 @@
+"""The training job on the embedded engine: settings, run directory, loop, progress."""

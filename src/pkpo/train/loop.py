@@ -1,0 +1,240 @@
+"""Training one arm with one seed: sample, verify, transform, update; measured and resumable."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+
+from pkpo.core.passk import pass_at_k
+from pkpo.core.schedules import schedule
+from pkpo.core.transforms import advantages
+from pkpo.engines.embedded.learning import Learner
+from pkpo.engines.embedded.model import Policy
+from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.tasks.base import Task
+from pkpo.train.config import ArmSettings, TrainConfig
+from pkpo.train.evaluation import Evaluator
+from pkpo.train.run_directory import ArmDirectory, JsonLines, write_atomically, write_json
+from pkpo.train.warm_start import save_policy
+
+_EPOCHS, _SAMPLING, _EVALUATION = 2, 3, 4
+"""Streams of random numbers, each a function of (seed, stream, number)."""
+
+
+def _stream(seed: int, stream: int, number: int) -> int:
+    return int(np.random.SeedSequence([seed, stream, number]).generate_state(1, np.uint64)[0] >> 1)
+
+
+class _Stopwatch:
+    """Seconds spent in each named part of a step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class _Batch(NamedTuple):
+    problems_P: np.ndarray
+    tokens_PGS: np.ndarray
+    rewards_PG: np.ndarray
+    advantages_PG: np.ndarray
+
+
+class ArmTrainer:
+    """Trains one arm with one seed inside its folder.
+
+    Every random number is a function of (seed, step), so a continued run repeats what an
+    uninterrupted one does: the problems of a step come from the epoch's permutation, its
+    completions from a generator seeded for the step.
+
+    Args:
+        task: the problems and their verifier.
+        config: the whole job's settings.
+        arm: objective schedule and learning rate.
+        seed: of this run.
+        policy: the warm start; trained in place.
+        directory: the arm's folder; an earlier state in it is continued.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrainConfig,
+        arm: ArmSettings,
+        seed: int,
+        policy: Policy,
+        directory: ArmDirectory,
+    ) -> None:
+        self.task, self.config, self.arm, self.seed = task, config, arm, seed
+        self.policy, self.directory = policy, directory
+        self.device = policy.device
+        self.schedule = schedule(arm.schedule)
+        self.learner = Learner(
+            policy,
+            learning_rate=arm.learning_rate,
+            max_grad_norm=config.training.max_grad_norm,
+            passes=config.training.passes,
+            clip=config.training.clip,
+        )
+        self.problems = task.problems("train")
+        self.solved_P = np.zeros(len(self.problems), dtype=bool)
+        self.elapsed = 0.0
+        self.step = 0
+        directory.path.mkdir(parents=True, exist_ok=True)
+        self._restore()
+        header = {"name": arm.name, "schedule": arm.schedule, "seed": seed}
+        write_json(directory.path / "arm.json", header | {"learning_rate": arm.learning_rate})
+
+    def _restore(self) -> None:
+        state = self.directory.load_state(str(self.device))
+        if state is None:
+            return
+        self.policy.load_state_dict(state["policy"])
+        self.learner.optimizer.load_state_dict(state["optimizer"])
+        self.solved_P = state["solved"].cpu().numpy()
+        self.step, self.elapsed = state["step"], state["elapsed"]
+
+    def _save(self) -> None:
+        self.directory.save_state(
+            {
+                "step": self.step,
+                "elapsed": self.elapsed,
+                "policy": self.policy.state_dict(),
+                "optimizer": self.learner.optimizer.state_dict(),
+                "solved": torch.from_numpy(self.solved_P),
+            }
+        )
+
+    def run(self) -> None:
+        """Train to the last step, then measure the policy on the test split and export it."""
+        config, steps = self.config, self.config.training.steps
+        metrics = JsonLines(self.directory.metrics, before_step=self.step)
+        evaluations = JsonLines(self.directory.evaluations, before_step=self.step)
+        validation = Evaluator(self.task, "validation", config.evaluation, self.device)
+        while self.step < steps:
+            if self.step % config.evaluation.every == 0:
+                evaluations.append(self._validate(validation))
+            row, batch = self._train_step()
+            metrics.append(row)
+            if (self.step + 1) % config.completions_every == 0 or self.step + 1 == steps:
+                self._keep_completions(batch)
+            self.step += 1
+            if self.step % config.checkpoint_every == 0 or self.step == steps:
+                metrics.sync()
+                evaluations.sync()
+                self._save()
+        evaluations.append(self._validate(validation))
+        metrics.close()
+        evaluations.close()
+        save_policy(self.policy, self.directory.model, self.task)
+        test = Evaluator(self.task, "test", config.evaluation, self.device)
+        final = test.full(self.policy, seed=_stream(self.seed, _EVALUATION, 0), step=steps)
+        write_json(self.directory.evaluation, final)
+
+    def _validate(self, evaluator: Evaluator) -> dict[str, Any]:
+        seed = _stream(self.seed, _EVALUATION, self.step + 1)
+        found = evaluator.pass_at_k(self.policy, seed=seed)
+        return {"step": self.step, "split": evaluator.split, "pass_at_k": found}
+
+    def _problems_of(self, step: int) -> np.ndarray:
+        """Indices of the step's problems: epoch after epoch, each in its own order."""
+        size = self.config.training.prompts_per_step
+        numbers = np.arange(step * size, (step + 1) * size)
+        epochs, places = np.divmod(numbers, len(self.problems))
+        chosen = np.empty(size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            order = np.random.default_rng([self.seed, _EPOCHS, epoch]).permutation(
+                len(self.problems)
+            )
+            chosen[epochs == epoch] = order[places[epochs == epoch]]
+        return chosen
+
+    def _train_step(self) -> tuple[dict[str, Any], _Batch]:
+        training, vocabulary = self.config.training, self.task.vocabulary
+        watch = _Stopwatch()
+        objective = self.schedule(self.step)
+        chosen_P = self._problems_of(self.step)
+        prompts = torch.as_tensor(self.problems.prompts_PT[chosen_P], device=self.device)
+        lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
+        with watch.part("sample"):
+            generator = torch.Generator(self.device)
+            generator.manual_seed(_stream(self.seed, _SAMPLING, self.step))
+            samples = sample(
+                self.policy,
+                prompts,
+                lengths,
+                num_generations=training.num_generations,
+                max_new_tokens=self.task.max_new_tokens,
+                eos_id=vocabulary.eos_id,
+                pad_id=vocabulary.pad_id,
+                generator=generator,
+            )
+            tokens_PGS = samples.tokens_PGS.cpu().numpy()
+        with watch.part("verify"):
+            rewards_PG = self.task.verify("train", chosen_P, tokens_PGS)
+        with watch.part("transform"):
+            advantages_PG = advantages(rewards_PG, objective, baseline=training.baseline)
+        with watch.part("update"):
+            weights = torch.as_tensor(advantages_PG, dtype=torch.float32, device=self.device)
+            stats = self.learner.step(prompts, lengths, samples, weights, pad_id=vocabulary.pad_id)
+        self.solved_P[chosen_P] |= (rewards_PG == 1.0).any(axis=1)
+        seconds = sum(watch.seconds.values())
+        self.elapsed += seconds
+        row = self._metrics(samples, rewards_PG, advantages_PG) | {
+            "objective": str(objective),
+            "learning_rate": self.arm.learning_rate,
+            "loss": stats.loss,
+            "grad_norm": stats.grad_norm,
+            "samples_per_second": rewards_PG.size / seconds,
+            "elapsed": self.elapsed,
+            **{f"{name}_share": spent / seconds for name, spent in watch.seconds.items()},
+        }
+        return row, _Batch(chosen_P, tokens_PGS, rewards_PG, advantages_PG)
+
+    def _metrics(
+        self, samples: Samples, rewards_PG: np.ndarray, advantages_PG: np.ndarray
+    ) -> dict[str, Any]:
+        correct, n = (rewards_PG == 1.0).sum(axis=1), rewards_PG.shape[1]
+        return {
+            "step": self.step,
+            **{f"pass@{k}": float(np.mean(pass_at_k(n, correct, k))) for k in sorted({1, n})},
+            "reward_mean": float(rewards_PG.mean()),
+            "entropy": float(samples.entropies_PGS.sum(-1).mean()),
+            "cumulative_solve_rate": float(self.solved_P.mean()),
+            "signal_fraction": float((advantages_PG != 0).any(axis=1).mean()),
+        }
+
+    def _keep_completions(self, batch: _Batch) -> None:
+        """Add the step's completions to the arm's parquet file."""
+        chosen_P, tokens_PGS, rewards_PG, advantages_PG = batch
+        num_generations = tokens_PGS.shape[1]
+        names = [self.problems.ids[i] for i in chosen_P]
+        prompts = [self.task.describe_prompt("train", int(i)) for i in chosen_P]
+        new = pl.DataFrame(
+            {
+                "step": np.full(rewards_PG.size, self.step),
+                "problem": np.repeat(names, num_generations),
+                "prompt": np.repeat(prompts, num_generations),
+                "completion": [
+                    self.task.describe_completion(ids) for group in tokens_PGS for ids in group
+                ],
+                "reward": rewards_PG.reshape(-1),
+                "advantage": advantages_PG.reshape(-1),
+            }
+        )
+        path = self.directory.completions
+        if path.exists():
+            earlier = pl.read_parquet(path).filter(pl.col("step") < self.step)
+            new = pl.concat([earlier, new])
+        write_atomically(path, new.write_parquet)

@@ -1,0 +1,116 @@
+"""The policy that every arm of a seed starts from: taught on demonstrations, then cached."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import pkpo
+from pkpo.engines.embedded.export import load_pretrained, save_pretrained
+from pkpo.engines.embedded.learning import Learner
+from pkpo.engines.embedded.model import Policy, PolicyConfig
+from pkpo.errors import InvalidInputError
+from pkpo.tasks.base import Task
+from pkpo.train.config import TrainConfig
+
+_SPECIAL_TOKENS = 3
+
+
+def default_cache() -> Path:
+    """$PKPO_CACHE, or pkpo in the user's cache folder."""
+    if "PKPO_CACHE" in os.environ:
+        return Path(os.environ["PKPO_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pkpo"
+
+
+def new_policy(task: Task, config: TrainConfig, seed: int) -> Policy:
+    prompt_sizes = [task.problems(s).prompts_PT.shape[1] for s in ("train", "validation", "test")]
+    shape = PolicyConfig(
+        vocab_size=len(task.vocabulary),
+        max_positions=max(prompt_sizes) + task.max_new_tokens,
+        **config.policy.model_dump(),
+    )
+    return Policy(shape, seed=seed)
+
+
+def save_policy(policy: Policy, directory: Path, task: Task) -> None:
+    """Export `policy` with the task's vocabulary as its tokenizer, whole or not at all."""
+    vocabulary = task.vocabulary
+    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    save_pretrained(
+        policy,
+        temporary,
+        tokens=vocabulary.tokens,
+        special=vocabulary.tokens[:_SPECIAL_TOKENS],
+        eos_id=vocabulary.eos_id,
+        pad_id=vocabulary.pad_id,
+    )
+    shutil.rmtree(directory, ignore_errors=True)
+    os.replace(temporary, directory)
+
+
+def _cache_key(config: TrainConfig, seed: int) -> str:
+    identity = {
+        "pkpo": pkpo.__version__,
+        "torch": torch.__version__,
+        "task": config.task.model_dump(mode="json"),
+        "policy": config.policy.model_dump(mode="json"),
+        "warm_start": config.warm_start.model_dump(mode="json"),
+        "device": config.device,
+        "seed": seed,
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def warm_start(
+    task: Task,
+    config: TrainConfig,
+    seed: int,
+    *,
+    cache: Path,
+    progress: Callable[[int, float], object],
+) -> Policy:
+    """The warm-started policy of `seed`, from `cache` if it was made before.
+
+    Cross-entropy on demonstrations drawn with `seed`, each used once; the learning rate
+    rises over the first 5 % of the steps and falls linearly over the last 30 %.
+
+    Args:
+        progress: called with (steps done, loss) now and then.
+    """
+    cached = cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(config, seed)}"
+    if cached.exists():
+        try:
+            return load_pretrained(cached, device=config.device)
+        except InvalidInputError:
+            shutil.rmtree(cached, ignore_errors=True)
+    policy = new_policy(task, config, seed).to(config.device)
+    settings = config.warm_start
+    learner = Learner(policy, learning_rate=settings.learning_rate)
+    shown = (
+        task.demonstrations(settings.steps * settings.batch_size, seed) if settings.steps else None
+    )
+    for step in range(settings.steps):
+        assert shown is not None
+        rows = slice(step * settings.batch_size, (step + 1) * settings.batch_size)
+        share = (step + 1) / settings.steps
+        learner.set_learning_rate(
+            settings.learning_rate * min(1.0, share / 0.05, max(0.02, (1.0 - share) / 0.3))
+        )
+        prompts, lengths, answers = (
+            torch.as_tensor(part[rows], device=config.device)
+            for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT)
+        )
+        loss = learner.imitate(prompts, lengths, answers, pad_id=task.vocabulary.pad_id)
+        if (step + 1) % 20 == 0:
+            progress(step + 1, loss)
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    save_policy(policy, cached, task)
+    return policy
