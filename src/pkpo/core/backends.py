@@ -61,9 +61,13 @@ class Backend:
         """Cumulative sum of step * gaps along the last axis, with a leading zero."""
         return self.xp.cumulative_sum(step * gaps, axis=-1, include_initial=True)
 
-    def weighted_sum(self, gaps: Array, anchor: Array) -> Array:
-        """sum_i anchor_i * gaps_i over the last axis, which is kept."""
-        return self.xp.sum(anchor * gaps, axis=-1, keepdims=True)
+    def detach(self, values: Array) -> Array:
+        """`values` without their gradient."""
+        return values
+
+    def weighted_sum(self, values: Array, weights: Array) -> Array:
+        """sum_i weights_i * values_i over the last axis, which is kept."""
+        return self.xp.sum(weights * values, axis=-1, keepdims=True)
 
     def take_rows(self, table: Array, rows: Array) -> Array:
         flat = self.xp.take(table, self.xp.reshape(rows, (-1,)), axis=0)
@@ -89,8 +93,10 @@ class NumpyBackend(Backend):
         out.reshape(-1)[order.reshape(-1)] = values.reshape(-1)
         return out
 
-    def weighted_sum(self, gaps: Array, anchor: Array) -> Array:
-        return gaps @ anchor[:, None] if anchor.ndim == 1 else super().weighted_sum(gaps, anchor)
+    def weighted_sum(self, values: Array, weights: Array) -> Array:
+        if weights.ndim == 1:
+            return values @ weights[:, None]
+        return super().weighted_sum(values, weights)
 
     def cumulative_sum(self, gaps: Array, step: Array) -> Array:
         n = gaps.shape[-1] + 1
@@ -118,6 +124,9 @@ class TorchBackend(Backend):
     def compute_dtype(self) -> Any:
         return self.xp.float32 if self.device.type == "mps" else self.xp.float64
 
+    def detach(self, values: Array) -> Array:
+        return values.detach()
+
     def floats(self, values: np.ndarray) -> Array:
         return self.xp.tensor(values, dtype=self.compute_dtype, device=self.device)
 
@@ -134,16 +143,40 @@ class TorchBackend(Backend):
 class JaxBackend(Backend):
     def __init__(self, values: Array) -> None:
         import jax
+        from jax.core import Tracer
 
         super().__init__(jax.numpy)
-        self.traced = isinstance(values, jax.core.Tracer)
+        self.traced = isinstance(values, Tracer)
         self.on_host = not self.traced and all(d.platform == "cpu" for d in values.devices())
 
     @property
     def compute_dtype(self) -> Any:
+        return self.xp.zeros(()).dtype
+
+    def detach(self, values: Array) -> Array:
         import jax
 
-        return self.xp.float64 if jax.config.jax_enable_x64 else self.xp.float32
+        return jax.lax.stop_gradient(values)
+
+    # XLA adds one after the other what it may fuse, which costs single precision half its
+    # digits in long rows; additions in a tree keep them.
+
+    def weighted_sum(self, values: Array, weights: Array) -> Array:
+        terms = weights * values
+        while terms.shape[-1] > 1:
+            if terms.shape[-1] % 2:
+                terms = self.xp.concatenate([terms, 0 * terms[..., :1]], axis=-1)
+            terms = terms[..., ::2] + terms[..., 1::2]
+        return terms
+
+    def cumulative_sum(self, gaps: Array, step: Array) -> Array:
+        import jax
+
+        zero = self.xp.zeros((*gaps.shape[:-1], 1), dtype=gaps.dtype)
+        if gaps.shape[-1] == 0:
+            return zero
+        sums = jax.lax.associative_scan(self.xp.add, step * gaps, axis=gaps.ndim - 1)
+        return self.xp.concatenate([zero, sums], axis=-1)
 
 
 _NUMPY = NumpyBackend()
@@ -155,13 +188,18 @@ def torch_backend(device: Any) -> TorchBackend:
     return TorchBackend(device)
 
 
+def is_array(values: Any) -> bool:
+    """Whether `values` is an array of a library that follows the array-API standard."""
+    return array_api_compat.is_array_api_obj(values)
+
+
 def as_array(values: Any, name: str) -> Array:
     """`values` itself if it is an array of a known library, else a NumPy array of it.
 
     Raises:
         InvalidInputError: not real numbers or bools, or rows of unequal length.
     """
-    if not array_api_compat.is_array_api_obj(values):
+    if not is_array(values):
         try:
             values = np.asarray(values)
         except ValueError as error:

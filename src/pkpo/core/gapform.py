@@ -1,5 +1,7 @@
 """The one algorithm: sort, take gaps, weigh, cumulative sum, unsort.
 
+A value needs the sorted rewards and their weights alone.
+
 A `Request` says what is wanted; it is hashable, so weights are made once for each size.
 """
 
@@ -19,6 +21,7 @@ from pkpo.core.objectives import Objective
 from pkpo.core.weights import (
     Baseline,
     GapWeights,
+    ValueWeights,
     advantage_weights,
     estimate_weights,
     required_size,
@@ -55,8 +58,8 @@ class Request:
             return self.objective.k
         return required_size(self.objective, self.baseline)
 
-    def weights(self, n: int) -> GapWeights:
-        """The gap weights of groups of n, `small_groups` and `reduction` applied."""
+    def weights(self, n: int) -> ValueWeights | GapWeights:
+        """The weights of groups of n, `small_groups` and `reduction` applied."""
         if n < self.size and self.small_groups != "raise":
             return self._weights_of_small_group(n)
         if self.baseline is None:
@@ -67,16 +70,15 @@ class Request:
         anchor = None if weights.anchor is None else n * weights.anchor
         return GapWeights(n * weights.level, anchor, n * weights.step)
 
-    def _weights_of_small_group(self, n: int) -> GapWeights:
+    def _weights_of_small_group(self, n: int) -> ValueWeights | GapWeights:
         if self.small_groups == "shrink":
             spare = 1 if self.baseline in ("loo", "paper_loo") else 0
             smaller = replace(self, objective=self.objective.shrink(max(n - spare, 1)))
             if n >= smaller.size:
                 return smaller.weights(n)
-        gaps = np.zeros(max(n - 1, 0))
         if self.baseline is None:
-            return GapWeights(math.nan, gaps, None)
-        return GapWeights(0.0, None, gaps)
+            return ValueWeights(math.nan, 0, np.zeros(n))
+        return GapWeights(0.0, None, np.zeros(max(n - 1, 0)))
 
     def check_sizes(self, sizes: Sequence[int] | np.ndarray, names: Sequence[object]) -> None:
         """Raise UndefinedEstimateError naming the first group that is too small, if that is
@@ -97,77 +99,100 @@ class Request:
         return f"{self.objective} with baseline {self.baseline!r}"
 
 
-class _Constants(NamedTuple):
-    """Gap weights on the device, with one row a group where groups differ in size."""
+class _Value(NamedTuple):
+    """`ValueWeights` on the device; with one row a group where groups differ in size."""
+
+    level: Array | float
+    pivot: Array | int
+    of_rewards: Array
+
+    def apply(self, rewards: Array, backend: Backend, poison: bool) -> Array:
+        """(..., n) -> (..., 1) in the compute dtype."""
+        ordered, _ = backend.sort(rewards)
+        if isinstance(self.pivot, int):
+            pivot = ordered[..., self.pivot : self.pivot + 1]
+        else:
+            pivot = backend.xp.take_along_axis(ordered, self.pivot, axis=-1)
+        value = self.level * pivot + backend.weighted_sum(ordered - pivot, self.of_rewards)
+        return value + _bad(ordered, backend) if poison else value
+
+
+class _Gaps(NamedTuple):
+    """`GapWeights` on the device; with one row a group where groups differ in size."""
 
     level: Array | float
     anchor: Array | None
-    step: Array | None
+    step: Array
+
+    def apply(self, rewards: Array, backend: Backend, poison: bool) -> Array:
+        """(..., n) -> (..., n) in the compute dtype."""
+        ordered, undo = backend.sort(rewards)
+        gaps = ordered[..., 1:] - ordered[..., :-1]
+        out = backend.cumulative_sum(gaps, self.step)
+        if not isinstance(self.level, float) or self.level != 0.0:
+            out = out + self.level * ordered[..., :1]
+        if self.anchor is not None:
+            out = out + backend.weighted_sum(gaps, self.anchor)
+        if poison:
+            out = out + _bad(ordered, backend)
+        return backend.unsort(out, undo)
 
 
-def _constants(request: Request, n: int, backend: Backend) -> _Constants:
+def _bad(ordered: Array, backend: Backend) -> Array:
+    """(..., 1) zeros, but NaN for a group that holds a NaN or inf."""
+    return backend.xp.sum(ordered * 0.0, axis=-1, keepdims=True)
+
+
+def _constants(request: Request, n: int, backend: Backend) -> _Value | _Gaps:
     weights = request.weights(n)
+    if isinstance(weights, ValueWeights):
+        return _Value(weights.level, weights.pivot, backend.floats(weights.of_rewards))
     anchor = None if weights.anchor is None else backend.floats(weights.anchor)
-    step = None if weights.step is None else backend.floats(weights.step)
-    return _Constants(weights.level, anchor, step)
+    return _Gaps(weights.level, anchor, backend.floats(weights.step))
 
 
 _cached_constants = lru_cache(maxsize=256)(_constants)
 
 
-def _table(request: Request, sizes: Sequence[int], n: int, backend: Backend) -> _Constants:
-    """One row of weights for each size, padded with zeros to n - 1 gaps."""
-    level = np.zeros((len(sizes), 1))
+def _table(request: Request, sizes: Sequence[int], n: int, backend: Backend) -> _Value | _Gaps:
+    """One row of weights for each size, padded with zeros to groups of n."""
+    level, pivot = np.zeros((len(sizes), 1)), np.zeros((len(sizes), 1), dtype=np.int64)
+    of_rewards = np.zeros((len(sizes), n))
     anchor, step = np.zeros((2, len(sizes), n - 1))
     for row, size in enumerate(sizes):
         weights = request.weights(size)
         level[row] = weights.level
+        if isinstance(weights, ValueWeights):
+            pivot[row] = weights.pivot
+            of_rewards[row, :size] = weights.of_rewards
+            continue
+        step[row, : len(weights.step)] = weights.step
         if weights.anchor is not None:
             anchor[row, : len(weights.anchor)] = weights.anchor
-        if weights.step is not None:
-            step[row, : len(weights.step)] = weights.step
     floats = backend.floats
-    return _Constants(
-        floats(level), floats(anchor), None if request.baseline is None else floats(step)
-    )
-
-
-def _apply(rewards: Array, weights: _Constants, backend: Backend, poison: bool) -> Array:
-    """rewards (..., n) -> (..., n) in the compute dtype, or (..., 1) where step is None."""
-    xp = backend.xp
-    ordered, undo = backend.sort(rewards)
-    lowest = ordered[..., :1]
-    gaps = ordered[..., 1:] - ordered[..., :-1]
-    first = None
-    if not isinstance(weights.level, float) or weights.level != 0.0 or weights.step is None:
-        first = weights.level * lowest
-    if weights.anchor is not None:
-        anchored = backend.weighted_sum(gaps, weights.anchor)
-        first = anchored if first is None else first + anchored
-    if poison:
-        # Nothing was checked: a NaN or inf turns its whole group into NaN.
-        nothing = xp.sum(ordered * 0.0, axis=-1, keepdims=True)
-        first = nothing if first is None else first + nothing
-    if weights.step is None:
-        return first
-    out = backend.cumulative_sum(gaps, weights.step)
-    return backend.unsort(out if first is None else out + first, undo)
+    if request.baseline is None:
+        return _Value(floats(level), backend.integers(pivot), floats(of_rewards))
+    return _Gaps(floats(level), floats(anchor), floats(step))
 
 
 def transform(request: Request, rewards: Array, backend: Backend, *, poison: bool) -> Array:
-    """Groups of one size. rewards (..., n) -> (..., n), or (..., 1) for an estimate."""
+    """Groups of one size. rewards (..., n) -> (..., n), or (..., 1) for a value.
+
+    With `poison`, for rewards that nobody checked, a NaN or inf turns its whole group, and
+    no other, into NaN.
+    """
     n = rewards.shape[-1]
     build = _cached_constants if isinstance(backend, TorchBackend) else _constants
     weights = build(request, n, backend)
     if not isinstance(backend, NumpyBackend) or rewards.size <= _BLOCK:
-        return _apply(rewards, weights, backend, poison)
+        return weights.apply(rewards, backend, poison)
     rows = rewards.reshape(-1, n)
     dtype = rewards.dtype if rewards.dtype.kind == "f" else np.float64
-    out = np.empty((len(rows), 1 if weights.step is None else n), dtype)
+    out = np.empty((len(rows), 1 if request.baseline is None else n), dtype)
     stride = max(1, _BLOCK // n)
     for start in range(0, len(rows), stride):
         block = slice(start, start + stride)
-        out[block] = _apply(rows[block], weights, backend, poison)
+        out[block] = weights.apply(rows[block], backend, poison)
     return out.reshape(*rewards.shape[:-1], -1)
 
 
@@ -177,18 +202,23 @@ def masked_transform(
     """Like `transform`, for groups in which only samples with a true mask (..., n) count.
 
     A sample that doesn't count is given the largest counted reward of its group. It then
-    adds gaps of zero only, above the counted ones, so the weights of the smaller group
-    apply as they stand.
+    stands above the counted ones, where the weights are zero, and adds gaps of zero, so
+    the weights of the smaller group apply as they stand.
+
+    Args:
+        mask: a NumPy array, or of the rewards' library and device.
     """
     xp, n = backend.xp, rewards.shape[-1]
     dtype = rewards.dtype
+    readable = isinstance(mask, np.ndarray) or backend.on_host or request.small_groups == "raise"
+    counts = host_array(mask, "mask").sum(axis=-1) if readable else None
+    mask = xp.asarray(mask, device=backend.device)
     floor = xp.asarray(-math.inf, dtype=dtype, device=backend.device)
     zero = xp.asarray(0.0, dtype=dtype, device=backend.device)
     largest = xp.max(xp.where(mask, rewards, floor), axis=-1, keepdims=True)
     largest = xp.where(xp.any(mask, axis=-1, keepdims=True), largest, zero)
     filled = xp.where(mask, rewards, largest)
-    if backend.on_host or request.small_groups == "raise":
-        counts = host_array(mask, "mask").sum(axis=-1)
+    if counts is not None:
         indices = list(np.ndindex(counts.shape))
         names = [i[0] if len(i) == 1 else i for i in indices]
         request.check_sizes(counts.reshape(-1), names)
@@ -196,11 +226,11 @@ def masked_transform(
         table = _table(request, sizes.tolist(), n, backend)
         rows = backend.integers(rows.reshape(counts.shape))
     else:
-        ones = backend.integers(np.ones((), dtype=np.int32))
-        rows = xp.sum(xp.where(mask, ones, 0 * ones), axis=-1)
+        one = backend.integers(np.ones((), dtype=np.int32))
+        rows = xp.sum(xp.where(mask, one, 0 * one), axis=-1)
         table = _table(request, range(n + 1), n, backend)
-    weights = _Constants(*(t if t is None else backend.take_rows(t, rows) for t in table))
-    out = _apply(filled, weights, backend, poison)
+    weights = type(table)(*(backend.take_rows(t, rows) for t in table))
+    out = weights.apply(filled, backend, poison)
     if request.baseline is None:
         return out
     return xp.where(mask, out, xp.astype(zero, backend.compute_dtype))

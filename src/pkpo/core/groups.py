@@ -21,6 +21,10 @@ def host_array(values: Any, name: str) -> np.ndarray:
     if array_api_compat.is_torch_array(values):
         return values.detach().cpu().numpy()
     try:
+        if array_api_compat.is_array_api_obj(values) and not array_api_compat.is_jax_array(values):
+            xp = array_api_compat.array_namespace(values)
+            home = xp.__array_namespace_info__().default_device()
+            values = array_api_compat.to_device(values, home)
         return np.asarray(values)
     except Exception as error:
         if array_api_compat.is_jax_array(values):
@@ -29,6 +33,23 @@ def host_array(values: Any, name: str) -> np.ndarray:
                 "must know; pass it as a static NumPy array"
             ) from error
         raise InvalidInputError(f"can't read {name}: {error}") from error
+
+
+def _checked_labels(labels: Any) -> np.ndarray:
+    """Labels as an integer or string array. Lists are checked item by item, since NumPy
+    would turn mixed ones into strings and make 1 and "1" the same group."""
+    if isinstance(labels, list | tuple):
+        strings = sum(isinstance(label, str) for label in labels)
+        if strings not in (0, len(labels)):
+            raise InvalidInputError("group labels must be all integers or all strings, got both")
+    array = host_array(labels, "groups")
+    if array.dtype == object and all(isinstance(label, str) for label in array.flat):
+        array = array.astype(str)
+    if array.dtype.kind not in "iubUS" and array.size:
+        raise InvalidInputError(
+            f"group labels must be integers or strings, got dtype {array.dtype}"
+        )
+    return array
 
 
 @dataclass(frozen=True)
@@ -55,20 +76,16 @@ class Grouping:
             num_samples: B.
 
         Raises:
-            InvalidInputError: the labels or the mask don't match the rewards, or a label is NaN.
+            InvalidInputError: the labels don't match the rewards, or are not all integers
+                or all strings.
         """
-        labels = host_array(labels, "groups")
+        labels = _checked_labels(labels)
         if labels.shape != (num_samples,):
             raise InvalidInputError(
                 f"groups= needs one label a reward: rewards have shape ({num_samples},), "
                 f"labels {labels.shape}"
             )
-        if labels.dtype.kind == "f" and np.isnan(labels).any():
-            raise InvalidInputError(f"groups[{int(np.argmax(np.isnan(labels)))}] is nan")
-        try:
-            _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
-        except TypeError as error:
-            raise InvalidInputError(f"group labels must be of one kind: {error}") from error
+        _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
         appearance = np.argsort(first)
         rank = np.empty_like(appearance)
         rank[appearance] = np.arange(len(appearance))

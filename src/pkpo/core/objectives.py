@@ -316,7 +316,7 @@ def order_statistics(weights: Sequence[float] | Iterable[float]) -> Objective:
     'order_statistics(0.0, 1.0, 0.0)'
     """
     try:
-        coefficients = tuple(float(weight) for weight in weights)
+        coefficients = tuple(float(weight) + 0.0 for weight in weights)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"order_statistics needs numbers, got {weights!r}") from error
     if not coefficients:

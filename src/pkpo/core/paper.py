@@ -32,8 +32,8 @@ def s(g: Any, K: int) -> Array:
 def sloo(g: Any, K: int) -> Array:
     """Transformed rewards with the leave-one-out baseline, eq. (29); K < N.
 
-    `pkpo.advantages(g, K, baseline="loo")` is unbiased too, has a lower variance and does
-    not change when the rewards are shifted.
+    `pkpo.advantages(g, K, baseline="loo")` is unbiased too, does not change when the
+    rewards are shifted, and its variance vanishes where nearly all samples are good.
     """
     return advantages(g, max_at(K), baseline="paper_loo")
 

@@ -54,7 +54,7 @@ def pass_at_k(
     """Unbiased pass@k, 1 - C(n-c, k) / C(n, k), of n samples of which c are correct.
 
     Args:
-        num_samples: n, integers >= 1, any shape that broadcasts with the others.
+        num_samples: n, integers >= 0, any shape that broadcasts with the others.
         num_correct: c, integers in 0..n.
         k: integers >= 1.
         undefined: what to do where n < k, for which no unbiased estimate exists: "raise"
@@ -89,7 +89,7 @@ def pass_at_k(
         raise InvalidInputError(
             f"num_samples, num_correct and k don't broadcast: {error}"
         ) from error
-    _refuse(n < 1, InvalidInputError, "num_samples must be >= 1", num_samples=n)
+    _refuse(n < 0, InvalidInputError, "num_samples must be >= 0", num_samples=n)
     _refuse(k < 1, InvalidInputError, "k must be >= 1", k=k)
     in_range = (c >= 0) & (c <= n)
     _refuse(

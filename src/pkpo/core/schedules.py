@@ -167,8 +167,9 @@ def _parse(text: str) -> Schedule:
         case "mix":
             first, then, begin, end = arguments
             return Schedule.mix(first, then, int(begin), int(end))
-    if len(arguments) % 2 == 0:
-        raise ValueError("objectives and steps must alternate")
+    exact = {"constant": 1, "switch": 3}.get(call[1])
+    if len(arguments) % 2 == 0 or exact not in (None, len(arguments)):
+        raise ValueError(f"{len(arguments)} arguments are no {call[1]}")
     steps = [0, *map(int, arguments[1::2])]
     return Schedule.staged(list(zip(steps, arguments[::2])))
 

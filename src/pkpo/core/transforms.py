@@ -7,7 +7,7 @@ from typing import Any, get_args
 import array_api_compat
 import numpy as np
 
-from pkpo.core.backends import Array, Backend, as_array, backend_of, result_dtype
+from pkpo.core.backends import Array, Backend, as_array, backend_of, is_array, result_dtype
 from pkpo.core.gapform import Reduction, Request, SmallGroups, masked_transform, transform
 from pkpo.core.groups import Grouping, host_array
 from pkpo.core.objectives import Objective
@@ -92,7 +92,8 @@ def advantages(
             "loo_minus_one": each subset's value without the sample, eq. (33). For max, min,
             mean and mixtures of them; at k = 1 it is the others' mean (RLOO).
             "paper_loo": k/(n-1) times the estimate from the other samples, eq. (29); it
-            changes when rewards are shifted, and "loo" has the lower variance.
+            changes when rewards are shifted, and its variance stays high where nearly all
+            samples are good. Prefer "loo".
         reduction: "sum" where the trainer adds up a_i log p(x_i) over the group; "mean"
             where it averages over the group's counted samples (multiplies by their number).
         groups: (B,) labels (integers or strings, in any order) of flat rewards.
@@ -142,8 +143,7 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
     if array_api_compat.is_torch_array(rewards) and rewards.device.type == "cpu":
         return _through_numpy(request, rewards, groups, mask, validate)
     backend = backend_of(rewards)
-    if array_api_compat.is_torch_array(rewards):
-        rewards = rewards.detach()
+    rewards = backend.detach(rewards)
     mask = _checked_mask(mask, rewards, backend)
     if validate and backend.traced:
         raise InvalidInputError("validate=True can't look at values inside jax.jit")
@@ -151,7 +151,8 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
     if checked:
         _check_finite(rewards, mask, backend)
     run = _run_rectangle if groups is None else _run_labelled
-    out = run(request, rewards, groups, mask, backend, not checked)
+    with np.errstate(invalid="warn" if checked else "ignore"):
+        out = run(request, rewards, groups, mask, backend, not checked)
     return backend.xp.astype(out, result_dtype(rewards), copy=False)
 
 
@@ -174,7 +175,7 @@ def _through_numpy(
 def _checked_mask(mask: Any, rewards: Array, backend: Backend) -> Array | None:
     if mask is None:
         return None
-    if not array_api_compat.is_array_api_obj(mask):
+    if not is_array(mask):
         mask = np.asarray(mask)
     if tuple(mask.shape) != tuple(rewards.shape):
         raise InvalidInputError(
@@ -183,7 +184,8 @@ def _checked_mask(mask: Any, rewards: Array, backend: Backend) -> Array | None:
         )
     if not array_api_compat.array_namespace(mask).isdtype(mask.dtype, "bool"):
         raise InvalidInputError(f"mask must hold bools, got {mask.dtype}")
-    return backend.xp.asarray(mask, device=backend.device)
+    same_device = isinstance(mask, np.ndarray) or backend.traced
+    return mask if same_device else backend.xp.asarray(mask, device=backend.device)
 
 
 def _check_finite(rewards: Array, mask: Array | None, backend: Backend) -> None:
@@ -192,7 +194,8 @@ def _check_finite(rewards: Array, mask: Array | None, backend: Backend) -> None:
         return
     finite = xp.isfinite(rewards)
     if mask is not None:
-        finite = xp.logical_or(finite, xp.logical_not(mask))
+        counted = xp.asarray(mask, device=backend.device)
+        finite = xp.logical_or(finite, xp.logical_not(counted))
     if bool(xp.all(finite)):
         return
     place = tuple(int(i) for i in np.argwhere(~host_array(finite, "rewards"))[0])

@@ -1,9 +1,9 @@
-"""Gap weights: the coefficients that turn sorted rewards into estimates and advantages.
+"""Weights: the coefficients that turn sorted rewards into values and advantages.
 
 With the rewards of a group sorted, g_(1) <= ... <= g_(n), and gaps d_i = g_(i+1) - g_(i):
 
-    estimate     rho    = level * g_(1) + sum_i tail_i * d_i
-    advantages   a_(1)  = level * g_(1) + sum_i anchor_i * d_i
+    value        rho     = sum_i w_i * g_(i)
+    advantages   a_(1)   = level * g_(1) + sum_i anchor_i * d_i
                  a_(i+1) = a_(i) + step_i * d_i
 
 The weights depend on (n, objective, baseline) alone. All of them follow from one
@@ -31,19 +31,35 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 @dataclass(frozen=True)
-class GapWeights:
-    """Weights for groups of one size n.
+class ValueWeights:
+    """Weights of the value of groups of n.
 
     Args:
-        level: weight of the smallest reward.
-        anchor: (n-1,) float64, weight of each gap in the first entry, or None for zeros.
-        step: (n-1,) float64, increment from one sorted sample to the next, or None where
-            one value for the group is wanted rather than one a sample.
+        level: sum of `of_rewards`.
+        pivot: index of their weighted median. A sorted reward there is never much larger
+            than the weighted mean of all rewards' sizes, so taking differences from it
+            loses nothing to outliers, and groups of equal rewards come out exactly.
+        of_rewards: (n,) float64, by rank.
+    """
+
+    level: float
+    pivot: int
+    of_rewards: np.ndarray
+
+
+@dataclass(frozen=True)
+class GapWeights:
+    """Weights of the advantages in groups of n.
+
+    Args:
+        level: weight of the smallest reward in the first advantage.
+        anchor: (n-1,) float64, weight of each gap in it, or None for zeros.
+        step: (n-1,) float64, increment from one sorted sample to the next.
     """
 
     level: float
     anchor: np.ndarray | None
-    step: np.ndarray | None
+    step: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -161,8 +177,9 @@ def _leave_one_out_of_subset(term: SimpleTerm, n: int) -> _Part:
 def _leave_one_out(term: SimpleTerm, n: int) -> _Part:
     """s^(loo), eq. (29): the centred form less k / (n (n-1)) * rho(g without i)."""
     factor = term.k / (n * (n - 1))
-    level, of_rewards, tail = _value(term, n - 1)
-    extra = _Part(level, np.append(level, tail), -of_rewards)
+    level, of_rewards = _value(term, n - 1)
+    of_gaps = np.cumsum(of_rewards[::-1])[::-1]
+    extra = _Part(level, of_gaps, -of_rewards)
     return _centred_leave_one_out(term, n) + extra * -factor
 
 
@@ -174,10 +191,9 @@ _PART_OF_BASELINE = {
 }
 
 
-def _value(term: SimpleTerm, n: int) -> tuple[float, np.ndarray, np.ndarray]:
-    """Sum of the weights, weight of each sorted reward (n,) and of each gap (n-1,), eq. (12)."""
-    of_rewards = term.k / n * bernstein(term, n - 1)
-    return float(sum(term.coefficients)), of_rewards, np.cumsum(of_rewards[:0:-1])[::-1]
+def _value(term: SimpleTerm, n: int) -> tuple[float, np.ndarray]:
+    """Sum of the weights, and the weight of each sorted reward (n,), eq. (12)."""
+    return float(sum(term.coefficients)), term.k / n * bernstein(term, n - 1)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -187,7 +203,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1024)
-def estimate_weights(n: int, objective: Objective) -> GapWeights:
+def estimate_weights(n: int, objective: Objective) -> ValueWeights:
     """Weights of the unbiased value, eq. (12) for max@k.
 
     Raises:
@@ -198,11 +214,13 @@ def estimate_weights(n: int, objective: Objective) -> GapWeights:
             f"{objective} has no unbiased estimate from fewer than {objective.k} samples a "
             f"group, got {n}"
         )
-    level, tail = 0.0, np.zeros(n - 1)
+    level, of_rewards = 0.0, np.zeros(n)
     for weight, term in objective.simple_terms:
-        of_lowest, _, of_gaps = _value(term, n)
-        level, tail = level + weight * of_lowest, tail + weight * of_gaps
-    return GapWeights(level, _frozen(tail), None)
+        total, of_term = _value(term, n)
+        level, of_rewards = level + weight * total, of_rewards + weight * of_term
+    mass = np.cumsum(np.abs(of_rewards))
+    pivot = int(np.searchsorted(mass, mass[-1] / 2))
+    return ValueWeights(level, pivot, _frozen(of_rewards))
 
 
 @lru_cache(maxsize=1024)

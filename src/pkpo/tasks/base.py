@@ -101,9 +101,14 @@ class Task(Protocol):
     """A problem set with its verifier. Holds no model and no randomness of its own:
     everything follows from the settings and the seed it was built with."""
 
-    name: str
-    vocabulary: Vocabulary
-    max_new_tokens: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def vocabulary(self) -> Vocabulary: ...
+
+    @property
+    def max_new_tokens(self) -> int: ...
 
     def problems(self, split: Split) -> Problems:
         """The problems of one split; splits share no problem."""

@@ -20,7 +20,7 @@ _LARGEST_ENUMERATION = 100_000
 
 @dataclass(frozen=True)
 class _Examples:
-    """inputs_PEHW, outputs_PEHW: uint8 grids; programs_PL: a program that fits, -1 after its end."""
+    """Grids (uint8), and a program for each problem that fits, -1 after its end."""
 
     inputs_PEHW: np.ndarray
     outputs_PEHW: np.ndarray
@@ -182,14 +182,11 @@ class GridProgramTask:
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
     ) -> np.ndarray:
         examples = self._splits[split]
-        num_problems, num_generations, _ = completions_PGT.shape
-        programs = (
-            completions_PGT.reshape(num_problems * num_generations, -1) - self._first_operation
-        )
+        num_generations = completions_PGT.shape[1]
+        tokens = completions_PGT.reshape(-1, completions_PGT.shape[2])
+        programs = tokens - self._first_operation
         is_operation = (programs >= 0) & (programs < len(NAMES))
-        ended = (
-            np.cumsum(completions_PGT.reshape(programs.shape) == self.vocabulary.eos_id, axis=1) > 0
-        )
+        ended = np.cumsum(tokens == self.vocabulary.eos_id, axis=1) > 0
         well_formed = (is_operation | ended).all(axis=1) & ~ended[:, 0]
         programs[ended | ~well_formed[:, None]] = -1
         owner = np.repeat(problems_P, num_generations)
@@ -200,7 +197,7 @@ class GridProgramTask:
         else:
             grids = same.all(axis=(2, 3))
             rewards = grids.all(axis=1) if self.reward == "binary" else grids.mean(axis=1)
-        return (rewards * well_formed).reshape(num_problems, num_generations).astype(np.float64)
+        return (rewards * well_formed).reshape(-1, num_generations).astype(np.float64)
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         if len(NAMES) ** self.max_ops > _LARGEST_ENUMERATION:

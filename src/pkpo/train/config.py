@@ -30,18 +30,18 @@ class TaskSettings(Settings):
 class PolicySettings(Settings):
     """Sizes of the transformer."""
 
-    hidden: int = Field(64, ge=8)
-    layers: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
-    intermediate: int = Field(176, ge=8)
+    hidden: int = Field(default=64, ge=8)
+    layers: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    intermediate: int = Field(default=176, ge=8)
 
 
 class WarmStartSettings(Settings):
     """Supervised steps on generated demonstrations, before any reward."""
 
-    steps: int = Field(1000, ge=0)
-    batch_size: int = Field(128, ge=1)
-    learning_rate: float = Field(3e-3, gt=0)
+    steps: int = Field(default=1000, ge=0)
+    batch_size: int = Field(default=128, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0)
 
 
 class TrainingSettings(Settings):
@@ -50,13 +50,13 @@ class TrainingSettings(Settings):
     `passes` > 1 uses each batch more than once, with PPO's clipping at `clip`.
     """
 
-    steps: int = Field(800, ge=1)
-    prompts_per_step: int = Field(64, ge=1)
-    num_generations: int = Field(16, ge=1)
+    steps: int = Field(default=800, ge=1)
+    prompts_per_step: int = Field(default=64, ge=1)
+    num_generations: int = Field(default=16, ge=1)
     baseline: BaselineName = "loo_minus_one"
-    passes: int = Field(1, ge=1)
-    clip: float = Field(0.2, gt=0, lt=1)
-    max_grad_norm: float = Field(1.0, gt=0)
+    passes: int = Field(default=1, ge=1)
+    clip: float = Field(default=0.2, gt=0, lt=1)
+    max_grad_norm: float = Field(default=1.0, gt=0)
 
 
 class EvaluationSettings(Settings):
@@ -66,8 +66,8 @@ class EvaluationSettings(Settings):
     """
 
     k_values: tuple[int, ...] = (1, 2, 4, 8, 12, 16)
-    num_samples: int = Field(32, ge=1)
-    every: int = Field(100, ge=1)
+    num_samples: int = Field(default=32, ge=1)
+    every: int = Field(default=100, ge=1)
 
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:
@@ -119,8 +119,8 @@ class TrainConfig(Settings):
     arms: tuple[ArmSettings, ...]
     seeds: tuple[int, ...] = (0,)
     device: str = "cpu"
-    checkpoint_every: int = Field(100, ge=1)
-    completions_every: int = Field(100, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    completions_every: int = Field(default=100, ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -32,7 +32,8 @@ class Evaluator:
     def __init__(
         self, task: Task, split: Split, settings: EvaluationSettings, device: torch.device
     ) -> None:
-        self.task, self.split, self.settings, self.device = task, split, settings, device
+        self.task, self.settings, self.device = task, settings, device
+        self.split: Split = split
         self.problems: Problems = task.problems(split)
         self._prompts = torch.as_tensor(self.problems.prompts_PT, device=device)
         self._lengths = torch.as_tensor(self.problems.lengths_P, device=device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pkpo.errors import InvalidInputError
-from pkpo.train.config import ArmSettings, TrainConfig, arm_name
+from pkpo.train.config import ArmSettings, arm_name
 
 _DEFAULT_LEARNING_RATE = 1e-3
 

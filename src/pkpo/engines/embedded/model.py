@@ -158,6 +158,10 @@ class Trunk(nn.Module):
         self.layers = nn.ModuleList(Block(config, i) for i in range(config.layers))
         self.norm = nn.RMSNorm(config.hidden, eps=config.norm_eps)
 
+    @property
+    def blocks(self) -> list[Block]:
+        return list(self.layers)  # type: ignore[arg-type]
+
 
 class Policy(nn.Module):
     """The policy: prompts once, then completion tokens of any number of samples each.
@@ -166,6 +170,8 @@ class Policy(nn.Module):
         config: sizes.
         seed: of the initial weights.
     """
+
+    frequency: Tensor
 
     def __init__(self, config: PolicyConfig, *, seed: int = 0) -> None:
         super().__init__()
@@ -203,7 +209,7 @@ class Policy(nn.Module):
         x = self.model.embed_tokens(prompts_PT)
         rotation = self._rotation(torch.arange(size, device=x.device)[None])
         keys, values = [], []
-        for block in self.model.layers:
+        for block in self.model.blocks:
             out, k, v = block.self_attn.prompt(block.input_layernorm(x), rotation)
             keys.append(k)
             values.append(v)
@@ -229,7 +235,7 @@ class Policy(nn.Module):
         x = self.model.embed_tokens(tokens_PGS)
         steps = torch.arange(tokens_PGS.shape[2], device=x.device) + memory.length
         rotation = self._rotation(prefix.lengths_P[:, None, None] + steps)
-        for block in self.model.layers:
+        for block in self.model.blocks:
             normed = block.input_layernorm(x)
             x = x + block.self_attn.completion(normed, rotation, prefix, memory)
             x = x + block.mlp(block.post_attention_layernorm(x))

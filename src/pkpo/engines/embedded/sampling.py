@@ -25,6 +25,20 @@ class Samples:
     entropies_PGS: Tensor
 
 
+def draw(probs: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices (...) drawn from the distributions (..., V) by inverting their sums.
+
+    One random number a draw; torch.multinomial takes V, which is a third of the sampling
+    time of a small model.
+    """
+    sums = probs.double().cumsum(-1)
+    uniform = torch.rand(
+        (*probs.shape[:-1], 1), generator=generator, device=probs.device, dtype=torch.float64
+    )
+    drawn = torch.searchsorted(sums, uniform * sums[..., -1:], right=True)[..., 0]
+    return drawn.clamp(max=probs.shape[-1] - 1)
+
+
 @torch.inference_mode()
 def sample(
     policy: Policy,
@@ -51,7 +65,7 @@ def sample(
     for step in range(max_new_tokens):
         logs_PGV = logits_PGV.float().log_softmax(-1)
         probs_PGV = logs_PGV.exp()
-        drawn = torch.multinomial(probs_PGV.flatten(0, 1), 1, generator=generator).view(shape)
+        drawn = draw(probs_PGV, generator)
         entropies.append(-(probs_PGV * logs_PGV).sum(-1).masked_fill(ended_PG, 0.0))
         logprob = logs_PGV.gather(-1, drawn[..., None])[..., 0]
         logprobs.append(logprob.masked_fill(ended_PG, 0.0))

@@ -10,8 +10,10 @@ contain malice.
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import json
+import operator
 import os
 import pickle
 import queue
@@ -33,7 +35,12 @@ from pkpo.errors import InvalidInputError, MissingExtraError
 _START_TIMEOUT_S = 120.0
 _MAX_MEMORY_BYTES = 4 * 2**30
 _CLOSED = object()
-_MAX_UNWATCHED_CHARACTERS = 256
+_OPERATIONS = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,7 @@ class AnswerRule:
 
     Args:
         grammar: regular expression that the whole answer must match. It keeps out
-            whatever could hang or run code in the dataset's `score_answer`.
+            whatever could hang, run code or nest too deep in the dataset's `score_answer`.
         spell_out: (answer, metadata) -> text for `score_answer`; None if it is no answer.
         quick_score: (text, metadata) -> `score_answer`'s value, or None where only
             `score_answer` can tell.
@@ -57,7 +64,7 @@ def countdown_score(text: str, metadata: Mapping[str, Any]) -> float | None:
     """What countdown's `score_answer` gives, from exact fractions instead of SymPy.
 
     Args:
-        text: a non-empty answer of digits, + - * / ( ) and spaces.
+        text: an answer within countdown's grammar in `ANSWER_RULES`.
         metadata: the item's, with `numbers` and `target`.
 
     Returns:
@@ -86,8 +93,9 @@ def countdown_score(text: str, metadata: Mapping[str, Any]) -> float | None:
 
 
 def _exact_value(node: ast.expr) -> Fraction | None:
-    if isinstance(node, ast.Constant):
-        return Fraction(node.value)
+    number = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(number, int):
+        return Fraction(number)
     if isinstance(node, ast.UnaryOp):
         operand = _exact_value(node.operand)
         return -operand if operand is not None and isinstance(node.op, ast.USub) else operand
@@ -96,11 +104,7 @@ def _exact_value(node: ast.expr) -> Fraction | None:
     left, right = _exact_value(node.left), _exact_value(node.right)
     if left is None or right is None:
         return None
-    if isinstance(node.op, ast.Add):
-        return left + right
-    if isinstance(node.op, ast.Sub):
-        return left - right
-    return left * right if isinstance(node.op, ast.Mult) else left / right
+    return _OPERATIONS[type(node.op)](left, right)
 
 
 def _graph_answer(answer: str, metadata: Mapping[str, Any]) -> str | None:
@@ -111,10 +115,13 @@ def _graph_answer(answer: str, metadata: Mapping[str, Any]) -> str | None:
 
 ANSWER_RULES: Mapping[str, AnswerRule] = MappingProxyType(
     {
-        "countdown": AnswerRule(r"(?:[0-9+\-() ]|\*(?!\*)|/(?!/))+", quick_score=countdown_score),
+        # SymPy drops the space in "* *" and "/ /", which makes them "**" and "//".
+        "countdown": AnswerRule(
+            r"(?:[0-9+\-() ]|\*(?! *\*)|/(?! */)){1,256}", quick_score=countdown_score
+        ),
         "graph_color": AnswerRule("[1-9]+", spell_out=_graph_answer),
         "palindrome_generation": AnswerRule("[a-z]+"),
-        "quantum_lock": AnswerRule("[ABC]+"),
+        "quantum_lock": AnswerRule("[ABC]{1,1000}"),
     }
 )
 
@@ -146,29 +153,22 @@ def create_dataset(name: str, settings: Mapping[str, Any]) -> Any:
 
 
 class Scorer:
-    """Scores answers to the items of one dataset.
+    """A reasoning-gym dataset and the scores of answers to its items.
 
     Args:
         name: the dataset's name in reasoning-gym.
-        dataset: the dataset.
-        settings: what `reasoning_gym.create_dataset` needs to build it again.
+        settings: keyword arguments of `reasoning_gym.create_dataset`.
         fast_check: whether to try a rule's `quick_score` first.
         timeout_s: seconds that an answer to a dataset without a rule may take.
     """
 
     def __init__(
-        self,
-        name: str,
-        dataset: Any,
-        settings: Mapping[str, Any],
-        *,
-        fast_check: bool,
-        timeout_s: float,
+        self, name: str, settings: Mapping[str, Any], *, fast_check: bool, timeout_s: float
     ) -> None:
-        self._dataset = dataset
+        self.dataset = create_dataset(name, settings)
+        self.worker = ScoringWorker(name, settings, timeout_s=timeout_s)
         self._rule = ANSWER_RULES.get(name)
         self._fast_check = fast_check
-        self.worker = ScoringWorker(name, settings, timeout_s=timeout_s)
 
     def score(self, entry: Mapping[str, Any], text: str) -> float:
         """`score_answer`'s value clipped to [0, 1]; 0 if a rule refuses the answer, or if
@@ -180,18 +180,17 @@ class Scorer:
         return min(max(score, 0.0), 1.0) if score is not None and score == score else 0.0
 
     def _score_by_rule(self, rule: AnswerRule, entry: Mapping[str, Any], text: str) -> float | None:
-        if len(text) > _MAX_UNWATCHED_CHARACTERS or not re.fullmatch(rule.grammar, text):
-            return None
-        answer = rule.spell_out(text, entry["metadata"])
+        metadata = entry["metadata"]
+        answer = rule.spell_out(text, metadata) if re.fullmatch(rule.grammar, text) else None
         if answer is None:
             return None
         if self._fast_check and rule.quick_score is not None:
-            score = rule.quick_score(answer, entry["metadata"])
+            score = rule.quick_score(answer, metadata)
             if score is not None:
                 return score
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
-            return float(self._dataset.score_answer(answer, entry))
+            return float(self.dataset.score_answer(answer, entry))
 
 
 class ScoringWorker:
@@ -265,7 +264,8 @@ class _Child:
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": search_path, "OMP_NUM_THREADS": "1"},
         )
-        assert self.process.stdin is not None and self.process.stdout is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         self._requests = self.process.stdin
         self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
         reader = threading.Thread(
@@ -301,29 +301,28 @@ def _end(process: subprocess.Popen[bytes], reader: threading.Thread) -> None:
     reader.join()
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            try:
+            with contextlib.suppress(OSError):
                 stream.close()
-            except BrokenPipeError:
-                pass
 
 
 def serve() -> None:
-    """Body of the child: answers requests on stdin until it closes."""
-    requests = sys.stdin.buffer
-    replies = os.fdopen(os.dup(1), "wb")
-    silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 1)
+    """Body of the child: answers requests until there are no more.
+
+    They come and go through copies of stdin and stdout, so that an answer that prints,
+    reads or calls `exit()`, which closes stdin, can't get in between.
+    """
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    for stream in (0, 1):
+        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
     warnings.simplefilter("ignore")
     dataset_name, settings, alarm_s = pickle.load(requests)
     try:
         dataset = create_dataset(dataset_name, settings)
-        failure = None
     except Exception as error:
-        failure = repr(error)
-    _send(replies, failure)
-    if failure is not None:
+        _send(replies, repr(error))
         return
     _limit_memory()
+    _send(replies, None)
     while True:
         try:
             entry, answer = pickle.load(requests)
@@ -357,7 +356,5 @@ def _limit_memory() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or hard > _MAX_MEMORY_BYTES:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, hard))
-        except (OSError, ValueError):
-            return

@@ -1,0 +1,47 @@
+# From a fresh clone: `make train` shows the effect, `make test` runs the tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS = 1
+
+.PHONY: help train test lint benchmark results clean
+
+help:
+	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
+	@echo "make test       install what is needed and run the tests"
+	@echo "make lint       linters, types, import contracts"
+	@echo "make benchmark  time the transform against its peers"
+	@echo "make results    tune learning rates, then the main job over five seeds (about an hour)"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.train
+
+train: $(VENV)/.train
+	$(BIN)/pkpo train $(ARGS)
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+benchmark: $(VENV)/.dev
+	$(BIN)/python benchmarks/transform.py $(ARGS)
+
+results: $(VENV)/.train
+	$(BIN)/python experiments/main_job.py --out results/main_job
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis

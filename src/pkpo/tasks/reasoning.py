@@ -1,0 +1,399 @@
+"""Problems of the package reasoning-gym, judged by its own verifiers, spelt in characters.
+
+Source: Stojanovski et al. (2025), "Reasoning Gym: Reasoning Environments for
+Reinforcement Learning with Verifiable Rewards", arXiv:2505.24760.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from pkpo.errors import InvalidInputError
+from pkpo.tasks.base import Demonstrations, Problems, Split, Vocabulary
+from pkpo.tasks.scoring import Scorer
+
+Metadata = Mapping[str, Any]
+
+_SEED_SPACING = 10_000_000
+_ITEMS = {"acre": 10_000, "list_functions": 10_000, "word_ladder": 20_000}
+_PATIENCE = 500
+_CACHE_SIZE = 100_000
+_PRINTABLE = "\n" + "".join(map(chr, range(32, 127)))
+
+
+@dataclass(frozen=True)
+class ReasoningGymPreset:
+    """Short spellings of one dataset's problems and answers.
+
+    Args:
+        options: settings that keep the problems small; a task's own `options` win.
+        alphabet: every character of a prompt or an answer.
+        prompt: metadata -> prompt.
+        own_answer: item -> the dataset's own answer, as a model should spell it.
+        identity: metadata -> what makes two items the same problem.
+    """
+
+    options: Mapping[str, Any]
+    alphabet: str
+    prompt: Callable[[Metadata], str]
+    own_answer: Callable[[Mapping[str, Any]], str]
+    identity: Callable[[Metadata], object]
+
+
+def _graph_prompt(metadata: Metadata) -> str:
+    puzzle = metadata["puzzle"]
+    if len(puzzle["vertices"]) > 10 or puzzle["num_colors"] > 9:
+        raise InvalidInputError("graph_color: at most 10 vertices and 9 colors are supported")
+    return f"{len(puzzle['vertices'])}:" + " ".join(f"{u}{v}" for u, v in puzzle["edges"])
+
+
+def _lock_prompt(metadata: Metadata) -> str:
+    signs = {"add": "+", "subtract": "-", "multiply": "*"}
+    lights = {"any": "", "green": "g", "red": "r"}
+    buttons = " ".join(
+        f"{button['name']}{signs[button['type']]}{button['value']}{lights[button['active_state']]}"
+        for button in metadata["buttons"]
+    )
+    return f"{buttons}={metadata['target_value']}"
+
+
+REASONING_GYM_PRESETS: Mapping[str, ReasoningGymPreset] = MappingProxyType(
+    {
+        "countdown": ReasoningGymPreset(
+            options={
+                "min_numbers": 3,
+                "max_numbers": 3,
+                "max_value": 20,
+                "min_target": 1,
+                "max_target": 99,
+            },
+            alphabet="0123456789+-*/()= ",
+            prompt=lambda m: f"{' '.join(map(str, sorted(m['numbers'])))}={m['target']}",
+            own_answer=lambda entry: entry["answer"].replace(" ", ""),
+            identity=lambda m: (tuple(sorted(m["numbers"])), m["target"]),
+        ),
+        "graph_color": ReasoningGymPreset(
+            options={"min_num_vertices": 7, "max_num_vertices": 7, "edge_probability": 0.4},
+            alphabet="0123456789: ",
+            prompt=_graph_prompt,
+            own_answer=lambda entry: "".join(
+                str(color) for _, color in sorted(entry["metadata"]["possible_answer"].items())
+            ),
+            identity=_graph_prompt,
+        ),
+        "palindrome_generation": ReasoningGymPreset(
+            options={"min_length": 6, "max_length": 9},
+            alphabet="abcdefghijklmnopqrstuvwxyz",
+            prompt=lambda m: "".join(m["letters"]),
+            own_answer=lambda entry: entry["answer"],
+            identity=lambda m: tuple(sorted(m["letters"])),
+        ),
+        "quantum_lock": ReasoningGymPreset(
+            options={"difficulty": 4},
+            alphabet="0123456789+-*=ABCgr ",
+            prompt=_lock_prompt,
+            own_answer=lambda entry: "".join(entry["metadata"]["solution_path"]),
+            identity=_lock_prompt,
+        ),
+    }
+)
+"""Datasets with a short spelling, by name.
+
+- countdown: "4 7 25=36" is answered by "4+7+25". Numbers are sorted in the prompt.
+- graph_color: "4:01 03 23" lists the edges of four vertices and is answered by one color a
+  vertex, "1212", which reaches the verifier as the JSON map that it expects.
+- palindrome_generation: "abba" is answered by "abba" or "baab".
+- quantum_lock: "A+2 B*2g C-1r=14" names the buttons, when each works (green, red) and the
+  target, and is answered by the buttons to press, "ABABA".
+
+puzzle24 has none: its verifier does not compare the numbers used with those given, so one
+constant answer scores 1 on every problem.
+"""
+
+
+class _Item(NamedTuple):
+    index: int
+    entry: Mapping[str, Any]
+    prompt: str
+    answer: str | None
+    identity: object
+
+
+class ReasoningGymTask:
+    """A reasoning-gym dataset as a `pkpo.tasks.base.Task`, one token a character.
+
+    The datasets of `REASONING_GYM_PRESETS` have short prompts and answers. Any other
+    dataset's prompt is its question and its answer is the text that `score_answer` takes.
+
+    Problems are the dataset's items in order of their index, validation first, then test,
+    then train; an item that repeats a problem is passed over. So the splits share no
+    problem, and another `num_train` leaves the other splits as they were. Tasks with
+    different seeds draw from disjoint ranges of 10,000,000 items (acre, list_functions and
+    word_ladder, which build or bound their items up front, of 10,000 to 20,000). `verify` gives
+
+        reward = clip(score_answer(answer, item), 0, 1)       if reward="score"
+        reward = 1 if that is 1 else 0                        if reward="binary"
+
+    and 0 for a completion that holds ANSWER or is no answer in the preset's grammar. For
+    countdown that means up to 256 digits, + - * / ( ) and spaces, without `**` and `//`
+    spaced or not, so nothing reaches SymPy that could hang or run code. Without a preset
+    the scorer runs in a process of its own, which is killed when one answer takes longer
+    than `timeout_s`; that answer gets 0. The process is no sandbox.
+
+    Args:
+        dataset: name in reasoning-gym.
+        num_train, num_validation, num_test: problems of each split.
+        seed: non-negative. Some datasets seed NumPy, which ends at 2**32: below 400 works.
+        max_new_tokens: tokens of a completion; by default the longest answer of any
+            split's problems plus EOS.
+        options: settings of the dataset, over those of its preset.
+        reward: "binary" or "score".
+        fast_check: for countdown, score with exact fractions and ask `score_answer`
+            only where that can't tell. False always asks `score_answer`.
+        timeout_s: seconds that one answer may take without a preset.
+
+    Raises:
+        MissingExtraError: reasoning-gym is not installed.
+        InvalidInputError: unknown dataset or option, or too few distinct problems.
+
+    Example:
+        >>> task = ReasoningGymTask("countdown", num_train=2, num_validation=1, num_test=1)
+        >>> task.describe_prompt("validation", 0)
+        '2 9 14=63'
+        >>> answers = ["9*14/2", "2+9+14"]
+        >>> ids_GT = [[*task.vocabulary.encode(a), task.vocabulary.eos_id] for a in answers]
+        >>> task.verify("validation", np.array([0]), np.array([ids_GT])).tolist()
+        [[1.0, 0.0]]
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    max_new_tokens: int
+
+    def __init__(
+        self,
+        dataset: str = "countdown",
+        *,
+        num_train: int = 2000,
+        num_validation: int = 200,
+        num_test: int = 200,
+        seed: int = 0,
+        max_new_tokens: int | None = None,
+        options: Mapping[str, Any] | None = None,
+        reward: Literal["binary", "score"] = "binary",
+        fast_check: bool = True,
+        timeout_s: float = 5.0,
+    ) -> None:
+        sizes = {"validation": num_validation, "test": num_test, "train": num_train}
+        num_items = _ITEMS.get(dataset, _SEED_SPACING)
+        if min(sizes.values()) < 1 or sum(sizes.values()) > num_items // 2:
+            raise InvalidInputError(f"split sizes must be 1 to {num_items // 2} in all: {sizes}")
+        if seed < 0 or timeout_s <= 0 or reward not in ("binary", "score"):
+            raise InvalidInputError(f"bad {seed=}, {timeout_s=} or {reward=}")
+        if {"seed", "size"} & set(options or ()):
+            raise InvalidInputError("options: give seed and sizes to the task instead")
+        self.name = f"reasoning-gym-{dataset}"
+        self.dataset = dataset
+        self.reward = reward
+        self.fast_check = fast_check
+        self.timeout_s = timeout_s
+        self._settings = {
+            **(self._preset.options if self._preset else {}),
+            **(options or {}),
+            "seed": seed * _SEED_SPACING,
+            "size": num_items,
+        }
+        self._connect()
+        indices, taken = iter(range(num_items // 2)), set()
+        self._items = {
+            split: self._distinct_items(indices, size, taken, split)
+            for split, size in sizes.items()
+        }
+        items = [item for split_items in self._items.values() for item in split_items]
+        alphabet = self._preset.alphabet if self._preset else _PRINTABLE
+        others = {c for item in items for c in item.prompt + (item.answer or "")} - set(alphabet)
+        self.vocabulary = Vocabulary((*alphabet, *sorted(others)))
+        if max_new_tokens is None:
+            longest = max(len(item.answer or "") for item in items)
+            if longest == 0:
+                raise InvalidInputError(f"{dataset} has no answers: give max_new_tokens")
+            max_new_tokens = longest + 1
+        if max_new_tokens < 1:
+            raise InvalidInputError(f"{max_new_tokens=} must be positive")
+        self.max_new_tokens = max_new_tokens
+        self._problems = {split: self._as_problems(rows) for split, rows in self._items.items()}
+
+    @property
+    def _preset(self) -> ReasoningGymPreset | None:
+        return REASONING_GYM_PRESETS.get(self.dataset)
+
+    def _connect(self) -> None:
+        self._scorer = Scorer(
+            self.dataset, self._settings, fast_check=self.fast_check, timeout_s=self.timeout_s
+        )
+        self._cache: dict[tuple[Split, int, str], float] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_scorer", "_cache")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._connect()
+
+    def close(self) -> None:
+        """Ends the scoring process, if one runs; `verify` starts another when it needs to."""
+        self._scorer.worker.close()
+
+    def problems(self, split: Split) -> Problems:
+        """The problems of one split, named dataset/first item of the seed/item."""
+        return self._problems[split]
+
+    def demonstrations(self, count: int, seed: int) -> Demonstrations:
+        """`count` different problems with the dataset's own answers, each of which scores 1.
+
+        Items are drawn at random from a range that the splits don't use. A problem may be
+        in the train split, never in validation or test. Answers longer than
+        `max_new_tokens` and characters outside the vocabulary are passed over.
+
+        Raises:
+            InvalidInputError: the dataset can't give that many, or publishes no answers.
+        """
+        if count < 1:
+            raise InvalidInputError(f"count must be positive, got {count}")
+        rng = random.Random(seed)
+        held_out = [*self._items["validation"], *self._items["test"]]
+        taken = {item.identity for item in held_out}
+        size = self._settings["size"]
+        indices = iter(lambda: rng.randrange(size // 2, size), None)
+        items = self._distinct_items(indices, count, taken, "demonstrations", self._is_solved)
+        prompts_PT, lengths_P = self._encode_prompts(items)
+        answers_PT = np.full((count, self.max_new_tokens), self.vocabulary.pad_id, dtype=np.int64)
+        for row_T, item in zip(answers_PT, items, strict=True):
+            ids = [*self.vocabulary.encode(item.answer or ""), self.vocabulary.eos_id]
+            row_T[: len(ids)] = ids[: self.max_new_tokens]
+        return Demonstrations(prompts_PT, lengths_P, answers_PT)
+
+    def verify(
+        self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
+    ) -> np.ndarray:
+        """Rewards (P, G), float64 in [0, 1]; see the class for the rule.
+
+        Args:
+            split: the split of the problems.
+            problems_P: indices into the split.
+            completions_PGT: integer token ids. A completion ends before its first EOS or
+                PAD, or with the row.
+
+        Raises:
+            InvalidInputError: a shape or a problem index is wrong; never for a completion.
+        """
+        problems_P, completions_PGT = np.asarray(problems_P), np.asarray(completions_PGT)
+        items = self._items[split]
+        shapes = problems_P.shape, completions_PGT.shape
+        if len(shapes[1]) != 3 or shapes[0] != shapes[1][:1]:
+            raise InvalidInputError(f"need problems (P,) and completions (P, G, T), got {shapes}")
+        if completions_PGT.dtype.kind not in "iu":
+            raise InvalidInputError(f"completions must be integers, got {completions_PGT.dtype}")
+        if problems_P.size and not 0 <= problems_P.min() <= problems_P.max() < len(items):
+            raise InvalidInputError(f"problems must index the {len(items)} of {split!r}")
+        rewards_PG = np.zeros(completions_PGT.shape[:2])
+        texts = self._texts(completions_PGT.reshape(rewards_PG.size, shapes[1][2]))
+        for (p, g), text in zip(np.ndindex(*rewards_PG.shape), texts, strict=True):
+            if text is not None:
+                rewards_PG[p, g] = self._reward(split, int(problems_P[p]), text)
+        return rewards_PG
+
+    def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
+        """None: the right answers are not enumerated."""
+        return None
+
+    def describe_prompt(self, split: Split, problem: int) -> str:
+        """The prompt as the model reads it."""
+        return self._items[split][problem].prompt
+
+    def describe_completion(self, ids_T: np.ndarray) -> str:
+        """The completion's characters up to the first EOS or PAD."""
+        return self.vocabulary.decode(np.asarray(ids_T).tolist(), separator="")
+
+    def _texts(self, ids_NT: np.ndarray) -> list[str | None]:
+        vocabulary = self.vocabulary
+        known_NT = (ids_NT >= 0) & (ids_NT < len(vocabulary))
+        end_NT = (ids_NT == vocabulary.eos_id) | (ids_NT == vocabulary.pad_id)
+        ended_NT = np.logical_or.accumulate(end_NT, axis=1)
+        malformed_N = ((~known_NT | (ids_NT == vocabulary.answer_id)) & ~ended_NT).any(axis=1)
+        characters_V = np.array(["", "", "", *vocabulary.symbols])
+        characters_NT = characters_V[np.where(known_NT & ~ended_NT, ids_NT, vocabulary.pad_id)]
+        texts = ["".join(row) for row in characters_NT.tolist()]
+        return [None if bad else text for bad, text in zip(malformed_N, texts, strict=True)]
+
+    def _reward(self, split: Split, problem: int, text: str) -> float:
+        key = (split, problem, text)
+        if key not in self._cache:
+            if len(self._cache) >= _CACHE_SIZE:
+                del self._cache[next(iter(self._cache))]
+            score = self._scorer.score(self._items[split][problem].entry, text)
+            self._cache[key] = float(score == 1.0) if self.reward == "binary" else score
+        return self._cache[key]
+
+    def _is_solved(self, item: _Item) -> bool:
+        return (
+            item.answer is not None
+            and len(item.answer) <= self.max_new_tokens
+            and set(item.prompt + item.answer) <= set(self.vocabulary.symbols)
+            and self._scorer.score(item.entry, item.answer) == 1.0
+        )
+
+    def _distinct_items(
+        self,
+        indices: Iterator[int],
+        count: int,
+        taken: set[object],
+        purpose: str,
+        accept: Callable[[_Item], bool] = lambda item: True,
+    ) -> list[_Item]:
+        items: list[_Item] = []
+        misses = 0
+        while len(items) < count:
+            index = next(indices, None)
+            item = None if index is None else self._item(index)
+            if item is not None and item.identity not in taken and accept(item):
+                items.append(item)
+                taken.add(item.identity)
+                misses = 0
+            elif (misses := misses + 1) == _PATIENCE:
+                raise InvalidInputError(
+                    f"{self.dataset}: found {len(items)} of {count} problems for {purpose}, then "
+                    f"{_PATIENCE} items without a new one; ask for fewer or widen the options"
+                )
+        return items
+
+    def _item(self, index: int) -> _Item | None:
+        try:
+            entry = self._scorer.dataset[index]
+        except ValueError:
+            return None
+        if self._preset is None:
+            answer = entry["answer"] if isinstance(entry["answer"], str) else None
+            return _Item(index, entry, entry["question"], answer, entry["question"])
+        metadata = entry["metadata"]
+        prompt, identity = self._preset.prompt(metadata), self._preset.identity(metadata)
+        return _Item(index, entry, prompt, self._preset.own_answer(entry), identity)
+
+    def _as_problems(self, items: Sequence[_Item]) -> Problems:
+        ids = tuple(f"{self.dataset}/{self._settings['seed']}/{item.index}" for item in items)
+        return Problems(ids, *self._encode_prompts(items))
+
+    def _encode_prompts(self, items: Sequence[_Item]) -> tuple[np.ndarray, np.ndarray]:
+        vocabulary = self.vocabulary
+        rows = [[*vocabulary.encode(item.prompt), vocabulary.answer_id] for item in items]
+        lengths_P = np.array([len(row) for row in rows], dtype=np.int64)
+        prompts_PT = np.full((len(rows), lengths_P.max()), vocabulary.pad_id, dtype=np.int64)
+        for prompt_T, row in zip(prompts_PT, rows, strict=True):
+            prompt_T[: len(row)] = row
+        return prompts_PT, lengths_P

@@ -1,0 +1,125 @@
+"""Grid operations against a slow oracle on lists of lists."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from pkpo.tasks.grids import NAMES, OPERATIONS, run_programs, successors
+
+Grid = list[list[int]]
+
+RECOLOURED = {
+    "swap_1_2": {1: 2, 2: 1},
+    "swap_1_3": {1: 3, 3: 1},
+    "invert_1": {0: 1, 1: 0},
+    "cycle": {1: 2, 2: 3, 3: 1},
+}
+
+
+def fallen(cells: list[int]) -> list[int]:
+    """The coloured cells at the end, in order."""
+    coloured = [cell for cell in cells if cell != 0]
+    return [0] * (len(cells) - len(coloured)) + coloured
+
+
+def slow(name: str, grid: Grid) -> Grid:
+    """The operation, cell by cell."""
+    n = len(grid)
+    if name in RECOLOURED:
+        return [[RECOLOURED[name].get(cell, cell) for cell in row] for row in grid]
+    if name == "fall_down":
+        columns = [fallen([grid[i][j] for i in range(n)]) for j in range(n)]
+        return [[columns[j][i] for j in range(n)] for i in range(n)]
+    if name == "fall_left":
+        return [list(reversed(fallen(list(reversed(row))))) for row in grid]
+    source = {
+        "rot90": lambda i, j: (j, n - 1 - i),
+        "rot180": lambda i, j: (n - 1 - i, n - 1 - j),
+        "rot270": lambda i, j: (n - 1 - j, i),
+        "flip_h": lambda i, j: (i, n - 1 - j),
+        "flip_v": lambda i, j: (n - 1 - i, j),
+        "transpose": lambda i, j: (j, i),
+        "shift_left": lambda i, j: (i, (j + 1) % n),
+        "shift_right": lambda i, j: (i, (j - 1) % n),
+        "shift_up": lambda i, j: ((i + 1) % n, j),
+        "shift_down": lambda i, j: ((i - 1) % n, j),
+    }[name]
+    places = [[source(i, j) for j in range(n)] for i in range(n)]
+    return [[grid[a][b] for a, b in row] for row in places]
+
+
+def random_grids(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 4, shape, dtype=np.uint8)
+
+
+def test_there_are_sixteen_operations_and_names_number_them():
+    assert len(OPERATIONS) == 16
+    assert tuple(OPERATIONS) == NAMES
+
+
+def test_known_results():
+    grid = np.array([[1, 2, 0], [0, 3, 0], [2, 0, 1]], dtype=np.uint8)
+    assert OPERATIONS["rot90"](grid).tolist() == [[0, 0, 1], [2, 3, 0], [1, 0, 2]]
+    assert OPERATIONS["fall_down"](grid).tolist() == [[0, 0, 0], [1, 2, 0], [2, 3, 1]]
+    assert OPERATIONS["fall_left"](grid).tolist() == [[1, 2, 0], [3, 0, 0], [2, 1, 0]]
+    assert OPERATIONS["shift_left"](grid).tolist() == [[2, 0, 1], [3, 0, 0], [0, 1, 2]]
+    assert OPERATIONS["cycle"](grid).tolist() == [[2, 3, 0], [0, 1, 0], [3, 0, 2]]
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
+@pytest.mark.parametrize("name", NAMES)
+def test_operation_equals_the_oracle(name: str, size: int):
+    grids = random_grids(size, 40, size, size)
+    before = grids.copy()
+    out = OPERATIONS[name](grids)
+    assert out.dtype == np.uint8
+    assert out.tolist() == [slow(name, grid) for grid in grids.tolist()]
+    np.testing.assert_array_equal(grids, before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_operation_on_every_2x2_grid(name: str):
+    grids = np.array(list(itertools.product(range(4), repeat=4)), dtype=np.uint8).reshape(-1, 2, 2)
+    assert OPERATIONS[name](grids).tolist() == [slow(name, grid) for grid in grids.tolist()]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_leading_axes_are_batches(name: str):
+    grids = random_grids(1, 5, 2, 3, 3)
+    flat = OPERATIONS[name](grids.reshape(10, 3, 3))
+    np.testing.assert_array_equal(OPERATIONS[name](grids), flat.reshape(grids.shape))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_run_programs_equals_one_grid_and_operation_at_a_time(size: int):
+    rng = np.random.default_rng(0)
+    grids = random_grids(2, 60, 2, size, size)
+    programs = rng.integers(0, len(NAMES), (60, 4))
+    lengths = rng.integers(0, 5, 60)
+    programs[np.arange(4) >= lengths[:, None]] = -1
+    before = grids.copy()
+    out = run_programs(grids, programs)
+    for row in range(60):
+        for example in range(2):
+            grid = grids[row, example].tolist()
+            for number in programs[row, : lengths[row]]:
+                grid = slow(NAMES[number], grid)
+            assert out[row, example].tolist() == grid
+    np.testing.assert_array_equal(grids, before)
+
+
+def test_ended_programs_leave_grids_alone():
+    grids = random_grids(3, 7, 3, 3)
+    np.testing.assert_array_equal(run_programs(grids, np.full((7, 3), -1)), grids)
+
+
+def test_successors_are_in_the_order_of_the_operations():
+    grids = random_grids(4, 6, 2, 3, 3)
+    out = successors(grids)
+    assert out.shape == (6, 16, 2, 3, 3)
+    for row, number, example in itertools.product(range(6), range(16), range(2)):
+        expected = slow(NAMES[number], grids[row, example].tolist())
+        assert out[row, number, example].tolist() == expected
