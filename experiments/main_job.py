@@ -20,7 +20,14 @@ import numpy as np
 from rich.console import Console
 
 from pkpo.core.schedules import schedule
-from pkpo.train.config import ArmSettings, TaskSettings, TrainConfig, arm_name
+from pkpo.train.config import (
+    ArmSettings,
+    TaskSettings,
+    TrainConfig,
+    TrainingSettings,
+    WarmStartSettings,
+    arm_name,
+)
 from pkpo.train.job import Job
 from pkpo.train.presets import preset
 from pkpo.train.run_directory import RunDirectory
@@ -33,9 +40,9 @@ SEEDS = (0, 1, 2, 3, 4)
 def config_of(task: str, arms: tuple[ArmSettings, ...], seeds: tuple[int, ...]) -> TrainConfig:
     settings = preset(task)
     return TrainConfig(
-        task=TaskSettings(name=task, options=settings.get("options", {})),
-        warm_start=settings["warm_start"],
-        training=settings["training"],
+        task=TaskSettings(name=task, options=dict(settings.options)),
+        warm_start=WarmStartSettings(**settings.warm_start),
+        training=TrainingSettings(**settings.training),
         arms=arms,
         seeds=seeds,
     )
@@ -53,7 +60,7 @@ def run(path: Path, config: TrainConfig, workers: int) -> RunDirectory:
 
 def tune(task: str, path: Path, workers: int) -> tuple[dict[str, float], str]:
     """The learning rate of each schedule, and a Markdown table of what they reached."""
-    texts = tuple(preset(task)["arms"])
+    texts = tuple(preset(task).arms(TrainingSettings(**preset(task).training).steps))
     arms = tuple(
         ArmSettings(name=f"{arm_name(text)} lr={rate:g}", schedule=text, learning_rate=rate)
         for text in texts

@@ -219,7 +219,20 @@ def test_verify_equals_the_slow_oracle(options: dict[str, Any], reward: str, wid
     if width == 3:
         assert (rewards == 1.0).any()
         assert (rewards == 0.0).any()
-        assert ((rewards > 0) & (rewards < 1)).any() == (reward != "binary")
+        assert reward != "cells" or ((rewards > 0) & (rewards < 1)).any()
+
+
+def test_grids_reward_counts_whole_grids():
+    task = make(reward="grids", size=2, num_examples=3, max_ops=1, lengths=(1.0,))
+    programs = all_programs(task)
+    chosen = np.arange(SIZES["num_test"])
+    rewards = task.verify("test", chosen, np.broadcast_to(programs, (len(chosen), 16, 1)))
+    expected = [
+        [slow_reward(task, pairs, ids, "grids") for ids in programs.tolist()]
+        for pairs in read_problems(task, "test")
+    ]
+    np.testing.assert_array_equal(rewards, expected)
+    assert set(np.unique(rewards)) == {0.0, 1 / 3, 2 / 3, 1.0}
 
 
 @pytest.mark.parametrize("reward", REWARDS)
@@ -265,7 +278,8 @@ def test_problems_may_repeat_and_come_in_any_order(task: GridProgramTask):
     completions[:, 0] = [task.solutions("test", int(p))[-1] for p in chosen]  # type: ignore[index]
     together = task.verify("test", chosen, completions)
     alone = [
-        task.verify("test", chosen[i : i + 1], completions[i : i + 1])[0] for i in range(len(chosen))
+        task.verify("test", chosen[i : i + 1], completions[i : i + 1])[0]
+        for i in range(len(chosen))
     ]
     np.testing.assert_array_equal(together, alone)
     assert (together[:, 0] == 1.0).all()

@@ -17,10 +17,21 @@ from rich.console import Console
 
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.report import write_report
-from pkpo.train.config import BaselineName, TaskSettings, TrainConfig, read_config
+from pkpo.train.config import (
+    BaselineName,
+    PolicySettings,
+    TaskSettings,
+    TrainConfig,
+    TrainingSettings,
+    WarmStartSettings,
+    read_config,
+)
 from pkpo.train.job import Job
 from pkpo.train.presets import make_arms, preset
 from pkpo.train.run_directory import RunDirectory
+
+_preset: Any = tyro.conf.arg(help_behavior_hint="(default: the task's preset)")
+_optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
 
 
 @dataclass(frozen=True)
@@ -38,53 +49,56 @@ class Train:
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
     """Options of the task, such as reward=cells or dataset=countdown."""
 
-    objectives: tuple[str, ...] = ()
+    objectives: Annotated[tuple[str, ...], _preset] = ()
     """What to train for, one arm each: an integer k, an objective such as
     "0.5*max@8 + 0.5*mean", or a schedule such as "8->1@400"."""
 
-    learning_rates: tuple[float, ...] = ()
-    """One for all objectives or one each."""
+    learning_rates: Annotated[tuple[float, ...], _preset] = ()
+    """One for all objectives or one each. For objectives of your own the default is the
+    task's usual rate."""
 
     seeds: tuple[int, ...] = (0,)
     """Each seed has its own warm start, on which every arm is trained."""
 
-    steps: int | None = None
+    steps: Annotated[int | None, _preset] = None
     """Training steps."""
 
-    prompts_per_step: int | None = None
+    prompts_per_step: Annotated[int | None, _preset] = None
     """Problems in a step."""
 
-    num_generations: int | None = None
+    num_generations: Annotated[int | None, _preset] = None
     """Completions sampled for each problem, n."""
 
-    baseline: BaselineName | None = None
+    baseline: Annotated[BaselineName | None, _preset] = None
     """Variance reduction; see `pkpo.advantages`."""
 
-    passes: int | None = None
+    passes: Annotated[int | None, _preset] = None
     """How often each batch is used; more than 1 turns on PPO's clipping."""
 
-    hidden: int | None = None
+    hidden: Annotated[int | None, _preset] = None
     """Width of the transformer."""
 
-    layers: int | None = None
+    layers: Annotated[int | None, _preset] = None
     """Depth of the transformer."""
 
-    warm_start_steps: int | None = None
+    warm_start_steps: Annotated[int | None, _preset] = None
     """Supervised steps before training."""
 
-    device: str | None = None
+    device: str = "cpu"
     """Torch device, such as cpu or cuda."""
 
     workers: int = 2
     """Processes at a time, one thread each."""
 
-    out: Path | None = None
-    """Run directory to make [default: runs/TASK-DATE-TIME]. Never overwritten."""
+    out: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: runs/TASK-DATE-TIME)")
+    ] = None
+    """Run directory to make. Never overwritten."""
 
-    config: Path | None = None
+    config: Annotated[Path | None, _optional] = None
     """Take all settings from this config.json (of another run, say)."""
 
-    resume: Path | None = None
+    resume: Annotated[Path | None, _optional] = None
     """Continue this run directory; all settings are its own."""
 
     def __call__(self, command: str) -> int:
@@ -121,28 +135,28 @@ class Train:
 
     def _settings(self) -> TrainConfig:
         base = preset(self.task)
-        sections: dict[str, dict[str, Any]] = {
-            "policy": {"hidden": self.hidden, "layers": self.layers},
-            "warm_start": {"steps": self.warm_start_steps},
-            "training": {
-                name: getattr(self, name)
-                for name in ("steps", "prompts_per_step", "num_generations", "baseline", "passes")
-            },
-        }
-        settings = {
-            name: base.get(name, {}) | {k: v for k, v in given.items() if v is not None}
-            for name, given in sections.items()
-        }
-        arms = make_arms(self.objectives or base["arms"], self.learning_rates)
+        names = ("steps", "prompts_per_step", "num_generations", "baseline", "passes")
+        training = TrainingSettings(**{**base.training, **self._given(*names)})
+        warm_start = dict(base.warm_start)
+        if self.warm_start_steps is not None:
+            warm_start["steps"] = self.warm_start_steps
+        arms = base.arms(training.steps)
+        texts, rates = tuple(arms), tuple(arms.values())
+        if self.objectives:
+            texts, rates = self.objectives, (base.default_learning_rate,)
         return TrainConfig(
-            task=TaskSettings(
-                name=self.task, options=base.get("options", {}) | _options(self.option)
-            ),
-            arms=arms,
+            task=TaskSettings(name=self.task, options={**base.options, **_options(self.option)}),
+            policy=PolicySettings(**self._given("hidden", "layers")),
+            warm_start=WarmStartSettings(**warm_start),
+            training=training,
+            arms=make_arms(texts, self.learning_rates or rates),
             seeds=self.seeds,
-            device=self.device or "cpu",
-            **settings,
+            device=self.device,
         )
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """The flags among `names` that were set."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True)

@@ -107,11 +107,11 @@ class Schedule:
         return objective
 
     @property
-    def largest_k(self) -> int:
-        """The largest k of any step."""
-        if self.kind == "linear_k":
-            return max(int(k) for k in self.arguments[:2])  # type: ignore[arg-type]
-        return max(value.k for value in self.arguments if isinstance(value, Objective))
+    def last_stage(self) -> int:
+        """The step at which the last objective of a switch or staged schedule begins; for a
+        gradual one the step at which it begins to change, for a constant one 0."""
+        place = {"constant": None, "linear_k": 2, "mix": 2}.get(self.kind, -2)
+        return 0 if place is None else operator.index(self.arguments[place])  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         if self.kind == "constant":

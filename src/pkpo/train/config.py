@@ -138,6 +138,11 @@ class TrainConfig(Settings):
         """Refuse now what would fail at some later step."""
         plan = schedule(arm.schedule)
         training = self.training
+        if plan.last_stage >= training.steps:
+            raise ValueError(
+                f"arm {arm.name!r}: {plan} changes at step {plan.last_stage}, but training ends "
+                f"after {training.steps} steps"
+            )
         for objective in {plan(step) for step in range(training.steps)}:
             check_baseline(objective, training.baseline)
             size = required_size(objective, training.baseline)
