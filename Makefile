@@ -38,7 +38,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 
 benchmark: $(VENV)/.dev
-	$(BIN)/python benchmarks/transform.py $(ARGS)
+	$(BIN)/python benchmarks/transform.py --out benchmarks/transform.md $(ARGS)
 
 results: $(VENV)/.train
 	$(BIN)/python experiments/main_job.py --out results/main_job

@@ -126,7 +126,7 @@ def test_rows_by_hand(run: Run) -> None:
 def test_markdown_cells(run: Run) -> None:
     lines = to_markdown(summarise(run)).splitlines()
     assert lines[2] == (
-        "| arm | seeds | pass@1 % | pass@2 % | entropy | solved in training % | gained | lost |"
+        "| arm | seeds | pass@1 % | pass@2 % | entropy | train solved % | gained | lost |"
     )
     assert lines[4] == (
         f"| {BASE_NAME} | 3/3 | 20.0 ± 5.8 | 30.0 ± 5.8 | 4.50 ± 0.29 | – | – | – |"

@@ -140,7 +140,7 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
         raise InvalidInputError("rewards need at least one axis, the samples of a group")
     if rewards.shape[-1] == 0:
         raise InvalidInputError(f"groups are empty: rewards have shape {tuple(rewards.shape)}")
-    if array_api_compat.is_torch_array(rewards) and rewards.device.type == "cpu":
+    if _is_cpu_tensor(rewards):
         return _through_numpy(request, rewards, groups, mask, validate)
     backend = backend_of(rewards)
     rewards = backend.detach(rewards)
@@ -154,6 +154,10 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
     with np.errstate(invalid="warn" if checked else "ignore"):
         out = run(request, rewards, groups, mask, backend, not checked)
     return backend.xp.astype(out, result_dtype(rewards), copy=False)
+
+
+def _is_cpu_tensor(values: Array) -> bool:
+    return array_api_compat.is_torch_array(values) and values.device.type == "cpu"
 
 
 def _through_numpy(

@@ -118,15 +118,22 @@ def to_markdown(summary: Summary) -> str:
 
 
 def to_rich(summary: Summary) -> RichTable:
-    """The headline table for a rich console, turned so that each arm is a column."""
+    """The headline table for a rich console, turned so that each arm is a column.
+
+    Five columns fit into 80 characters. The report explains what the table leaves out.
+    """
     table = headline_table(summary)
-    grid = RichTable(box=box.SIMPLE_HEAD, caption=" ".join(table.notes), caption_justify="left")
-    grid.add_column("")
+    caption = " ".join(_score_notes(summary)[:2])
+    grid = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1))
+    grid.add_column("", no_wrap=True)
     for row in table.rows:
-        grid.add_column(Text(row[0].text), justify="right", no_wrap=True)
+        name = "base" if row[0].text == BASE_NAME else row[0].text
+        grid.add_column(Text(name), justify="right", no_wrap=True)
     for i, header in enumerate(table.headers[1:], start=1):
         cells = [row[i] for row in table.rows]
-        grid.add_row(header, *(Text(cell.text, "bold" if cell.best else "") for cell in cells))
+        texts = [cell.text.removesuffix(f" ± {ABSENT}") for cell in cells]
+        styles = ["bold" if cell.best else "" for cell in cells]
+        grid.add_row(header, *(Text(text, style) for text, style in zip(texts, styles)))
     return grid
 
 
@@ -183,11 +190,11 @@ class _Column:
 
 def _columns(summary: Summary) -> tuple[_Column, ...]:
     distinct = "Distinct: mean number of distinct correct answers found per problem."
-    solved = "Solved in training: training problems solved at least once by the last step."
+    solved = "Train solved: training problems solved at least once by the last step."
     return (
         _Column("entropy", lambda row: row.entropy, "Entropy: nats per completion.", spec=".2f"),
         _Column("distinct", lambda row: row.distinct_solutions, distinct, spec=".2f"),
-        _Column("solved in training %", lambda row: row.cumulative_solve_rate, solved, scale=100),
+        _Column("train solved %", lambda row: row.cumulative_solve_rate, solved, scale=100),
         _Column("gained", lambda row: row.gained, _gained_note(summary)),
         _Column("lost", lambda row: row.lost),
     )
