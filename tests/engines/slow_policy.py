@@ -80,9 +80,7 @@ def slow_states(policy: Policy, ids: list[int]) -> Tensor:
         out: list[list[Tensor]] = [[] for _ in stream]
         for head in range(config.heads):
             rows = slice(head * size, (head + 1) * size)
-            q, k, v = (
-                [part[f"self_attn.{name}_proj"][rows] @ x for x in normed] for name in "qkv"
-            )
+            q, k, v = ([part[f"self_attn.{name}_proj"][rows] @ x for x in normed] for name in "qkv")
             q = [_turned(x, t, config.rope_theta) for t, x in enumerate(q)]
             k = [_turned(x, t, config.rope_theta) for t, x in enumerate(k)]
             for t in range(len(stream)):

@@ -20,7 +20,9 @@ from pkpo.tasks.grid_programs import GridProgramTask
 from .slow_policy import make_policy
 
 GRIDS = GridProgramTask(size=3).vocabulary
-CHARACTERS = Vocabulary((*"abcdefghijklmnopqrstuvwxyz0123456789", *"+-*/()[]{}^$.|?\\#&~ ,:=<>\n\"'"))
+CHARACTERS = Vocabulary(
+    (*"abcdefghijklmnopqrstuvwxyz0123456789", *"+-*/()[]{}^$.|?\\#&~ ,:=<>\n\"'")
+)
 VOCABULARIES = {"grids": GRIDS, "characters": CHARACTERS}
 
 
@@ -235,7 +237,11 @@ def test_other_architectures(broken: Callable[..., Path], changes: dict[str, Any
     [
         {"hidden_act": "gelu"},
         {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}},
-        {"rope_scaling": {"rope_type": "linear", "factor": 4.0}},
+        {
+            "rope_parameters": "left out",
+            "rope_theta": 1e4,
+            "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+        },
     ],
     ids=str,
 )

@@ -131,9 +131,7 @@ def test_other_completions_of_the_group_change_nothing(policy: Policy):
     with torch.no_grad():
         together = policy.completion_logits(prompts, lengths, completions)
         for column in range(4):
-            alone = policy.completion_logits(
-                prompts, lengths, completions[:, column : column + 1]
-            )
+            alone = policy.completion_logits(prompts, lengths, completions[:, column : column + 1])
             torch.testing.assert_close(alone[:, 0], together[:, column], **EQUAL)
 
 

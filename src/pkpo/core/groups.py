@@ -29,8 +29,9 @@ def host_array(values: Any, name: str) -> np.ndarray:
     except Exception as error:
         if array_api_compat.is_jax_array(values):
             raise InvalidInputError(
-                f"{name} must be concrete here: its content decides shapes, which jax.jit "
-                "must know; pass it as a static NumPy array"
+                f"{name} must be concrete here, since jax.jit can't read it: pass a NumPy "
+                "array that is fixed at trace time; a mask may be traced under small_groups= "
+                "other than 'raise'"
             ) from error
         raise InvalidInputError(f"can't read {name}: {error}") from error
 

@@ -150,9 +150,11 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
     checked = backend.on_host if validate is None else validate
     if checked:
         _check_finite(rewards, mask, backend)
-    run = _run_rectangle if groups is None else _run_labelled
     with np.errstate(invalid="warn" if checked else "ignore"):
-        out = run(request, rewards, groups, mask, backend, not checked)
+        if groups is None:
+            out = _run_rectangle(request, rewards, mask, backend, not checked)
+        else:
+            out = _run_labelled(request, rewards, groups, mask, backend, not checked)
     return backend.xp.astype(out, result_dtype(rewards), copy=False)
 
 
@@ -211,12 +213,7 @@ def _check_finite(rewards: Array, mask: Array | None, backend: Backend) -> None:
 
 
 def _run_rectangle(
-    request: Request,
-    rewards: Array,
-    groups: None,
-    mask: Array | None,
-    backend: Backend,
-    poison: bool,
+    request: Request, rewards: Array, mask: Array | None, backend: Backend, poison: bool
 ) -> Array:
     if mask is None:
         out = transform(request, rewards, backend, poison=poison)
@@ -242,19 +239,18 @@ def _run_labelled(
         )
     grouping = Grouping.of(groups, mask, rewards.shape[0])
     request.check_sizes(grouping.sizes, [repr(label) for label in grouping.labels.tolist()])
+    is_value = request.baseline is None
     parts, places = [], []
     for of_size, samples_PN in grouping.rectangles():
         if samples_PN.shape[1] == 0:
-            if request.baseline is None:
-                parts.append(backend.floats(np.full(len(of_size), np.nan)))
-                places.append(of_size)
             continue
         flat = xp.take(rewards, backend.integers(samples_PN.reshape(-1)), axis=0)
         rectangle = xp.reshape(flat, samples_PN.shape)
         parts.append(xp.reshape(transform(request, rectangle, backend, poison=poison), (-1,)))
-        places.append(of_size if request.baseline is None else samples_PN.reshape(-1))
-    total = len(grouping.labels) if request.baseline is None else rewards.shape[0]
-    missing = np.setdiff1d(np.arange(total), np.concatenate(places) if places else [])
-    parts.append(backend.floats(np.zeros(len(missing))))
-    inverse = np.argsort(np.concatenate([*places, missing]).astype(np.int64))
+        places.append(of_size if is_value else samples_PN.reshape(-1))
+    # What is left are empty groups, or samples that don't count.
+    total = len(grouping.labels) if is_value else rewards.shape[0]
+    left = np.setdiff1d(np.arange(total), np.concatenate([*places, []]))
+    parts.append(backend.floats(np.full(len(left), np.nan if is_value else 0.0)))
+    inverse = np.argsort(np.concatenate([*places, left]).astype(np.int64))
     return xp.take(xp.concat(parts), backend.integers(inverse), axis=0)

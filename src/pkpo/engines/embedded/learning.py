@@ -24,18 +24,18 @@ def policy_gradient_loss(
         logprobs_PGS: of the sampled tokens, 0 for padding, with gradients.
         advantages_PG: "sum" advantages of `pkpo.advantages`.
         old_logprobs_PGS: of the same tokens when they were drawn, for a batch that is used
-            more than once: the loss is then PPO's clipped surrogate, token by token, whose
-            gradient is the same while the policy is still the one that sampled.
+            more than once: the loss is then PPO's clipped surrogate, token by token, less
+            its value under the policy that sampled (0 there, and for padding); its gradient
+            is the same while the policy is still that one.
         clip: how far the probability ratio may move from 1 before its gradient stops.
     """
     num_prompts = len(advantages_PG)
     if old_logprobs_PGS is None:
         return -(advantages_PG * logprobs_PGS.sum(-1)).sum() / num_prompts
     ratios = (logprobs_PGS - old_logprobs_PGS).exp()
-    advantages = advantages_PG[..., None]
-    surrogate = torch.minimum(ratios * advantages, ratios.clamp(1 - clip, 1 + clip) * advantages)
-    counted = (old_logprobs_PGS != 0) | (logprobs_PGS != 0)
-    return -(surrogate * counted).sum() / num_prompts
+    gains = (ratios - 1.0) * advantages_PG[..., None]
+    clipped = (ratios.clamp(1 - clip, 1 + clip) - 1.0) * advantages_PG[..., None]
+    return -torch.minimum(gains, clipped).sum() / num_prompts
 
 
 @dataclass(frozen=True)
