@@ -88,6 +88,7 @@ def test_clipped_surrogate_has_the_same_gradient_while_the_policy_is_the_same(
     loss = policy_gradient_loss(logprobs, ADVANTAGES, old_logprobs_PGS=logprobs.detach())
     expected = slow_gradients(policy, prompts, COMPLETIONS, ADVANTAGES)
     assert_same_gradients(gradients(policy, loss), expected)
+    assert loss.item() == 0.0
 
 
 def test_more_padding_changes_nothing(policy: Policy, prompts: tuple[Tensor, Tensor]):
@@ -100,25 +101,26 @@ def test_more_padding_changes_nothing(policy: Policy, prompts: tuple[Tensor, Ten
         losses, found = [], []
         for completions in (cut, longer):
             logprobs = logprobs_of(policy, prompts, completions)
+            before = torch.where(completions == PAD, 0.0, logprobs.detach() - 0.05)
             loss = policy_gradient_loss(
-                logprobs, ADVANTAGES, old_logprobs_PGS=logprobs.detach() - 0.05 if old else None
+                logprobs, ADVANTAGES, old_logprobs_PGS=before if old else None
             )
             found.append(gradients(policy, loss))
             losses.append(loss.item())
         assert_same_gradients(found[0], found[1], rtol=1e-9)
-        if not old:
-            assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
 
 
 def slow_surrogate(
     new: list[float], old: list[float], advantage: float, clip: float
 ) -> tuple[float, list[float]]:
-    """PPO's objective of one completion and its derivative by each new log-probability."""
+    """PPO's objective of one completion, less its value at ratio 1, and its derivative by
+    each new log-probability."""
     value, slopes = 0.0, []
     for log_new, log_old in zip(new, old):
         ratio = math.exp(log_new - log_old)
         clipped = min(max(ratio, 1 - clip), 1 + clip)
-        value += min(ratio * advantage, clipped * advantage)
+        value += min(ratio * advantage, clipped * advantage) - advantage
         stopped = (advantage > 0 and ratio > 1 + clip) or (advantage < 0 and ratio < 1 - clip)
         slopes.append(0.0 if stopped else ratio * advantage)
     return value, slopes

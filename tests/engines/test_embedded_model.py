@@ -97,9 +97,8 @@ def test_extending_in_pieces_equals_all_at_once(policy: Policy, chunks: tuple[in
     with torch.no_grad():
         prefix = policy.read(prompts, lengths)
         whole = policy.extend(completions, prefix)
-        memory, parts = Memory(policy.config.layers), []
-        for tokens in completions.split(chunks, dim=-1):
-            parts.append(policy.extend(tokens, prefix, memory))
+        memory = Memory(policy.config.layers)
+        parts = [policy.extend(part, prefix, memory) for part in completions.split(chunks, dim=-1)]
     assert memory.length == 5
     torch.testing.assert_close(torch.cat(parts, dim=2), whole, **EQUAL)
 

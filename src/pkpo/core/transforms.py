@@ -87,8 +87,9 @@ def advantages(
             "0.5*max@8 + 0.5*mean".
         baseline: what is subtracted to lower the variance; none of them adds a bias.
             "none": nothing, s of eq. (19).
-            "loo": (k/n) times the estimate from the other samples. Sums to zero over the
-            group, ignores a shift of the rewards, needs k < n.
+            "loo": (k/n) times the estimate from the other samples, which makes a_i what the
+            group's estimate would lose without sample i. Sums to zero over the group,
+            ignores a shift of the rewards, needs k < n.
             "loo_minus_one": each subset's value without the sample, eq. (33). For max, min,
             mean and mixtures of them; at k = 1 it is the others' mean (RLOO).
             "paper_loo": k/(n-1) times the estimate from the other samples, eq. (29); it
@@ -104,7 +105,8 @@ def advantages(
 
     Returns:
         Like rewards: shape, device and floating dtype (the library's default one for
-        integers and bools). Carries no gradient.
+        integers and bools). Carries no gradient. Equal rewards get equal advantages, up to
+        rounding in the last digit.
 
     Raises:
         InvalidInputError: rewards that aren't finite (naming the position) or real,

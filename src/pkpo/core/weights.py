@@ -11,7 +11,8 @@ operation. A term E[sum_r c_r g_(r:k)] has the weight density phi(t) = k sum_r c
 over the quantiles t of the reward, a polynomial of degree k - 1 in Bernstein form; and the
 chance that a sample of rank m + 1 among N + 1 has rank r among k drawn from them is
 hypergeometric, which is degree elevation of that polynomial from k - 1 to N
-(`bernstein`). Elevation only averages neighbours, so nothing overflows or cancels.
+(`bernstein`). Elevation only averages neighbours, so nothing overflows, and errors stay
+within rounding of the largest coefficient.
 docs/mathematics.md derives each line.
 """
 
@@ -120,13 +121,6 @@ def required_size(objective: Objective, baseline: Baseline) -> int:
     return objective.k + 1
 
 
-def shrunk(objective: Objective, baseline: Baseline, n: int) -> Objective | None:
-    """The objective with k lowered until a group of n allows it, or None where none does."""
-    k = n - 1 if baseline in ("loo", "paper_loo") else n
-    smaller = objective.shrink(max(k, 1))
-    return smaller if required_size(smaller, baseline) <= n else None
-
-
 def check_baseline(objective: Objective, baseline: str) -> None:
     """Raise where `baseline` is unknown, or undefined for `objective` at every n."""
     if baseline not in BASELINES:
@@ -207,12 +201,14 @@ def estimate_weights(n: int, objective: Objective) -> ValueWeights:
     """Weights of the unbiased value, eq. (12) for max@k.
 
     Raises:
-        UndefinedEstimateError: n < k, for which no unbiased estimate exists (Theorem 8).
+        UndefinedEstimateError: n < k. A polynomial of degree k in the chance of success has
+            no unbiased estimate from fewer than k samples (Theorem 8); sums of terms whose
+            leading powers cancel are refused as well.
     """
     if n < objective.k:
         raise UndefinedEstimateError(
-            f"{objective} has no unbiased estimate from fewer than {objective.k} samples a "
-            f"group, got {n}"
+            f"an unbiased estimate of {objective} needs groups of at least {objective.k} "
+            f"samples, got {n}"
         )
     level, of_rewards = 0.0, np.zeros(n)
     for weight, term in objective.simple_terms:

@@ -56,7 +56,9 @@ def save_policy(policy: Policy, directory: Path, task: Task) -> None:
     os.replace(temporary, directory)
 
 
-def _cache_key(config: TrainConfig, seed: int) -> str:
+def _cache_key(task: Task, config: TrainConfig, seed: int) -> str:
+    """Of everything the warm start depends on, a few demonstrations included, so that a
+    change of the task's code is noticed."""
     identity = {
         "pkpo": pkpo.__version__,
         "torch": torch.__version__,
@@ -65,8 +67,14 @@ def _cache_key(config: TrainConfig, seed: int) -> str:
         "warm_start": config.warm_start.model_dump(mode="json"),
         "device": config.device,
         "seed": seed,
+        "tokens": task.vocabulary.tokens,
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode())
+    if config.warm_start.steps:
+        shown = task.demonstrations(min(16, config.warm_start.batch_size), seed)
+        for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT):
+            digest.update(part.tobytes())
+    return digest.hexdigest()[:16]
 
 
 def warm_start(
@@ -85,7 +93,9 @@ def warm_start(
     Args:
         progress: called with (steps done, loss) now and then.
     """
-    cached = cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(config, seed)}"
+    cached = (
+        cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
+    )
     if cached.exists():
         try:
             return load_pretrained(cached, device=config.device)
