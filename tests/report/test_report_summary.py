@@ -96,7 +96,7 @@ def test_estimate_by_hand() -> None:
     assert found.standard_error == pytest.approx(0.1 / np.sqrt(3.0))
     single = estimate([0.5, None])
     assert single is not None
-    assert (single.mean, single.standard_error, single.count) == (0.5, None, 1)
+    assert (single.mean, single.standard_error, single.values) == (0.5, None, (0.5,))
     assert estimate([None]) is None
 
 

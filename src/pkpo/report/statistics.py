@@ -21,12 +21,12 @@ class Estimate:
     Args:
         mean: the mean.
         standard_error: sd / sqrt(count) with ddof=1; None for one seed.
-        count: number of seeds.
+        values: of each seed.
     """
 
     mean: float
     standard_error: float | None
-    count: int
+    values: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
     if not len(found):
         return None
     error = float(found.std(ddof=1) / np.sqrt(len(found))) if len(found) > 1 else None
-    return Estimate(mean=float(found.mean()), standard_error=error, count=len(found))
+    return Estimate(float(found.mean()), error, tuple(found.tolist()))
 
 
 def within_reach(evaluation: Evaluation, k: int) -> np.ndarray:

@@ -98,6 +98,17 @@ def change_table(summary: Summary) -> Table:
     return Table(("arm", *(f"Δ pass@{k}" for k in summary.ks)), tuple(rows), (note,))
 
 
+def seed_table(summary: Summary) -> Table:
+    """Per arm and seed: pass@k in per cent."""
+    rows = []
+    for row in summary.rows:
+        for i, seed in enumerate(row.seeds):
+            found = [row.pass_at_k.get(k) for k in summary.ks]
+            cells = [format(100 * e.values[i], ".1f") if e else ABSENT for e in found]
+            rows.append((Cell(row.name), Cell(str(seed)), *map(Cell, cells)))
+    return Table(("arm", "seed", *(f"pass@{k} %" for k in summary.ks)), tuple(rows), ())
+
+
 def format_estimate(value: Estimate | None, scale: float = 1.0, spec: str = ".1f") -> str:
     """The mean ± its standard error, with a dash for what is not there."""
     if value is None:
@@ -109,11 +120,13 @@ def format_estimate(value: Estimate | None, scale: float = 1.0, spec: str = ".1f
 
 
 def to_markdown(summary: Summary) -> str:
-    """Both tables with their notes, as Markdown."""
+    """The tables with their notes, as Markdown."""
     headline, change = headline_table(summary), change_table(summary)
     parts = ["## Held-out results", _markdown_table(headline), _bullets(headline.notes)]
     if change.rows:
         parts += ["## Change against the base", _markdown_table(change), _bullets(change.notes)]
+    if summary.num_seeds > 1:
+        parts += ["## Every seed", _markdown_table(seed_table(summary))]
     return "\n\n".join(parts) + "\n"
 
 

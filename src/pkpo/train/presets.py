@@ -39,10 +39,10 @@ class Preset:
 _PRESETS = {
     "grid-programs": Preset(
         learning_rates={
-            "mean": 3e-4,
+            "mean": 1e-3,
             "max@2": 3e-4,
             "max@8": 3e-4,
-            f"switch(max@8, {HALF}, mean)": 3e-4,
+            f"switch(max@8, {HALF}, mean)": 1e-3,
         },
         warm_start={"steps": 500, "batch_size": 256, "learning_rate": 3e-3},
         training={"steps": 800},

@@ -173,5 +173,5 @@ def _versions() -> dict[str, str]:
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
     }
