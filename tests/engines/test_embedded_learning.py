@@ -107,8 +107,8 @@ def test_more_padding_changes_nothing(policy: Policy, prompts: tuple[Tensor, Ten
             )
             found.append(gradients(policy, loss))
             losses.append(loss.item())
-        assert_same_gradients(found[0], found[1], rtol=1e-9)
-        assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+        assert_same_gradients(found[0], found[1], rtol=1e-6)
+        assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
 def slow_surrogate(

@@ -130,11 +130,11 @@ class _Gaps(NamedTuple):
         gaps = ordered[..., 1:] - ordered[..., :-1]
         out = backend.cumulative_sum(gaps, self.step)
         if not isinstance(self.level, float) or self.level != 0.0:
-            out = out + self.level * ordered[..., :1]
+            out += self.level * ordered[..., :1]
         if self.anchor is not None:
-            out = out + backend.weighted_sum(gaps, self.anchor)
+            out += backend.weighted_sum(gaps, self.anchor)
         if poison:
-            out = out + _bad(ordered, backend)
+            out += _bad(ordered, backend)
         return backend.unsort(out, undo)
 
 

@@ -1,0 +1,100 @@
+"""Completions a second of the embedded engine: sampled, verified and trained on.
+
+    python benchmarks/engine.py [--out FILE]
+
+One process and one thread, the default policy, grid programs of up to 3 and 4 operations
+(tokens), 64 prompts of 16 completions a step. Every group is given advantages other than
+zero, so that no update is skipped; in training, groups without a signal are. Medians over
+steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+
+import pkpo
+from pkpo.engines.embedded.learning import Learner
+from pkpo.engines.embedded.model import Policy, PolicyConfig
+from pkpo.engines.embedded.sampling import sample
+from pkpo.tasks.grid_programs import GridProgramTask
+
+PROMPTS, GENERATIONS, STEPS = 64, 16, 60
+PARTS = ("sample", "verify", "transform", "update")
+
+
+def measure(max_ops: int) -> tuple[int, dict[str, float]]:
+    """Number of parameters, and median seconds of each part of a step."""
+    task = GridProgramTask(
+        num_train=PROMPTS * STEPS, max_ops=max_ops, lengths=tuple(2.0**i for i in range(max_ops))
+    )
+    vocabulary, problems = task.vocabulary, task.problems("train")
+    policy = Policy(PolicyConfig(len(vocabulary)))
+    learner = Learner(policy, learning_rate=1e-4)
+    generator = torch.Generator().manual_seed(0)
+    times: dict[str, list[float]] = {part: [] for part in PARTS}
+    for step in range(STEPS):
+        rows = np.arange(step * PROMPTS, (step + 1) * PROMPTS)
+        prompts = torch.as_tensor(problems.prompts_PT[rows])
+        lengths = torch.as_tensor(problems.lengths_P[rows])
+        marks = [time.perf_counter()]
+        samples = sample(
+            policy,
+            prompts,
+            lengths,
+            num_generations=GENERATIONS,
+            max_new_tokens=task.max_new_tokens,
+            eos_id=vocabulary.eos_id,
+            pad_id=vocabulary.pad_id,
+            generator=generator,
+        )
+        marks.append(time.perf_counter())
+        rewards = task.verify("train", rows, samples.tokens_PGS.numpy())
+        marks.append(time.perf_counter())
+        advantages = torch.as_tensor(pkpo.advantages(rewards, 8), dtype=torch.float32)
+        marks.append(time.perf_counter())
+        advantages = advantages + 1e-3
+        learner.step(prompts, lengths, samples, advantages, pad_id=vocabulary.pad_id)
+        marks.append(time.perf_counter())
+        for part, start, end in zip(PARTS, marks, marks[1:]):
+            times[part].append(end - start)
+    size = sum(parameter.numel() for parameter in policy.parameters())
+    return size, {part: statistics.median(values[5:]) for part, values in times.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    header = ["tokens", "completions/s", *(f"{part}, ms" for part in PARTS)]
+    rows = [header, ["---:"] * len(header)]
+    size = 0
+    for max_ops in (3, 4):
+        size, seconds = measure(max_ops)
+        rate = PROMPTS * GENERATIONS / sum(seconds.values())
+        times = (f"{1e3 * seconds[part]:.2f}" for part in PARTS)
+        rows.append([str(max_ops), f"{rate:,.0f}", *times])
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    text = (
+        f"# The embedded engine\n\n{size:,} parameters, {PROMPTS} prompts x {GENERATIONS} "
+        "completions a step, one CPU core, one thread; "
+        f"pkpo {pkpo.__version__}, torch {torch.__version__}, Python {platform.python_version()}.\n"
+        f"Command: `python benchmarks/engine.py --out benchmarks/engine.md`\n\n{table}\n"
+    )
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

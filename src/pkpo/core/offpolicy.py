@@ -1,0 +1,505 @@
+"""Values and advantages from samples of another policy, by exact importance weights.
+
+The n samples of a group come from mu; their ratios r_i = pi(x_i) / mu(x_i) make a subset I
+worth prod_(j in I) r_j of one from pi. Sums over all subsets with these weights are
+elementary symmetric polynomials of the sorted samples' ratios, so everything here is the sum
+over all subsets, to rounding, at O(n k). With all ratios 1, results are those of
+`pkpo.estimate` and `pkpo.advantages`.
+
+Unbiased where mu gives a chance to all that pi does. The variance grows with the k-th power
+of the ratios' mean square: exact weights pay while pi is near mu. docs/offpolicy.md derives
+each line and measures when.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Real
+from typing import Any, Literal, get_args
+
+import array_api_compat
+import numpy as np
+
+from pkpo.core.backends import Array, as_array, backend_of, result_dtype
+from pkpo.core.gapform import Reduction
+from pkpo.core.groups import host_array
+from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, checked_k
+from pkpo.core.parsing import as_objective
+from pkpo.core.symmetric import (
+    LARGEST_LOGARITHM,
+    Scaled,
+    around,
+    cumulative_sum,
+    disjoint_pairs,
+    prefixes,
+    suffixes,
+    weighted_suffixes,
+)
+from pkpo.core.weights import required_size
+from pkpo.errors import InvalidInputError, UndefinedEstimateError
+
+OffPolicyBaseline = Literal["none", "loo", "loo_minus_one"]
+VarianceMethod = Literal["unbiased", "jackknife"]
+
+_BLOCK = 2**18
+"""Numbers a recursion may hold at a time, so that they stay in cache; at least one group."""
+
+
+def estimate(
+    rewards: Any,
+    log_ratios: Any,
+    objective: Objective | int | str,
+    *,
+    normalise: bool = False,
+    truncate: float | None = None,
+) -> Array:
+    """Value of the objective under pi for each group of samples from mu.
+
+    For max@k, rho = C(n,k)^-1 sum_(|I|=k) (prod_(j in I) r_j) max_I g: unbiased for max@k
+    under pi. Unlike on-policy values it may lie outside the range of the rewards.
+
+    Args:
+        rewards: (..., n) real numbers, integers or bools; the last axis is the group.
+        log_ratios: (..., n), log pi(x_i) - log mu(x_i) in nats, of whole samples (for text
+            the sum over its tokens). Constants: no gradient flows through them.
+        objective: max, min, mean, log_pass or a mixture of them; an integer k is max@k.
+        normalise: divide each term by the mean subset weight, C(n,k)^-1 e_k(r). The result
+            is a weighted mean of the subsets' values, so it stays in their range, follows a
+            shift of the rewards and ignores a factor common to all ratios (a policy known up
+            to its normalisation). Biased, towards the value under mu where few samples carry
+            the weight; consistent, with a bias of order 1/n.
+        truncate: c > 0, ratios above c count as c. Biased: the expectation is the sum over
+            outcomes with min(pi, c mu) in place of pi, which has a total mass z < 1, so for
+            rewards >= 0 the value comes out too small (z^k times that of the policy in
+            proportion to min(pi, c mu)). With `normalise`, only that policy remains wrong.
+
+    Returns:
+        (...,) of the rewards' library, device and floating dtype (the default one for
+        integers and bools). Calculated in float64 by NumPy on the host, whatever the
+        library; not inside jax.jit.
+
+    Raises:
+        InvalidInputError: shapes that differ, NaN or inf (naming the position), a result
+            beyond the range of its dtype (naming the group).
+        UndefinedEstimateError: n < k, or a term other than max, min and mean.
+
+    Cost: O(n k) a group for all max terms together, the same for min; O(n log n) to sort.
+
+    >>> import numpy as np
+    >>> estimate([0.0, 1.0, 2.0], np.log([1.0, 2.0, 0.5]), 2)
+    array(1.66666667)
+    """
+    objective = _checked_objective(objective)
+    given = _Given.of(rewards, log_ratios, truncate)
+    given.require(objective.k, f"a value of {objective}")
+
+    def term(batch: _Sorted, k: int) -> Scaled:
+        value = batch.value(k)
+        return value / batch.total(k) if normalise else value / _subsets(batch.n, k)
+
+    def of_batch(batch: _Sorted) -> Scaled:
+        return _mixture(objective, batch, term)
+
+    return given.of_groups(of_batch, objective.k)
+
+
+def advantages(
+    rewards: Any,
+    log_ratios: Any,
+    objective: Objective | int | str,
+    *,
+    baseline: OffPolicyBaseline = "loo_minus_one",
+    reduction: Reduction = "sum",
+    truncate: float | None = None,
+) -> Array:
+    """Advantages a_i such that sum_i a_i grad log pi(x_i) is an unbiased gradient under pi.
+
+    a_i = C(n,k)^-1 sum_(I with i) (prod_(j in I) r_j) (max_I g - b), with x_i from mu. The
+    ratios are in the a_i already: multiply them by grad log pi(x_i) alone, not by another
+    ratio.
+
+    Args:
+        rewards: (..., n) real numbers, integers or bools; the last axis is the group.
+        log_ratios: (..., n), log pi(x_i) - log mu(x_i), as in `estimate`.
+        objective: max, min, mean, log_pass or a mixture of them; an integer k is max@k.
+        baseline: what is subtracted to lower the variance. Each is r_i times a function of
+            the other samples, so none adds a bias without `truncate`.
+            "none": nothing.
+            "loo": what the other samples say the subset is worth: the mean value of k of
+            them, weighted by their ratios, in place of the k-1 and i. Needs k < n.
+            "loo_minus_one": each subset's value without the sample; at k = 1 the others'
+            mean, weighted by their ratios.
+            The last two ignore a shift of the rewards. Unlike on-policy "loo", no choice
+            sums to zero over a group, except for equal ratios.
+        reduction: "sum" where the trainer adds up a_i log pi(x_i) over the group, "mean"
+            where it averages over it (multiplies by n).
+        truncate: c > 0, ratios above c count as c. Biased: samples whose ratio exceeds c
+            count too little, so the direction leans towards what mu prefers, and as the
+            truncated ratios no longer average the score to zero, the baseline then changes
+            the expectation; with "none" the bias grows with the level of the rewards.
+
+    Returns:
+        Like rewards: shape, library, device and floating dtype (the default one for
+        integers and bools). Calculated in float64 by NumPy on the host, whatever the
+        library; not inside jax.jit. Carries no gradient.
+
+    Raises:
+        InvalidInputError: shapes that differ, NaN or inf (naming the position), a result
+            beyond the range of its dtype (naming the group), an unknown baseline.
+        UndefinedEstimateError: n < k (n < k+1 with "loo", n < 2 for the mean with a
+            baseline), or a term other than max, min and mean.
+
+    Cost: O(n k) a group with "loo_minus_one"; O(n k) for each term with "none" and "loo".
+
+    >>> import numpy as np
+    >>> advantages([0.0, 1.0, 2.0], np.log([1.0, 2.0, 0.5]), 2)
+    array([0.        , 0.66666667, 0.66666667])
+    """
+    if baseline not in get_args(OffPolicyBaseline):
+        raise InvalidInputError(
+            f"baseline must be one of {get_args(OffPolicyBaseline)}, got {baseline!r}"
+        )
+    if reduction not in get_args(Reduction):
+        raise InvalidInputError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
+    objective = _checked_objective(objective)
+    given = _Given.of(rewards, log_ratios, truncate)
+    size = required_size(objective, baseline)
+    given.require(size, f"{objective} with baseline {baseline!r}")
+
+    def term(batch: _Sorted, k: int) -> Scaled:
+        if baseline == "none":
+            return batch.sums_with(k)
+        if baseline == "loo" or k == 1:
+            return batch.sums_above_others(k)
+        return batch.sums_above_rest(k)
+
+    def of_batch(batch: _Sorted) -> Scaled:
+        found = _mixture(objective, batch, lambda b, k: term(b, k) / _subsets(b.n, k))
+        return found * Scaled.of(batch.n) if reduction == "mean" else found
+
+    return given.of_samples(of_batch, size)
+
+
+def variance(
+    rewards: Any,
+    log_ratios: Any,
+    objective: Objective | int | str,
+    *,
+    method: VarianceMethod = "unbiased",
+) -> Array:
+    """Estimated variance of `estimate(rewards, log_ratios, objective)`, from the same group.
+
+    Args:
+        rewards, log_ratios, objective: as in `estimate`. For a truncated estimate, give
+            truncated log ratios. (No estimate is made for a normalised one.)
+        method: "unbiased": rho^2 less the average of h(I) h(I') over disjoint subsets,
+            weights included, which is unbiased for E[rho]^2. Needs n >= 2k and, being
+            unbiased, can be negative.
+            "jackknife": (n-1)/n sum_i (rho without i - rho)^2. Needs n > k; never negative;
+            too large: its expectation is between 1 and k(n-1)/(n-k) times the variance,
+            and near the upper end where the ratios are spread widely.
+
+    Returns:
+        (...,) like `estimate`. Either method knows only the ratios that were drawn: where
+        mu seldom draws what pi prefers, most groups report far too little.
+
+    Raises:
+        InvalidInputError: as in `estimate`, or an unknown method.
+        UndefinedEstimateError: the group is too small, or a term other than max, min, mean.
+
+    Cost: "unbiased": O(n k^2) a group for each pair of terms. "jackknife": O(n k) for each
+    term.
+
+    >>> float(variance([0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], 1))  # p (1-p) / (n-1)
+    0.08333333333333333
+    """
+    objective = _checked_objective(objective)
+    if method not in get_args(VarianceMethod):
+        raise InvalidInputError(f"method must be one of {get_args(VarianceMethod)}, got {method!r}")
+    given = _Given.of(rewards, log_ratios, None)
+    if method == "jackknife":
+        given.require(objective.k + 1, f"the jackknife variance of {objective}")
+        return given.of_groups(lambda batch: _jackknife(objective, batch), objective.k)
+    given.require(2 * objective.k, f"an unbiased variance of {objective}")
+    return given.of_groups(lambda batch: _unbiased_variance(objective, batch), objective.k)
+
+
+def effective_sample_size(log_ratios: Any, k: int = 1) -> Array:
+    """Effective number of samples for estimates from subsets of k.
+
+    With w_I = prod_(j in I) r_j the weight of a subset,
+
+        n * (sum_I w_I)^2 / (C(n,k) sum_I w_I^2) = n * e_k(r)^2 / (C(n,k) e_k(r^2)),
+
+    n times the share of the subsets that carry weight: n for equal ratios; for k = 1 the
+    usual (sum r)^2 / sum r^2. Divide by n for the share. It counts what was drawn, so it is
+    blind to samples that pi likes and mu didn't draw, and to everything at k = n, where only
+    one subset exists.
+
+    Args:
+        log_ratios: (..., n); a common shift changes nothing.
+        k: subset size, 1..n.
+
+    Returns:
+        (...,) of the log ratios' library, device and floating dtype, in (0, n].
+
+    Raises:
+        InvalidInputError: NaN or inf (naming the position), k not an integer >= 1.
+        UndefinedEstimateError: n < k.
+
+    Cost: O(n k) a group.
+
+    >>> import numpy as np
+    >>> effective_sample_size(np.log([1.0, 1.0, 2.0]))
+    array(2.66666667)
+    """
+    k = checked_k(k)
+    given = _Given.of(log_ratios, log_ratios, None)
+    given.require(k, f"the effective sample size for k = {k}")
+
+    def of_batch(batch: _Sorted) -> Scaled:
+        squares = prefixes(batch.ratios * batch.ratios, k)[-1, k]
+        share = batch.total(k) * batch.total(k) / (squares * _subsets(batch.n, k))
+        return share * Scaled.of(batch.n)
+
+    return given.of_groups(of_batch, k)
+
+
+def _checked_objective(objective: Objective | int | str) -> Objective:
+    objective = as_objective(objective)
+    for _, term in objective.simple_terms:
+        if not isinstance(term, MaxAt | MinAt | Mean):
+            raise UndefinedEstimateError(
+                "off-policy weights exist for max, min, mean, log_pass and their mixtures, "
+                f"not for {term}"
+            )
+    return objective
+
+
+def _subsets(n: int, k: int) -> Scaled:
+    return Scaled.of_integer(math.comb(n, k))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What the caller gave, on the host as float64, one row a group.
+
+    Args:
+        like: the array whose library, shape, dtype and device the result takes.
+        rewards, log_ratios: (P, n).
+    """
+
+    like: Array
+    rewards: np.ndarray
+    log_ratios: np.ndarray
+
+    @classmethod
+    def of(cls, rewards: Any, log_ratios: Any, truncate: float | None) -> _Given:
+        like = as_array(rewards, "rewards")
+        values = _on_host(like, "rewards")
+        logs = _on_host(as_array(log_ratios, "log_ratios"), "log_ratios")
+        if values.shape != logs.shape:
+            raise InvalidInputError(
+                f"log_ratios must have the shape of the rewards, {values.shape}, got {logs.shape}"
+            )
+        if values.ndim == 0:
+            raise InvalidInputError("rewards need at least one axis, the samples of a group")
+        n = values.shape[-1]
+        if n == 0:
+            raise InvalidInputError(f"groups are empty: rewards have shape {values.shape}")
+        _check("log_ratios", logs, np.abs(logs) <= LARGEST_LOGARITHM)
+        _check("rewards", values, np.isfinite(values))
+        if truncate is not None:
+            logs = np.minimum(logs, _log_of_bound(truncate))
+        return cls(like, values.reshape(-1, n), logs.reshape(-1, n))
+
+    def require(self, size: int, what: str) -> None:
+        n = self.rewards.shape[-1]
+        if n < size:
+            raise UndefinedEstimateError(f"{what} needs groups of at least {size} samples, got {n}")
+
+    def of_groups(self, function: Callable[[_Sorted], Scaled], degree: int) -> Array:
+        """(P,) of each batch -> (...,)."""
+        values = np.empty(len(self.rewards))
+        for block, _, batch in self._batches(degree):
+            values[block] = function(batch).floats()
+        return self._restored(values.reshape(tuple(self.like.shape[:-1])))
+
+    def of_samples(self, function: Callable[[_Sorted], Scaled], degree: int) -> Array:
+        """(n, P) of each sorted batch -> (..., n), the sort undone."""
+        values = np.empty(self.rewards.shape)
+        for block, order, batch in self._batches(degree):
+            np.put_along_axis(values[block], order, function(batch).floats().T, axis=-1)
+        return self._restored(values.reshape(tuple(self.like.shape)))
+
+    def _batches(self, degree: int) -> Iterator[tuple[slice, np.ndarray, _Sorted]]:
+        n = self.rewards.shape[-1]
+        stride = max(1, _BLOCK // (n * (degree + 1)))
+        for start in range(0, len(self.rewards), stride):
+            block = slice(start, start + stride)
+            order = np.argsort(self.rewards[block], axis=-1)
+            rewards = np.take_along_axis(self.rewards[block], order, axis=-1).T
+            logs = np.take_along_axis(self.log_ratios[block], order, axis=-1).T
+            yield block, order, _Sorted(Scaled.of(rewards), Scaled.exp(logs), degree)
+
+    def _restored(self, values: np.ndarray) -> Array:
+        """`values` in the caller's library, dtype and device."""
+        backend = backend_of(self.like)
+        dtype = result_dtype(self.like)
+        largest = float(backend.xp.finfo(dtype).max)
+        if not np.all(np.abs(values) <= largest):
+            place = np.argwhere(~(np.abs(values) <= largest))[0][: self.like.ndim - 1]
+            where = f" of group [{', '.join(map(str, place))}]" if len(place) else ""
+            raise InvalidInputError(
+                f"the result{where} is beyond the range of {dtype}: its ratios are too large to "
+                "weigh subsets with (truncate= limits them, normalise=True divides by them)"
+            )
+        return backend.xp.astype(backend.floats(values), dtype, copy=False)
+
+
+def _on_host(values: Array, name: str) -> np.ndarray:
+    if array_api_compat.is_torch_array(values):
+        values = values.detach().cpu().double()  # NumPy has no bfloat16
+    return host_array(values, name).astype(np.float64)
+
+
+def _check(name: str, values: np.ndarray, good: np.ndarray) -> None:
+    if good.all():
+        return
+    place = tuple(int(i) for i in np.argwhere(~good)[0])
+    limit = f" and within {LARGEST_LOGARITHM:g}" if name == "log_ratios" else ""
+    raise InvalidInputError(
+        f"{name}[{', '.join(map(str, place))}] is {values[place]}; {name} must be finite{limit}"
+    )
+
+
+def _log_of_bound(truncate: float) -> float:
+    if isinstance(truncate, Real) and not isinstance(truncate, bool):
+        bound = float(truncate)
+        if 0.0 < bound < math.inf:
+            return math.log(bound)
+    raise InvalidInputError(f"truncate must be a finite number > 0, got {truncate!r}")
+
+
+class _Sorted:
+    """Groups sorted by reward, positions first, and the sums over their subsets of size k.
+
+    The methods give sums over subsets, for max@k, not yet divided by C(n,k).
+
+    Args:
+        rewards: (n, P), ascending.
+        ratios: (n, P).
+        degree: the largest k, plus 1 for `sums_above_others`.
+    """
+
+    def __init__(self, rewards: Scaled, ratios: Scaled, degree: int) -> None:
+        self.rewards, self.ratios, self.degree = rewards, ratios, degree
+        self.n = rewards.shape[0]
+
+    @cached_property
+    def flipped(self) -> _Sorted:
+        """The groups with the rewards' signs changed: their max is this one's -min."""
+        return _Sorted(-self.rewards[::-1], self.ratios[::-1], self.degree)
+
+    @cached_property
+    def gaps(self) -> Scaled:
+        return self.rewards[1:] - self.rewards[:-1]
+
+    @cached_property
+    def before(self) -> Scaled:
+        return prefixes(self.ratios, self.degree)
+
+    @cached_property
+    def after(self) -> Scaled:
+        return suffixes(self.ratios, self.degree)
+
+    @cached_property
+    def tops_after(self) -> Scaled:
+        """Weighted by ratio times reward of the sample that would be the subset's top."""
+        tops = Scaled.zeros((self.n + 1, *self.ratios.shape[1:]))
+        tops[:-1] = self.ratios * self.rewards
+        return weighted_suffixes(self.ratios, tops, self.degree)
+
+    @cached_property
+    def gaps_after(self) -> Scaled:
+        gaps = Scaled.zeros((self.n + 1, *self.ratios.shape[1:]))
+        gaps[1:-1] = self.gaps
+        return weighted_suffixes(self.ratios, gaps, self.degree)
+
+    def total(self, k: int) -> Scaled:
+        """(P,): the sum of all weights."""
+        return self.before[-1, k]
+
+    def value(self, k: int) -> Scaled:
+        """(P,): by the sample that is the subset's largest."""
+        return (self.ratios * self.rewards * self.before[:-1, k - 1]).sum(axis=0)
+
+    def sums_with(self, k: int) -> Scaled:
+        """(n, P): over the subsets that hold the sample, which is the largest or isn't."""
+        as_top = self.before[:-1, k - 1] * self.rewards
+        return self.ratios * (as_top + around(self.before, self.tops_after, k - 2))
+
+    def sums_above_rest(self, k: int) -> Scaled:
+        """(n, P): value less the value without the sample, k >= 2; no term is negative."""
+        return self.ratios * cumulative_sum(self.gaps * self.before[1:-1, k - 1])
+
+    def sums_above_others(self, k: int) -> Scaled:
+        """(n, P): value less that of k other samples, weighted by the ratios of these.
+
+        Counted by gaps: each gap above a subset's largest is missing from its value.
+        """
+        below = cumulative_sum(self.gaps * self.before[1:-1, k])
+        missing_without = below + around(self.before, self.gaps_after, k)
+        missing_with = around(self.before, self.gaps_after, k - 1)
+        weight = around(self.before, self.after, k - 1)
+        share = weight / around(self.before, self.after, k)
+        return self.ratios * (missing_without * share - missing_with)
+
+
+def _mixture(
+    objective: Objective, batch: _Sorted, of_maxima: Callable[[_Sorted, int], Scaled]
+) -> Scaled:
+    """The weighted sum over the objective's terms; (P,) or (n, P)."""
+    total = Scaled.of(0.0)
+    for weight, term in objective.simple_terms:
+        if isinstance(term, MinAt):
+            flipped = -of_maxima(batch.flipped, term.k)
+            part = flipped[::-1] if len(flipped.shape) > 1 else flipped
+        else:
+            part = of_maxima(batch, term.k)
+        total = total + part * Scaled.of(weight)
+    return total
+
+
+def _jackknife(objective: Objective, batch: _Sorted) -> Scaled:
+    """For each term rho without i - rho = n/(n-k) (mean of s - s_i), s_i from `sums_with`."""
+    n = batch.n
+
+    def change(batch: _Sorted, k: int) -> Scaled:
+        sums = batch.sums_with(k)
+        centred = sums.sum(axis=0) / Scaled.of(n) - sums
+        return centred * Scaled.of(n / (n - k)) / _subsets(n, k)
+
+    changes = _mixture(objective, batch, change)
+    return (changes * changes).sum(axis=0) * Scaled.of((n - 1) / n)
+
+
+def _unbiased_variance(objective: Objective, batch: _Sorted) -> Scaled:
+    n, terms = batch.n, objective.simple_terms
+    rho = _mixture(objective, batch, lambda b, k: b.value(k) / _subsets(n, k))
+    square = Scaled.of(0.0)
+    for place, (weight, term) in enumerate(terms):
+        for other_weight, other in terms[place:]:
+            pairs = disjoint_pairs(batch.ratios, batch.rewards, _marks(term), _marks(other))
+            count = _subsets(n, term.k) * _subsets(n - term.k, other.k)
+            twice = 1.0 if other is term else 2.0
+            square = square + pairs / count * Scaled.of(twice * weight * other_weight)
+    return rho * rho - square
+
+
+def _marks(term: MaxAt | MinAt | Mean) -> tuple[int, int]:
+    """Size of a subset, and the position among its members of the one it is worth."""
+    return term.k, 1 if isinstance(term, MinAt) else term.k

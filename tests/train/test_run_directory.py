@@ -1,0 +1,222 @@
+"""Files are written whole or not at all, and runs are never overwritten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pkpo
+from pkpo.errors import RunDirectoryError
+from pkpo.train.run_directory import JsonLines, RunDirectory, write_atomically, write_json
+
+from .tiny import make_config
+
+
+def names(path: Path) -> list[str]:
+    return sorted(p.name for p in path.iterdir())
+
+
+# Single files
+
+
+def test_writing_replaces_the_file(tmp_path: Path):
+    path = tmp_path / "deep" / "file"
+    write_atomically(path, lambda p: p.write_text("one"))
+    write_atomically(path, lambda p: p.write_text("two"))
+    assert path.read_text() == "two"
+    assert names(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("error", [OSError("full"), KeyboardInterrupt(), ValueError("bad")])
+def test_a_writer_that_fails_leaves_the_old_file(tmp_path: Path, error: BaseException):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_atomically(path, fail)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file"]
+
+
+def test_readers_never_see_a_half_written_file(tmp_path: Path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def look(temporary: Path) -> None:
+        temporary.write_text("half")
+        assert path.read_text() == "old"
+        assert temporary.parent == path.parent
+
+    write_atomically(path, look)
+    assert path.read_text() == "half"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0, float("nan")]])
+def test_json_without_a_standard_form_is_refused(tmp_path: Path, value: Any):
+    path = tmp_path / "file.json"
+    write_json(path, {"a": "8→1"})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"a": value})
+    assert json.loads(path.read_text()) == {"a": "8→1"}
+
+
+# Growing files
+
+
+def append(path: Path, *steps: int, before: int = 0) -> None:
+    lines = JsonLines(path, before_step=before)
+    for step in steps:
+        lines.append({"step": step})
+    lines.close()
+
+
+def steps_in(path: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in path.read_text().splitlines()]
+
+
+def test_rows_are_added_at_the_end(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    append(path, 0, 1)
+    append(path, 2, before=2)
+    assert steps_in(path) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("before", "kept"), [(0, []), (1, [0]), (2, [0, 1]), (9, [0, 1, 2, 3])])
+def test_rows_from_a_step_on_are_dropped(tmp_path: Path, before: int, kept: list[int]):
+    path = tmp_path / "rows.jsonl"
+    append(path, 0, 1, 2, 3)
+    append(path, before=before)
+    assert steps_in(path) == kept
+
+
+@pytest.mark.parametrize("rest", ['{"step": 1', '{"step": 1}', "{", "\0\0"])
+def test_an_incomplete_last_line_is_dropped(tmp_path: Path, rest: str):
+    path = tmp_path / "rows.jsonl"
+    append(path, 0)
+    with path.open("a") as file:
+        file.write(rest)
+    append(path, 5, before=5)
+    assert steps_in(path) == [0, 5]
+
+
+def test_a_broken_line_before_the_last_is_an_error(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    before = '{"step": 0}\n{"step"\n{"step": 2}\n'
+    path.write_text(before)
+    with pytest.raises(RunDirectoryError, match="line 2"):
+        JsonLines(path, before_step=5)
+    assert path.read_text() == before
+
+
+def test_a_line_without_a_step_is_an_error(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"step": 0}\n{"loss": 1}\n')
+    with pytest.raises(RunDirectoryError, match="line 2"):
+        JsonLines(path, before_step=5)
+
+
+def test_kept_rows_are_kept_to_the_byte(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    first = '{"step": 0,   "value": 0.10, "text": "8\\u2192 1"}\n'
+    path.write_text(first + '{"step": 1}\n')
+    JsonLines(path, before_step=1).close()
+    assert path.read_text() == first
+
+
+def test_rows_can_be_read_while_the_file_grows(tmp_path: Path):
+    path = tmp_path / "rows.jsonl"
+    lines = JsonLines(path, before_step=0)
+    lines.append({"step": 0})
+    assert steps_in(path) == [0]
+    lines.append({"step": 1})
+    lines.sync()
+    assert steps_in(path) == [0, 1]
+    lines.close()
+
+
+def test_rows_with_nan_are_refused(tmp_path: Path):
+    lines = JsonLines(tmp_path / "rows.jsonl", before_step=0)
+    with pytest.raises(ValueError, match="JSON"):
+        lines.append({"step": 0, "loss": float("nan")})
+    lines.close()
+    assert steps_in(tmp_path / "rows.jsonl") == []
+
+
+# Run directories
+
+
+def test_a_new_run_says_how_it_was_made(tmp_path: Path):
+    config = make_config()
+    run = RunDirectory.create(tmp_path / "a" / "b", config, "pkpo train --out 'a b'")
+    assert names(run.path) == ["command.txt", "config.json", "versions.json"]
+    assert (run.path / "command.txt").read_text() == "pkpo train --out 'a b'\n"
+    assert json.loads((run.path / "versions.json").read_text())["pkpo"] == pkpo.__version__
+    opened = RunDirectory.open(run.path)
+    assert opened.config == config
+    assert opened.path == run.path
+
+
+def test_an_empty_folder_may_become_a_run(tmp_path: Path):
+    RunDirectory.create(tmp_path, make_config(), "")
+    assert RunDirectory.open(tmp_path).config == make_config()
+
+
+@pytest.mark.parametrize("content", ["config.json", ".hidden", "notes.txt"])
+def test_a_folder_with_anything_in_it_is_left_alone(tmp_path: Path, content: str):
+    (tmp_path / content).write_text("mine")
+    with pytest.raises(RunDirectoryError, match="never overwritten"):
+        RunDirectory.create(tmp_path, make_config(), "")
+    assert names(tmp_path) == [content]
+    assert (tmp_path / content).read_text() == "mine"
+
+
+def test_a_run_is_not_made_twice(tmp_path: Path):
+    RunDirectory.create(tmp_path / "run", make_config(), "first")
+    with pytest.raises(RunDirectoryError, match="--resume"):
+        RunDirectory.create(tmp_path / "run", make_config("mean"), "second")
+    assert (tmp_path / "run" / "command.txt").read_text() == "first\n"
+    assert RunDirectory.open(tmp_path / "run").config == make_config()
+
+
+def test_a_file_is_no_run_directory(tmp_path: Path):
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for path in (file, file / "run"):
+        with pytest.raises(RunDirectoryError):
+            RunDirectory.create(path, make_config(), "")
+        with pytest.raises(RunDirectoryError):
+            RunDirectory.open(path)
+    assert file.read_text() == "mine"
+
+
+def test_opening_what_is_not_there(tmp_path: Path):
+    for path in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(RunDirectoryError, match=r"no config\.json"):
+            RunDirectory.open(path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"arms": []}', '{"unknown": 1}', "\x80"])
+def test_opening_a_broken_config(tmp_path: Path, text: str):
+    (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(RunDirectoryError, match=r"config\.json"):
+        RunDirectory.open(tmp_path)
+
+
+def test_every_arm_and_seed_has_its_own_folder(tmp_path: Path):
+    config = make_config()
+    arms = [
+        config.arms[0].model_copy(update={"name": name}) for name in ("k=1", "8→1", "min@2 + mean")
+    ]
+    run = RunDirectory(tmp_path, config)
+    paths = {run.arm(arm, seed).path for arm in arms for seed in (0, 1, 10)}
+    assert len(paths) == 9
+    for path in paths:
+        assert path.parent.parent == tmp_path / "arms"
+    assert run.warm_start(3) == tmp_path / "warm_start" / "seed_3"
