@@ -63,7 +63,7 @@ def measure(max_ops: int) -> tuple[int, dict[str, float]]:
         advantages = torch.as_tensor(pkpo.advantages(rewards, 8), dtype=torch.float32)
         marks.append(time.perf_counter())
         advantages = advantages + 1e-3
-        learner.step(prompts, lengths, samples, advantages, pad_id=vocabulary.pad_id)
+        learner.step(prompts, lengths, samples, advantages, eos_id=vocabulary.eos_id)
         marks.append(time.perf_counter())
         for part, start, end in zip(PARTS, marks, marks[1:]):
             times[part].append(end - start)

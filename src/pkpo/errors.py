@@ -4,6 +4,8 @@ Every class is also a built-in error, so callers who know nothing of pkpo can
 catch `ValueError`, `RuntimeError` or `ImportError` as they would elsewhere.
 """
 
+from __future__ import annotations
+
 
 class PkpoError(Exception):
     """Base class of every error raised on purpose by pkpo."""
@@ -25,7 +27,11 @@ class MissingExtraError(PkpoError, ImportError):
     """A part of pkpo needs packages that the base install leaves out."""
 
     def __init__(self, feature: str, extra: str, missing: str) -> None:
+        self._given = (feature, extra, missing)
         super().__init__(
             f"{feature} needs the package {missing!r}, which the base install leaves out; "
             f"install it with: pip install 'pkpo[{extra}]'"
         )
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str, str]]:
+        return type(self), self._given

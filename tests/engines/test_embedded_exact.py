@@ -44,7 +44,7 @@ def taught(task: GridProgramTask) -> Policy:
             torch.as_tensor(shown.prompts_PT),
             torch.as_tensor(shown.lengths_P),
             torch.as_tensor(shown.answers_PT),
-            pad_id=PAD,
+            eos_id=EOS,
         )
     return policy
 
@@ -95,7 +95,7 @@ def test_equals_the_sum_over_every_completion_that_verifies(
         np.broadcast_to(completions, (NUM_TEST, *completions.shape)),
     )
     expected = (chances * (rewards == 1.0)).sum(axis=1)
-    found = solve_probabilities(policy, prompts, lengths, listed(task), pad_id=PAD)
+    found = solve_probabilities(policy, prompts, lengths, listed(task), eos_id=EOS)
     assert found.dtype == np.float64
     assert expected.max() > 10 * expected.min()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
@@ -117,7 +117,7 @@ def test_equals_the_share_of_samples_that_verify(
         generator=torch.Generator().manual_seed(0),
     )
     rewards = task.verify("test", np.arange(NUM_TEST), samples.tokens_PGS.numpy())
-    chances = solve_probabilities(policy, prompts, lengths, listed(task), pad_id=PAD)
+    chances = solve_probabilities(policy, prompts, lengths, listed(task), eos_id=EOS)
     error = np.sqrt(chances * (1 - chances) / n) + 1 / n
     assert (np.abs(rewards.mean(axis=1) - chances) < 4.5 * error).all()
     assert chances.max() > 0.05
@@ -128,9 +128,9 @@ def test_batches_change_nothing(
     setting: tuple[GridProgramTask, Policy, Tensor, Tensor], batch_size: int
 ):
     task, policy, prompts, lengths = setting
-    whole = solve_probabilities(policy, prompts, lengths, listed(task), pad_id=PAD)
+    whole = solve_probabilities(policy, prompts, lengths, listed(task), eos_id=EOS)
     parts = solve_probabilities(
-        policy, prompts, lengths, listed(task), pad_id=PAD, batch_size=batch_size
+        policy, prompts, lengths, listed(task), eos_id=EOS, batch_size=batch_size
     )
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
 
@@ -139,7 +139,7 @@ def test_unequal_prompts_and_numbers_of_solutions():
     policy = make_policy()
     prompts, lengths = make_prompts([3, 5, 1, 2])
     solutions = [[(5, 6, EOS), (7, EOS)], [], [(EOS,)], [(8, 9, 10), (3, 4, 5), (2, EOS)]]
-    found = solve_probabilities(policy, prompts, lengths, solutions, pad_id=PAD, batch_size=2)
+    found = solve_probabilities(policy, prompts, lengths, solutions, eos_id=EOS, batch_size=2)
     with torch.no_grad():
         expected = [
             sum(slow_logprob(policy, p[:n].tolist(), list(ids)).exp().item() for ids in correct)
@@ -151,13 +151,13 @@ def test_unequal_prompts_and_numbers_of_solutions():
 
 def test_problems_without_solutions_have_no_chance():
     prompts, lengths = make_prompts([3, 5])
-    found = solve_probabilities(make_policy(), prompts, lengths, [[], []], pad_id=PAD)
+    found = solve_probabilities(make_policy(), prompts, lengths, [[], []], eos_id=EOS)
     assert found.tolist() == [0.0, 0.0]
 
 
 def test_every_completion_together_has_probability_one():
     policy = make_policy(vocab_size=6)
     prompts, lengths = make_prompts([3], vocab_size=6)
-    found = solve_probabilities(policy, prompts, lengths, [[(i,) for i in range(6)]], pad_id=-1)
+    found = solve_probabilities(policy, prompts, lengths, [[(i,) for i in range(6)]], eos_id=-1)
     assert found[0] == pytest.approx(1.0, abs=1e-6)
     assert found[0] <= 1.0

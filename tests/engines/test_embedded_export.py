@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from pkpo.engines.embedded.export import load_pretrained, save_pretrained
-from pkpo.engines.embedded.model import Policy
+from pkpo.engines.embedded.export import load_pretrained, make_tokenizer, save_pretrained
+from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Vocabulary
 from pkpo.tasks.grid_programs import GridProgramTask
@@ -128,6 +129,12 @@ def test_decoding_may_leave_out_special_tokens(
     assert tokenizer.decode(ids, skip_special_tokens=True) == text
 
 
+def test_text_is_read_longest_token_first():
+    tokens = ("<pad>", "<eos>", "<answer>", "a", "ab", "b", "abc", "c")
+    tokenizer = make_tokenizer(tokens, tokens[:3])
+    assert tokenizer.encode("abcabacb<eos>ab").ids == [6, 4, 3, 7, 5, 1, 4]
+
+
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_prompts_survive_the_tokenizer(transformers: Any, tmp_path: Path, split: Any):
     task = GridProgramTask(num_train=20, num_validation=20, num_test=20)
@@ -149,9 +156,27 @@ def test_loading_what_transformers_saved_again_gives_the_same_policy(
     assert_identical(load_pretrained(tmp_path), policy_for(vocabulary))
 
 
-def test_every_size_survives(tmp_path: Path):
-    policy = make_policy(vocab_size=9, hidden=24, layers=3, heads=3, dtype=torch.float32)
-    save(policy, tmp_path, Vocabulary(tuple("abcdef")))
+def test_every_setting_survives(tmp_path: Path):
+    config = PolicyConfig(
+        9,
+        hidden=24,
+        layers=3,
+        heads=3,
+        intermediate=20,
+        rope_theta=777.0,
+        norm_eps=1e-3,
+        max_positions=55,
+    )
+    save(Policy(config), tmp_path, Vocabulary(tuple("abcdef")))
+    assert_identical(load_pretrained(tmp_path), Policy(config))
+
+
+def test_a_stored_copy_of_the_tied_embeddings_is_ignored(tmp_path: Path):
+    policy = policy_for(GRIDS)
+    save(policy, tmp_path, GRIDS)
+    weights = load_file(tmp_path / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].clone()
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     assert_identical(load_pretrained(tmp_path), policy)
 
 

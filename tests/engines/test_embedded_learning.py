@@ -63,7 +63,7 @@ def slow_gradients(
 
 
 def logprobs_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Tensor:
-    return token_logprobs(policy, *prompts, completions, pad_id=PAD)
+    return token_logprobs(policy, *prompts, completions, eos_id=EOS)
 
 
 def samples_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Samples:
@@ -227,7 +227,7 @@ def test_expected_gradient_is_that_of_the_objective(objective: str, baseline: st
         pkpo.advantages(rewards[groups].numpy(), objective, baseline=baseline)  # type: ignore[arg-type]
     )
     logprobs = token_logprobs(
-        policy, torch.tensor([prompt]), torch.tensor([2]), torch.tensor([outcomes]), pad_id=PAD
+        policy, torch.tensor([prompt]), torch.tensor([2]), torch.tensor([outcomes]), eos_id=EOS
     )[0][groups]
     loss = policy_gradient_loss(
         logprobs,
@@ -255,7 +255,7 @@ def step(
         policy, learning_rate=learning_rate, max_grad_norm=max_grad_norm, passes=passes
     )
     samples = samples_of(policy, prompts, completions)
-    return learner.step(*prompts, samples, advantages, pad_id=PAD)
+    return learner.step(*prompts, samples, advantages, eos_id=EOS)
 
 
 def held_gradients(policy: Policy) -> list[Tensor]:
@@ -325,7 +325,7 @@ def test_more_passes_stop_at_the_clip(policy: Policy, prompts: tuple[Tensor, Ten
     completions = torch.tensor([[[5]], [[6]], [[7]]])
     learner = Learner(policy, learning_rate=0.05, passes=30, clip=0.05)
     samples = samples_of(policy, prompts, completions)
-    learner.step(*prompts, samples, torch.ones(3, 1), pad_id=PAD)
+    learner.step(*prompts, samples, torch.ones(3, 1), eos_id=EOS)
     assert all((g == 0).all() for g in held_gradients(policy))
     after = samples_of(policy, prompts, completions).logprobs_PGS
     assert ((after - samples.logprobs_PGS).exp() > 1.05).all()
@@ -342,7 +342,7 @@ def test_drawn_pad_tokens_are_learned_from(prompts: tuple[Tensor, Tensor]):
     learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9)
     advantages = torch.tensor([[-1.0, 1.0]] * 3)
     samples = Samples(completions, drawn, torch.zeros_like(drawn))
-    learner.step(*prompts, samples, advantages, pad_id=PAD)
+    learner.step(*prompts, samples, advantages, eos_id=EOS)
     expected = slow_gradients(policy, prompts, completions, advantages)
     assert_same_gradients(held_gradients(policy), expected)
 
@@ -355,7 +355,7 @@ def test_imitation_descends_the_mean_negative_log_likelihood(
 ):
     answers = COMPLETIONS[:, 1]
     learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9)
-    loss = learner.imitate(*prompts, answers, pad_id=PAD)
+    loss = learner.imitate(*prompts, answers, eos_id=EOS)
     expected = slow_gradients(policy, prompts, answers[:, None], torch.ones(3, 1))
     assert_same_gradients(held_gradients(policy), expected)
     values = [
@@ -367,7 +367,7 @@ def test_imitation_descends_the_mean_negative_log_likelihood(
 
 def test_imitation_learns_the_answers(policy: Policy, prompts: tuple[Tensor, Tensor]):
     learner = Learner(policy, learning_rate=0.01)
-    losses = [learner.imitate(*prompts, COMPLETIONS[:, 0], pad_id=PAD) for _ in range(60)]
+    losses = [learner.imitate(*prompts, COMPLETIONS[:, 0], eos_id=EOS) for _ in range(60)]
     assert losses[-1] < 0.1 < losses[0]
 
 
@@ -375,5 +375,5 @@ def test_learning_rate_can_be_set(policy: Policy, prompts: tuple[Tensor, Tensor]
     learner = Learner(policy, learning_rate=0.1)
     learner.set_learning_rate(0.0)
     before = [p.detach().clone() for p in parameters_of(policy)]
-    learner.imitate(*prompts, COMPLETIONS[:, 0], pad_id=PAD)
+    learner.imitate(*prompts, COMPLETIONS[:, 0], eos_id=EOS)
     assert all(torch.equal(a, b) for a, b in zip(before, parameters_of(policy)))

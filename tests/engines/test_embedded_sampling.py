@@ -139,7 +139,7 @@ def test_token_logprobs_are_those_at_which_tokens_were_drawn(
     policy: Policy, prompts: tuple[Tensor, Tensor], samples: Samples
 ):
     with torch.no_grad():
-        found = token_logprobs(policy, *prompts, samples.tokens_PGS, pad_id=PAD)
+        found = token_logprobs(policy, *prompts, samples.tokens_PGS, eos_id=EOS)
     without_pad = ~((samples.tokens_PGS == PAD) & was_drawn(samples.tokens_PGS)).any(-1)
     assert without_pad.sum() > 100
     torch.testing.assert_close(
@@ -154,7 +154,7 @@ def test_a_drawn_pad_token_is_no_padding():
     aim(policy, PAD, [p[:n].tolist() for p, n in zip(prompts, lengths)], 6.0)
     samples = take(policy, prompts, lengths, num_generations=100)
     with torch.no_grad():
-        found = token_logprobs(policy, prompts, lengths, samples.tokens_PGS, pad_id=PAD)
+        found = token_logprobs(policy, prompts, lengths, samples.tokens_PGS, eos_id=EOS)
     assert (samples.logprobs_PGS[was_drawn(samples.tokens_PGS)] < 0).all()
     torch.testing.assert_close(found, samples.logprobs_PGS, rtol=0.0, atol=1e-5)
 
@@ -217,7 +217,7 @@ def test_one_prompt_alone_gives_what_it_gives_in_a_batch_of_one_group(policy: Po
 def test_token_logprobs_carry_gradients_except_for_padding(policy: Policy):
     prompts, lengths = make_prompts([3, 2])
     completions = torch.tensor([[[5, 6, EOS, PAD]], [[EOS, PAD, PAD, PAD]]])
-    logprobs = token_logprobs(policy, prompts, lengths, completions, pad_id=PAD)
+    logprobs = token_logprobs(policy, prompts, lengths, completions, eos_id=EOS)
     padding = completions == PAD
     assert (logprobs[padding] == 0).all()
     zero = torch.autograd.grad(logprobs[padding].sum(), list(policy.parameters()))
@@ -252,3 +252,16 @@ def test_a_certain_token_is_always_drawn():
     for token in range(3):
         probabilities = torch.eye(3)[token].expand(1000, 3)
         assert (draw(probabilities, torch.Generator().manual_seed(1)) == token).all()
+
+
+@pytest.mark.parametrize("number", [0.0, 1.0 - 2.0**-53], ids=["smallest", "largest"])
+def test_extreme_random_numbers_draw_possible_tokens(
+    monkeypatch: pytest.MonkeyPatch, number: float
+):
+    monkeypatch.setattr(
+        torch, "rand", lambda shape, dtype, **_: torch.full(shape, number, dtype=dtype)
+    )
+    rows = torch.randint(1, 1000, (500, 7), generator=torch.Generator().manual_seed(0)).float()
+    rows[:, [0, 3, 6]] = 0.0
+    drawn = draw(rows / rows.sum(-1, keepdim=True), torch.Generator())
+    assert (drawn == (1 if number == 0.0 else 5)).all()

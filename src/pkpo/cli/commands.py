@@ -26,7 +26,7 @@ from pkpo.train.config import (
     WarmStartSettings,
     read_config,
 )
-from pkpo.train.job import Job
+from pkpo.train.job import Job, check_buildable
 from pkpo.train.presets import make_arms, preset
 from pkpo.train.run_directory import RunDirectory
 
@@ -103,6 +103,8 @@ class Train:
 
     def __call__(self, command: str) -> int:
         console = Console()
+        if self.workers < 1:
+            raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
         if self.resume is not None:
             self._refuse_with("--resume", allowed=("resume", "workers"))
             run = RunDirectory.open(self.resume)
@@ -112,14 +114,13 @@ class Train:
                 config = _read(self.config)
             else:
                 config = self._settings()
+            check_buildable(config)
             default = Path("runs") / f"{config.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
             run = RunDirectory.create(self.out or default, config, command)
-        console.print(f"Run directory: {run.path}")
-        if self.workers < 1:
-            raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
+        _say(console, f"Run directory: {run.path}")
         start = time.perf_counter()
         report = Job(run, workers=self.workers, console=console).run()
-        console.print(f"Report: {report}  ({time.perf_counter() - start:.0f} s)")
+        _say(console, f"Report: {report}  ({time.perf_counter() - start:.0f} s)")
         return 0
 
     def _refuse_with(self, flag: str, allowed: tuple[str, ...]) -> None:
@@ -167,8 +168,13 @@ class Report:
     """Run directory."""
 
     def __call__(self, command: str) -> int:
-        Console().print(f"Report: {write_report(self.run)}")
+        _say(Console(), f"Report: {write_report(self.run)}")
         return 0
+
+
+def _say(console: Console, text: str) -> None:
+    """Print text that holds a path: never wrapped, never read as markup."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
 def _read(path: Path) -> TrainConfig:

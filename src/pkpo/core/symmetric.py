@@ -1,4 +1,6 @@
-"""Elementary symmetric polynomials of positive numbers of any size.
+"""Sums over all subsets of k samples, weighted by products of positive ratios of any size.
+
+The elementary symmetric polynomials of the ratios are
 
     e_j(r_1, ..., r_i) = sum over the subsets of size j of the product of their numbers
                        = e_j(r_1, ..., r_(i-1)) + r_i e_(j-1)(r_1, ..., r_(i-1))
@@ -13,6 +15,7 @@ step of a recursion treats all groups at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -187,10 +190,10 @@ def around(before: Scaled, after: Scaled, degree: int) -> Scaled:
     With `prefixes` and `suffixes` this is e_degree of all numbers but the i-th; with
     `weighted_suffixes` it is sum_(m >= i) weights_m e_degree(first m without the i-th).
     """
-    if degree < 0:
-        return Scaled.zeros((before.shape[0] - 1, before.shape[2]))
-    left, right = before[:-1, : degree + 1], after[1:, degree::-1]
-    return (left * right).sum(axis=1)
+    total = Scaled.zeros((before.shape[0] - 1, before.shape[2]))
+    for j in range(degree + 1):
+        total = _add_product(total, before[:-1, j], after[1:, degree - j])
+    return total
 
 
 def disjoint_pairs(
@@ -230,3 +233,79 @@ def _marked(number: Scaled, value: Scaled, size: int, mark: int) -> Scaled:
     factors[:] = number
     factors[mark - 1] = number * value
     return factors
+
+
+class SortedGroups:
+    """Groups sorted by reward, positions first, and the sums over their subsets of size k.
+
+    Each subset of size k weighs the product of its ratios and is worth its largest reward. The
+    sums here are not yet divided by C(n,k).
+
+    Args:
+        rewards: (n, P), ascending.
+        ratios: (n, P).
+        degree: the largest k.
+    """
+
+    def __init__(self, rewards: Scaled, ratios: Scaled, degree: int) -> None:
+        self.rewards, self.ratios, self.degree = rewards, ratios, degree
+        self.n = rewards.shape[0]
+
+    @cached_property
+    def flipped(self) -> SortedGroups:
+        """The groups with the rewards' signs changed: their max is this one's -min."""
+        return SortedGroups(-self.rewards[::-1], self.ratios[::-1], self.degree)
+
+    @cached_property
+    def gaps(self) -> Scaled:
+        return self.rewards[1:] - self.rewards[:-1]
+
+    @cached_property
+    def before(self) -> Scaled:
+        return prefixes(self.ratios, self.degree)
+
+    @cached_property
+    def after(self) -> Scaled:
+        return suffixes(self.ratios, self.degree)
+
+    @cached_property
+    def tops_after(self) -> Scaled:
+        """Weighted by ratio times reward of the sample that would be the subset's top."""
+        tops = Scaled.zeros((self.n + 1, *self.ratios.shape[1:]))
+        tops[:-1] = self.ratios * self.rewards
+        return weighted_suffixes(self.ratios, tops, self.degree)
+
+    @cached_property
+    def gaps_after(self) -> Scaled:
+        gaps = Scaled.zeros((self.n + 1, *self.ratios.shape[1:]))
+        gaps[1:-1] = self.gaps
+        return weighted_suffixes(self.ratios, gaps, self.degree)
+
+    def total(self, k: int) -> Scaled:
+        """(P,): the sum of all weights."""
+        return self.before[-1, k]
+
+    def value(self, k: int) -> Scaled:
+        """(P,): by the sample that is the subset's largest."""
+        return (self.ratios * self.rewards * self.before[:-1, k - 1]).sum(axis=0)
+
+    def sums_with(self, k: int) -> Scaled:
+        """(n, P): over the subsets that hold the sample, which is the largest or isn't."""
+        as_top = self.before[:-1, k - 1] * self.rewards
+        return self.ratios * (as_top + around(self.before, self.tops_after, k - 2))
+
+    def sums_above_rest(self, k: int) -> Scaled:
+        """(n, P): value less the value without the sample, k >= 2; no term is negative."""
+        return self.ratios * cumulative_sum(self.gaps * self.before[1:-1, k - 1])
+
+    def sums_above_others(self, k: int) -> Scaled:
+        """(n, P): value less that of k other samples, weighted by the ratios of these.
+
+        Counted by gaps: each gap above a subset's largest is missing from its value.
+        """
+        below = cumulative_sum(self.gaps * self.before[1:-1, k])
+        missing_without = below + around(self.before, self.gaps_after, k)
+        missing_with = around(self.before, self.gaps_after, k - 1)
+        weight = around(self.before, self.after, k - 1)
+        share = weight / around(self.before, self.after, k)
+        return self.ratios * (missing_without * share - missing_with)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
@@ -74,12 +75,14 @@ class GridProgramTask:
             raise InvalidInputError(
                 f"reward must be one of {get_args(Reward)}, got {self.reward!r}"
             )
-        for setting in ("num_train", "num_validation", "num_test", "num_examples", "max_ops"):
-            if getattr(self, setting) < 1:
-                raise InvalidInputError(f"{setting} must be >= 1, got {getattr(self, setting)}")
-        if self.size < 2:
-            raise InvalidInputError(f"size must be >= 2, got {self.size}")
-        if len(self.lengths) != self.max_ops or min(self.lengths) < 0 or sum(self.lengths) <= 0:
+        smallest = {"size": 2, "seed": 0}
+        splits = ("num_train", "num_validation", "num_test")
+        for setting in (*splits, "num_examples", "max_ops", *smallest):
+            value, least = getattr(self, setting), smallest.get(setting, 1)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise InvalidInputError(f"{setting} must be an integer >= {least}, got {value!r}")
+        finite = all(math.isfinite(share) and share >= 0 for share in self.lengths)
+        if len(self.lengths) != self.max_ops or not finite or sum(self.lengths) <= 0:
             raise InvalidInputError(
                 f"lengths must give a share >= 0 for each of 1..max_ops = {self.max_ops} "
                 f"operations, got {self.lengths}"

@@ -33,5 +33,5 @@ def build_task(name: str, options: Mapping[str, Any]) -> Task:
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
     try:
         return TASKS[name](**given)
-    except TypeError as error:
+    except (TypeError, InvalidInputError) as error:
         raise InvalidInputError(f"task {name!r}: {error}") from error

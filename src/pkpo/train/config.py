@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -37,11 +38,16 @@ class PolicySettings(Settings):
 
 
 class WarmStartSettings(Settings):
-    """Supervised steps on generated demonstrations, before any reward."""
+    """Supervised steps on generated demonstrations, before any reward.
 
-    steps: int = Field(default=1000, ge=0)
-    batch_size: int = Field(default=128, ge=1)
-    learning_rate: float = Field(default=3e-3, gt=0)
+    `demonstrations` is how many different ones there are, gone through in a new order in
+    each epoch; None stands for as many as the steps take, each used once.
+    """
+
+    steps: int = Field(default=500, ge=0)
+    batch_size: int = Field(default=256, ge=1)
+    learning_rate: float = Field(default=3e-3, gt=0, allow_inf_nan=False)
+    demonstrations: int | None = Field(default=None, ge=1)
 
 
 class TrainingSettings(Settings):
@@ -90,7 +96,7 @@ class ArmSettings(Settings):
 
     name: str
     schedule: str
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, allow_inf_nan=False)
 
     @field_validator("schedule")
     @classmethod
@@ -99,8 +105,18 @@ class ArmSettings(Settings):
 
     @property
     def slug(self) -> str:
-        """The arm's folder name."""
-        return re.sub(r"[^A-Za-z0-9@._+=-]+", "_", self.name).strip("_")
+        """The arm's folder name, in ASCII; other letters are told apart by a checksum."""
+        plain = re.sub(r"[^A-Za-z0-9@.+=-]+", "_", self.name).strip("_.")
+        if re.search(r"[^\W_]", re.sub(r"[\x00-\x7f]", "", self.name)):
+            plain = f"{plain or 'arm'}-{zlib.crc32(self.name.encode()):08x}"
+        return plain
+
+    @field_validator("name")
+    @classmethod
+    def _has_slug(cls, value: str) -> str:
+        if not re.search(r"[^\W_]", value):
+            raise ValueError(f"an arm's name needs a letter or digit, got {value!r}")
+        return value
 
 
 class TrainConfig(Settings):

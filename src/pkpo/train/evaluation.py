@@ -85,9 +85,9 @@ class Evaluator:
 
     def _probabilities(self, policy: Policy) -> np.ndarray:
         assert self._solutions is not None
-        pad_id = self.task.vocabulary.pad_id
+        eos_id = self.task.vocabulary.eos_id
         return solve_probabilities(
-            policy, self._prompts, self._lengths, self._solutions, pad_id=pad_id
+            policy, self._prompts, self._lengths, self._solutions, eos_id=eos_id
         )
 
     def _of_probabilities(self, chances_P: np.ndarray) -> dict[str, float]:

@@ -13,12 +13,13 @@ import torch
 from rich.console import Console
 
 from pkpo.engines.embedded.export import load_pretrained
-from pkpo.errors import PkpoError
+from pkpo.engines.embedded.model import PolicyConfig
+from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.report import load_run, write_report
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
 from pkpo.tasks.registry import build_task
-from pkpo.train.config import ArmSettings
+from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.evaluation import Evaluator
 from pkpo.train.loop import ArmTrainer
 from pkpo.train.progress import Progress
@@ -56,11 +57,12 @@ def _train(path: Path, arm: ArmSettings, seed: int) -> None:
     """In a worker: train one arm with one seed, or continue it."""
     run = RunDirectory.open(path)
     config, directory = run.config, run.arm(arm, seed)
-    task = build_task(config.task.name, config.task.options)
-    policy = load_pretrained(run.warm_start(seed) / "model", device=config.device)
     try:
+        task = build_task(config.task.name, config.task.options)
+        policy = load_pretrained(run.warm_start(seed) / "model", device=config.device)
         ArmTrainer(task, config, arm, seed, policy, directory).run()
     except Exception:
+        directory.path.mkdir(parents=True, exist_ok=True)
         directory.failure.write_text(traceback.format_exc())
         raise
     directory.failure.unlink(missing_ok=True)
@@ -165,7 +167,21 @@ class Job:
         for name, future in futures.items():
             if error := future.exception():
                 self.failures.append(name)
-                self.console.print(f"[red]{name} failed:[/red] {error}")
+                self.console.print(f"{name} failed: {error}", style="red", markup=False)
+
+
+def check_buildable(config: TrainConfig) -> None:
+    """Find out before a run directory is made whether the task, device and policy exist.
+
+    Raises:
+        InvalidInputError: one of them doesn't.
+    """
+    task = build_task(config.task.name, config.task.options)
+    PolicyConfig(vocab_size=len(task.vocabulary), **config.policy.model_dump())
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(f"device {config.device!r} can't be used: {error}") from error
 
 
 class JobError(PkpoError, RuntimeError):

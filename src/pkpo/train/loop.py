@@ -119,8 +119,18 @@ class ArmTrainer:
     def run(self) -> None:
         """Train to the last step, then measure the policy on the test split and export it."""
         config, steps = self.config, self.config.training.steps
-        metrics = JsonLines(self.directory.metrics, before_step=self.step)
-        evaluations = JsonLines(self.directory.evaluations, before_step=self.step)
+        with (
+            JsonLines(self.directory.metrics, before_step=self.step) as metrics,
+            JsonLines(self.directory.evaluations, before_step=self.step) as evaluations,
+        ):
+            self._train(metrics, evaluations)
+        save_policy(self.policy, self.directory.model, self.task)
+        test = Evaluator(self.task, "test", config.evaluation, self.device)
+        final = test.full(self.policy, seed=_stream(self.seed, _EVALUATION, 0), step=steps)
+        write_json(self.directory.evaluation, final)
+
+    def _train(self, metrics: JsonLines, evaluations: JsonLines) -> None:
+        config, steps = self.config, self.config.training.steps
         validation = Evaluator(self.task, "validation", config.evaluation, self.device)
         while self.step < steps:
             if self.step % config.evaluation.every == 0:
@@ -135,12 +145,6 @@ class ArmTrainer:
                 evaluations.sync()
                 self._save()
         evaluations.append(self._validate(validation))
-        metrics.close()
-        evaluations.close()
-        save_policy(self.policy, self.directory.model, self.task)
-        test = Evaluator(self.task, "test", config.evaluation, self.device)
-        final = test.full(self.policy, seed=_stream(self.seed, _EVALUATION, 0), step=steps)
-        write_json(self.directory.evaluation, final)
 
     def _validate(self, evaluator: Evaluator) -> dict[str, Any]:
         seed = _stream(self.seed, _EVALUATION, self.step + 1)
@@ -187,7 +191,7 @@ class ArmTrainer:
             advantages_PG = advantages(rewards_PG, objective, baseline=training.baseline)
         with watch.part("update"):
             weights = torch.as_tensor(advantages_PG, dtype=torch.float32, device=self.device)
-            stats = self.learner.step(prompts, lengths, samples, weights, pad_id=vocabulary.pad_id)
+            stats = self.learner.step(prompts, lengths, samples, weights, eos_id=vocabulary.eos_id)
         self.solved_P[chosen_P] |= (rewards_PG == 1.0).any(axis=1)
         seconds = sum(watch.seconds.values())
         self.elapsed += seconds

@@ -31,14 +31,15 @@ class _Tail:
     window: int = 20
     rows: list[dict[str, Any]] = field(default_factory=list)
     _read: int = 0
+    _file: int | None = None
 
     def poll(self) -> None:
         try:
-            size = self.path.stat().st_size
+            now = self.path.stat()
         except FileNotFoundError:
             return
-        if size < self._read:
-            self._read, self.rows = 0, []
+        if now.st_ino != self._file or now.st_size < self._read:
+            self._read, self._file, self.rows = 0, now.st_ino, []
         with self.path.open("rb") as file:
             file.seek(self._read)
             new = file.read()

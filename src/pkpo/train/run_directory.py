@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class JsonLines:
     """
 
     def __init__(self, path: Path, *, before_step: int) -> None:
-        kept = [line for line, row in _complete_lines(path) if row["step"] < before_step]
+        kept = [line for line, step in _complete_lines(path) if step < before_step]
         write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(kept)))
         self._file = path.open("a", buffering=1)
 
@@ -67,17 +67,26 @@ class JsonLines:
     def close(self) -> None:
         self._file.close()
 
+    def __enter__(self) -> Self:
+        return self
 
-def _complete_lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def _complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
+    """Each line that ends, with the step it tells of."""
     if not path.exists():
         return
     for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
         if not line.endswith(b"\n"):
             return
         try:
-            yield line, json.loads(line)
-        except ValueError as error:
-            raise RunDirectoryError(f"{path}, line {number}: not JSON: {error}") from error
+            yield line, int(json.loads(line)["step"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise RunDirectoryError(
+                f"{path}, line {number}: no JSON object with a step: {error!r}"
+            ) from error
 
 
 class ArmDirectory:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import pkpo
@@ -17,7 +18,7 @@ from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Task
-from pkpo.train.config import TrainConfig
+from pkpo.train.config import TrainConfig, WarmStartSettings
 
 _SPECIAL_TOKENS = 3
 
@@ -77,6 +78,17 @@ def _cache_key(task: Task, config: TrainConfig, seed: int) -> str:
     return digest.hexdigest()[:16]
 
 
+def _order(settings: WarmStartSettings, seed: int) -> np.ndarray:
+    """Which demonstrations are shown, one after the other."""
+    needed = settings.steps * settings.batch_size
+    if settings.demonstrations is None or settings.demonstrations >= needed:
+        return np.arange(needed)
+    epochs = -(-needed // settings.demonstrations)
+    rng = np.random.default_rng([seed, 1])
+    order = [rng.permutation(settings.demonstrations) for _ in range(epochs)]
+    return np.concatenate(order)[:needed]
+
+
 def warm_start(
     task: Task,
     config: TrainConfig,
@@ -87,8 +99,8 @@ def warm_start(
 ) -> Policy:
     """The warm-started policy of `seed`, from `cache` if it was made before.
 
-    Cross-entropy on demonstrations drawn with `seed`, each used once; the learning rate
-    rises over the first 5 % of the steps and falls linearly over the last 30 %.
+    Cross-entropy on demonstrations drawn with `seed`; the learning rate rises over the
+    first 5 % of the steps and falls linearly over the last 30 %.
 
     Args:
         progress: called with (steps done, loss) now and then.
@@ -104,12 +116,10 @@ def warm_start(
     policy = new_policy(task, config, seed).to(config.device)
     settings = config.warm_start
     learner = Learner(policy, learning_rate=settings.learning_rate)
-    shown = (
-        task.demonstrations(settings.steps * settings.batch_size, seed) if settings.steps else None
-    )
-    for step in range(settings.steps):
+    order = _order(settings, seed)
+    shown = task.demonstrations(int(order.max()) + 1, seed) if len(order) else None
+    for step, rows in enumerate(order.reshape(settings.steps, settings.batch_size)):
         assert shown is not None
-        rows = slice(step * settings.batch_size, (step + 1) * settings.batch_size)
         share = (step + 1) / settings.steps
         learner.set_learning_rate(
             settings.learning_rate * min(1.0, share / 0.05, max(0.02, (1.0 - share) / 0.3))
@@ -118,7 +128,7 @@ def warm_start(
             torch.as_tensor(part[rows], device=config.device)
             for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT)
         )
-        loss = learner.imitate(prompts, lengths, answers, pad_id=task.vocabulary.pad_id)
+        loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
         if (step + 1) % 20 == 0:
             progress(step + 1, loss)
     cached.parent.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ def solve_probabilities(
     lengths_P: torch.Tensor,
     solutions: Sequence[Sequence[tuple[int, ...]]],
     *,
-    pad_id: int,
+    eos_id: int,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Probability (P,) float64 that one sample of the policy is one of `solutions`.
@@ -38,7 +38,7 @@ def solve_probabilities(
         most = max(len(solutions[row]) for row in rows)
         if most == 0:
             continue
-        tokens = torch.full((len(rows), most, width), pad_id, dtype=torch.int64)
+        tokens = torch.zeros((len(rows), most, width), dtype=torch.int64)
         present = torch.zeros(len(rows), most, dtype=torch.bool)
         for i, row in enumerate(rows):
             for j, ids in enumerate(solutions[row]):
@@ -46,7 +46,7 @@ def solve_probabilities(
                 present[i, j] = True
         index = torch.as_tensor(rows, device=prompts_PT.device)
         logprobs = token_logprobs(
-            policy, prompts_PT[index], lengths_P[index], tokens.to(policy.device), pad_id=pad_id
+            policy, prompts_PT[index], lengths_P[index], tokens.to(policy.device), eos_id=eos_id
         )
         chances = logprobs.sum(-1).double().exp() * present.to(policy.device)
         out[rows] = chances.sum(-1).clamp(max=1.0).cpu().numpy()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import tokenizers
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import decoders, models, pre_tokenizers
 
@@ -93,36 +95,51 @@ def load_pretrained(directory: Path, *, device: str = "cpu") -> Policy:
     """Read back a checkpoint that `save_pretrained` or transformers wrote.
 
     Raises:
-        InvalidInputError: the directory holds no such checkpoint, or one of another
+        InvalidInputError: the directory holds no readable checkpoint, or one of another
             architecture.
     """
     try:
         stored = json.loads((directory / "config.json").read_text())
         weights = load_file(directory / "model.safetensors", device=device)
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"can't read a checkpoint from {directory}: {error}") from error
-    if stored.get("model_type") != "llama" or not stored.get("tie_word_embeddings"):
+        config = _policy_config(stored)
+        policy = Policy(config).to(device)
+        weights.pop(_TIED, None)
+        policy.load_state_dict(weights)
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{directory}: {error}") from error
+    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise InvalidInputError(f"can't read a checkpoint from {directory}: {reason}") from error
+    return policy
+
+
+def _policy_config(stored: Any) -> PolicyConfig:
+    """The sizes in a transformers config, if it is one of this architecture."""
+    if not isinstance(stored, dict):
+        raise InvalidInputError("config.json holds no object")
+    rope = stored.get("rope_parameters") or stored.get("rope_scaling") or {}
+    unlike = {
+        "model_type": stored.get("model_type") != "llama",
+        "tie_word_embeddings": not stored.get("tie_word_embeddings"),
+        "num_key_value_heads": stored["num_key_value_heads"] != stored["num_attention_heads"],
+        "hidden_act": stored.get("hidden_act", "silu") != "silu",
+        "rope_parameters": rope.get("rope_type", "default") != "default",
+        "attention_bias": bool(stored.get("attention_bias")),
+        "mlp_bias": bool(stored.get("mlp_bias")),
+    }
+    if any(unlike.values()):
+        names = ", ".join(f"{n} = {stored.get(n)!r}" for n, differs in unlike.items() if differs)
         raise InvalidInputError(
-            f"{directory} holds a {stored.get('model_type')!r} model; this engine reads llama "
-            "checkpoints with tied embeddings, such as its own"
+            f"this engine reads llama checkpoints with tied embeddings and plain attention, "
+            f"such as its own; not {names}"
         )
-    if stored["num_key_value_heads"] != stored["num_attention_heads"]:
-        raise InvalidInputError(f"{directory}: grouped key-value heads are not supported")
-    theta = stored.get("rope_parameters", {}).get("rope_theta") or stored.get("rope_theta")
-    config = PolicyConfig(
+    return PolicyConfig(
         vocab_size=stored["vocab_size"],
         hidden=stored["hidden_size"],
         layers=stored["num_hidden_layers"],
         heads=stored["num_attention_heads"],
         intermediate=stored["intermediate_size"],
-        rope_theta=float(theta),
+        rope_theta=float(rope.get("rope_theta") or stored["rope_theta"]),
         norm_eps=stored["rms_norm_eps"],
         max_positions=stored["max_position_embeddings"],
     )
-    policy = Policy(config).to(device)
-    weights.pop(_TIED, None)
-    try:
-        policy.load_state_dict(weights)
-    except RuntimeError as error:
-        raise InvalidInputError(f"{directory}: weights don't fit the config: {error}") from error
-    return policy

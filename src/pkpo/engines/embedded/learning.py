@@ -83,7 +83,7 @@ class Learner:
         samples: Samples,
         advantages_PG: Tensor,
         *,
-        pad_id: int,
+        eos_id: int,
     ) -> UpdateStats:
         """One batch. Groups whose advantages are all zero are left out of the pass, since
         they add nothing to the gradient."""
@@ -96,7 +96,7 @@ class Learner:
         loss, norms = 0.0, 0.0
         for _ in range(self.passes):
             logprobs = token_logprobs(
-                self.policy, prompts_PT[active], lengths_P[active], tokens, pad_id=pad_id
+                self.policy, prompts_PT[active], lengths_P[active], tokens, eos_id=eos_id
             )
             objective = scale * policy_gradient_loss(
                 logprobs, advantages_PG[active], old_logprobs_PGS=old, clip=self.clip
@@ -106,11 +106,11 @@ class Learner:
         return UpdateStats(loss, norms / self.passes)
 
     def imitate(
-        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, pad_id: int
+        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, eos_id: int
     ) -> float:
         """One supervised step; returns the mean negative log-likelihood of an answer, in nats."""
         logprobs = token_logprobs(
-            self.policy, prompts_PT, lengths_P, answers_PS[:, None], pad_id=pad_id
+            self.policy, prompts_PT, lengths_P, answers_PS[:, None], eos_id=eos_id
         )
         loss = -logprobs.sum(-1).mean()
         self._descend(loss)

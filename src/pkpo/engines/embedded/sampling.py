@@ -39,7 +39,14 @@ def draw(probs: Tensor, generator: torch.Generator) -> Tensor:
     return drawn.clamp(max=probs.shape[-1] - 1)
 
 
-@torch.inference_mode()
+def padding(tokens: Tensor, eos_id: int) -> Tensor:
+    """Which of the tokens (..., S) come after the first EOS. A PAD that the policy drew
+    itself, before any EOS, is a token like others."""
+    is_end = (tokens == eos_id).int()
+    return is_end.cumsum(-1) - is_end > 0
+
+
+@torch.no_grad()
 def sample(
     policy: Policy,
     prompts_PT: Tensor,
@@ -78,9 +85,9 @@ def sample(
 
 
 def token_logprobs(
-    policy: Policy, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor, *, pad_id: int
+    policy: Policy, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor, *, eos_id: int
 ) -> Tensor:
-    """log pi of each completion token (P, G, S), 0 for padding. Carries gradients."""
+    """log pi of each completion token (P, G, S), 0 after EOS. Carries gradients."""
     logits = policy.completion_logits(prompts_PT, lengths_P, completions_PGS)
     logs = logits.float().log_softmax(-1).gather(-1, completions_PGS[..., None])[..., 0]
-    return logs.masked_fill(completions_PGS == pad_id, 0.0)
+    return logs.masked_fill(padding(completions_PGS, eos_id), 0.0)
