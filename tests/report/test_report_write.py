@@ -19,7 +19,6 @@ from pkpo.report import load_run, write_report
 from pkpo.report.completions import sample_completions
 from pkpo.report.figure_curves import smooth
 from pkpo.report.html import MAX_TEXT, shorten
-from pkpo.report.write import write_atomically
 
 MakeRun = Callable[..., Path]
 FIGURES = ("pass_at_k.png", "curves.png", "problems_solved.png")
@@ -150,20 +149,6 @@ def test_smoothing_by_hand() -> None:
     assert smooth(np.array([1.0, np.nan, 6.0]), 3).tolist() == [1.0, 3.5, 6.0]
     assert np.isnan(smooth(np.array([np.nan]), 1)).all()
     assert smooth(np.array([1.0, 3.0]), 5).tolist() == [2.0, 2.0]
-
-
-def test_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "folder" / "page.html"
-    write_atomically(path, b"old")
-
-    def fail(*_: object) -> None:
-        raise OSError("disk full")
-
-    monkeypatch.setattr("os.replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_importing_the_report_loads_no_trainer_and_no_pyplot() -> None:

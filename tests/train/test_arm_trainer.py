@@ -238,7 +238,6 @@ def interrupt(path: Path, cache: Path, dies_at: int, **training: Any) -> None:
         trainer(make_config(SWITCH, **training), path, cache, task=task).run()
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.parametrize("dies_at", range(1, STEPS + 1))
 def test_a_continued_run_is_the_uninterrupted_one(
     finished: Path, cache: Path, tmp_path: Path, dies_at: int
@@ -254,7 +253,6 @@ def test_a_continued_run_is_the_uninterrupted_one(
     assert completions_of(tmp_path).equals(completions_of(finished))
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_a_run_may_be_continued_more_than_once(finished: Path, cache: Path, tmp_path: Path):
     interrupt(tmp_path, cache, 4)
     interrupt(tmp_path, cache, 2)
@@ -263,14 +261,12 @@ def test_a_run_may_be_continued_more_than_once(finished: Path, cache: Path, tmp_
     assert_same_run(tmp_path, finished)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_continuing_with_two_passes(finished_twice_used: Path, cache: Path, tmp_path: Path):
     interrupt(tmp_path, cache, 6, passes=2)
     trainer(make_config(SWITCH, passes=2), tmp_path, cache).run()
     assert_same_run(tmp_path, finished_twice_used)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_a_last_line_cut_short_is_dropped(finished: Path, cache: Path, tmp_path: Path):
     interrupt(tmp_path, cache, 6)
     for name in ("metrics.jsonl", "evaluations.jsonl"):
@@ -280,7 +276,6 @@ def test_a_last_line_cut_short_is_dropped(finished: Path, cache: Path, tmp_path:
     assert_same_run(tmp_path, finished)
 
 
-@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_time_goes_on_where_it_stopped(cache: Path, tmp_path: Path):
     interrupt(tmp_path, cache, 5)
     before = rows(tmp_path / "metrics.jsonl")[3]["elapsed"]

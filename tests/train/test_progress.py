@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from pkpo import errors
+from pkpo.files import write_atomically
 from pkpo.train.progress import Progress
-from pkpo.train.run_directory import write_atomically
 
 
 def row(step: int) -> dict[str, object]:

@@ -10,7 +10,8 @@ import pytest
 
 import pkpo
 from pkpo.errors import RunDirectoryError
-from pkpo.train.run_directory import JsonLines, RunDirectory, write_atomically, write_json
+from pkpo.files import write_atomically
+from pkpo.train.run_directory import JsonLines, RunDirectory, write_json
 
 from .tiny import make_config
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from uuid import uuid4
 
+from pkpo.files import write_atomically
 from pkpo.report.completions import sample_completions
 from pkpo.report.figures import draw_figures
 from pkpo.report.html import render_page
@@ -40,26 +39,13 @@ def write_report(run_dir: str | Path) -> Path:
     if notes:
         markdown += "\n## Missing\n\n" + "".join(f"- {note}\n" for note in notes)
     for picture in pictures:
-        write_atomically(run.path / "figures" / picture.filename, picture.png)
-    write_atomically(run.path / "summary.md", markdown.encode("utf-8"))
-    write_atomically(run.path / "summary.csv", to_csv(summary).encode("utf-8"))
+        _write(run.path / "figures" / picture.filename, picture.png)
+    _write(run.path / "summary.md", markdown.encode("utf-8"))
+    _write(run.path / "summary.csv", to_csv(summary).encode("utf-8"))
     report = run.path / "report.html"
-    write_atomically(report, page.encode("utf-8"))
+    _write(report, page.encode("utf-8"))
     return report
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Writes `content` to a temporary file beside `path`, then puts it in place.
-
-    Args:
-        path: the file; folders above it are made.
-        content: all of it.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))

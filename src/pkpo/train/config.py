@@ -188,4 +188,4 @@ def arm_name(text: str) -> str:
 
 def read_config(path: Path) -> TrainConfig:
     """The config.json of a run directory or of your own making."""
-    return TrainConfig.model_validate_json(path.read_text())
+    return TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))

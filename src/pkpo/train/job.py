@@ -63,7 +63,7 @@ def _train(path: Path, arm: ArmSettings, seed: int) -> None:
         ArmTrainer(task, config, arm, seed, policy, directory).run()
     except Exception:
         directory.path.mkdir(parents=True, exist_ok=True)
-        directory.failure.write_text(traceback.format_exc())
+        directory.failure.write_text(traceback.format_exc(), encoding="utf-8")
         raise
     directory.failure.unlink(missing_ok=True)
 
@@ -198,6 +198,6 @@ def _status(future: Future[None] | None) -> str:
 
 def _read_progress(path: Path) -> dict[str, float] | None:
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

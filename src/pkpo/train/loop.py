@@ -17,10 +17,11 @@ from pkpo.core.transforms import advantages
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.files import write_atomically
 from pkpo.tasks.base import Task
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.evaluation import Evaluator
-from pkpo.train.run_directory import ArmDirectory, JsonLines, write_atomically, write_json
+from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
 from pkpo.train.warm_start import save_policy
 
 _EPOCHS, _SAMPLING, _EVALUATION = 2, 3, 4

@@ -12,7 +12,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -22,25 +22,17 @@ import torch
 
 import pkpo
 from pkpo.errors import RunDirectoryError
+from pkpo.files import write_atomically
 from pkpo.train.config import ArmSettings, TrainConfig, read_config
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write` with a temporary path beside `path`, then move it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def write_text(path: Path, text: str) -> None:
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def write_json(path: Path, value: Any) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, lambda temporary: temporary.write_text(text + "\n"))
+    write_text(path, text + "\n")
 
 
 class JsonLines:
@@ -144,7 +136,7 @@ class RunDirectory:
         with _explained(path):
             path.mkdir(parents=True, exist_ok=True)
             write_json(path / "versions.json", _versions())
-            write_atomically(path / "command.txt", lambda t: t.write_text(command + "\n"))
+            write_text(path / "command.txt", command + "\n")
             write_json(path / "config.json", config.model_dump(mode="json"))
         return cls(path, config)
 

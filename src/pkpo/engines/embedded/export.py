@@ -99,7 +99,7 @@ def load_pretrained(directory: Path, *, device: str = "cpu") -> Policy:
             architecture.
     """
     try:
-        stored = json.loads((directory / "config.json").read_text())
+        stored = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         weights = load_file(directory / "model.safetensors", device=device)
         config = _policy_config(stored)
         policy = Policy(config).to(device)
