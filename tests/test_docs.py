@@ -3,6 +3,8 @@
 import doctest
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,3 +42,10 @@ def test_links_between_pages_lead_somewhere() -> None:
         text = (ROOT / page).read_text("utf-8")
         for target in re.findall(r"\]\(([^)#:]+)\)", text):
             assert ((ROOT / page).parent / target).exists(), f"{page} links to {target}"
+
+
+def test_the_command_line_page_is_current() -> None:
+    script = ROOT / "docs" / "make_cli_page.py"
+    code = f"import runpy; print(runpy.run_path({str(script)!r})['page'](), end='')"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert made.stdout.decode("utf-8") == (ROOT / "docs" / "cli.md").read_text("utf-8")

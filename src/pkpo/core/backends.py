@@ -29,6 +29,8 @@ class Backend:
 
     on_host = True
     traced = False
+    lasting = False
+    """Whether one instance serves all arrays of a device, so that constants can be kept."""
 
     def __init__(self, xp: Any, device: Any = None) -> None:
         self.xp = xp
@@ -57,9 +59,14 @@ class Backend:
         inverse = self.xp.argsort(order, axis=-1)
         return self.xp.take_along_axis(values, inverse, axis=-1)
 
+    def gaps(self, ordered: Array) -> Array:
+        """Differences along the last axis, after a leading zero."""
+        nothing = self.xp.zeros_like(ordered[..., :1])
+        return self.xp.concat([nothing, ordered[..., 1:] - ordered[..., :-1]], axis=-1)
+
     def cumulative_sum(self, gaps: Array, step: Array) -> Array:
-        """Cumulative sum of step * gaps along the last axis, with a leading zero."""
-        return self.xp.cumulative_sum(step * gaps, axis=-1, include_initial=True)
+        """Cumulative sum of step * gaps along the last axis."""
+        return self.xp.cumulative_sum(step * gaps, axis=-1)
 
     def detach(self, values: Array) -> Array:
         """`values` without their gradient."""
@@ -79,6 +86,8 @@ _UPPER = np.triu(np.ones((_SPAN, _SPAN)))
 
 
 class NumpyBackend(Backend):
+    lasting = True
+
     def __init__(self) -> None:
         super().__init__(array_api_compat.array_namespace(np.empty(0)))
 
@@ -98,11 +107,14 @@ class NumpyBackend(Backend):
             return values @ weights[:, None]
         return super().weighted_sum(values, weights)
 
+    def gaps(self, ordered: Array) -> Array:
+        gaps = np.empty(ordered.shape)
+        gaps[..., 0] = 0.0
+        np.subtract(ordered[..., 1:], ordered[..., :-1], out=gaps[..., 1:])
+        return gaps
+
     def cumulative_sum(self, gaps: Array, step: Array) -> Array:
-        n = gaps.shape[-1] + 1
-        total = np.empty((*gaps.shape[:-1], n))
-        total[..., 0] = 0.0
-        np.multiply(gaps, step, out=total[..., 1:])
+        total, n = gaps * step, gaps.shape[-1]
         if n % _SPAN or n == _SPAN:
             return np.cumsum(total, axis=-1, out=total)
         # np.cumsum waits for each addition; spans summed by a matrix product do not.
@@ -114,6 +126,8 @@ class NumpyBackend(Backend):
 
 
 class TorchBackend(Backend):
+    lasting = True
+
     def __init__(self, device: Any) -> None:
         import array_api_compat.torch as xp
 
@@ -172,11 +186,7 @@ class JaxBackend(Backend):
     def cumulative_sum(self, gaps: Array, step: Array) -> Array:
         import jax
 
-        zero = self.xp.zeros((*gaps.shape[:-1], 1), dtype=gaps.dtype)
-        if gaps.shape[-1] == 0:
-            return zero
-        sums = jax.lax.associative_scan(self.xp.add, step * gaps, axis=gaps.ndim - 1)
-        return self.xp.concatenate([zero, sums], axis=-1)
+        return jax.lax.associative_scan(self.xp.add, step * gaps, axis=gaps.ndim - 1)
 
 
 _NUMPY = NumpyBackend()

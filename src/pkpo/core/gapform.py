@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from pkpo.core.backends import Array, Backend, NumpyBackend, TorchBackend
+from pkpo.core.backends import Array, Backend, NumpyBackend
 from pkpo.core.groups import host_array
 from pkpo.core.objectives import Objective
 from pkpo.core.weights import (
@@ -118,7 +118,8 @@ class _Value(NamedTuple):
 
 
 class _Gaps(NamedTuple):
-    """`GapWeights` on the device; with one row a group where groups differ in size."""
+    """`GapWeights` on the device, after a leading zero that stands for no gap below the
+    first sample; with one row a group where groups differ in size."""
 
     level: Array | float
     anchor: Array | None
@@ -127,7 +128,7 @@ class _Gaps(NamedTuple):
     def apply(self, rewards: Array, backend: Backend, poison: bool) -> Array:
         """(..., n) -> (..., n) in the compute dtype."""
         ordered, undo = backend.sort(rewards)
-        gaps = ordered[..., 1:] - ordered[..., :-1]
+        gaps = backend.gaps(ordered)
         out = backend.cumulative_sum(gaps, self.step)
         if not isinstance(self.level, float) or self.level != 0.0:
             out += self.level * ordered[..., :1]
@@ -147,8 +148,12 @@ def _constants(request: Request, n: int, backend: Backend) -> _Value | _Gaps:
     weights = request.weights(n)
     if isinstance(weights, ValueWeights):
         return _Value(weights.level, weights.pivot, backend.floats(weights.of_rewards))
-    anchor = None if weights.anchor is None else backend.floats(weights.anchor)
-    return _Gaps(weights.level, anchor, backend.floats(weights.step))
+    anchor = None if weights.anchor is None else backend.floats(_led(weights.anchor))
+    return _Gaps(weights.level, anchor, backend.floats(_led(weights.step)))
+
+
+def _led(of_gaps: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], of_gaps])
 
 
 _cached_constants = lru_cache(maxsize=256)(_constants)
@@ -157,8 +162,7 @@ _cached_constants = lru_cache(maxsize=256)(_constants)
 def _table(request: Request, sizes: Sequence[int], n: int, backend: Backend) -> _Value | _Gaps:
     """One row of weights for each size, padded with zeros to groups of n."""
     level, pivot = np.zeros((len(sizes), 1)), np.zeros((len(sizes), 1), dtype=np.int64)
-    of_rewards = np.zeros((len(sizes), n))
-    anchor, step = np.zeros((2, len(sizes), n - 1))
+    of_rewards, anchor, step = np.zeros((3, len(sizes), n))
     for row, size in enumerate(sizes):
         weights = request.weights(size)
         level[row] = weights.level
@@ -166,9 +170,9 @@ def _table(request: Request, sizes: Sequence[int], n: int, backend: Backend) -> 
             pivot[row] = weights.pivot
             of_rewards[row, :size] = weights.of_rewards
             continue
-        step[row, : len(weights.step)] = weights.step
+        step[row, 1 : 1 + len(weights.step)] = weights.step
         if weights.anchor is not None:
-            anchor[row, : len(weights.anchor)] = weights.anchor
+            anchor[row, 1 : 1 + len(weights.anchor)] = weights.anchor
     floats = backend.floats
     if request.baseline is None:
         return _Value(floats(level), backend.integers(pivot), floats(of_rewards))
@@ -182,7 +186,7 @@ def transform(request: Request, rewards: Array, backend: Backend, *, poison: boo
     no other, into NaN.
     """
     n = rewards.shape[-1]
-    build = _cached_constants if isinstance(backend, TorchBackend) else _constants
+    build = _cached_constants if backend.lasting else _constants
     weights = build(request, n, backend)
     if not isinstance(backend, NumpyBackend) or rewards.size <= _BLOCK:
         return weights.apply(rewards, backend, poison)
