@@ -17,7 +17,9 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -29,8 +31,9 @@ from pkpo.core import offpolicy
 SEEDS = range(20)
 SPREADS = (0.05, 0.2, 0.5, 1.0)
 NUM_ARMS, NUM_SAMPLES, NUM_GROUPS = 100, 16, 5000
-SIZES = (2, 4, 8)
+SIZES = (4, 8)
 CAP = 1.5
+Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 TIMED = ((1024, 16, 4), (1024, 16, 8), (64, 256, 16), (1, 4096, 8), (1, 4096, 64), (1, 1024, 512))
 
 
@@ -68,14 +71,22 @@ class Pair:
 
 def gradients(advantages: np.ndarray, arms: np.ndarray, target: np.ndarray) -> np.ndarray:
     """sum_i a_i grad log pi(x_i) of each group, (B, arms)."""
-    groups, n = arms.shape
+    groups = len(arms)
     places = (np.arange(groups)[:, None] * NUM_ARMS + arms).reshape(-1)
     chosen = np.bincount(places, advantages.reshape(-1), groups * NUM_ARMS)
     return chosen.reshape(groups, NUM_ARMS) - advantages.sum(axis=-1, keepdims=True) * target
 
 
-def global_loo(rewards: np.ndarray, logs: np.ndarray, k: int) -> np.ndarray:
-    """`loo` with the baseline r_i (k/n) rho(without i), which isn't normalised."""
+def exact(baseline: offpolicy.OffPolicyBaseline, truncate: float | None = None) -> Method:
+    return partial(_exact, baseline=baseline, truncate=truncate)
+
+
+def _exact(rewards: np.ndarray, logs: np.ndarray, k: int, **options: Any) -> np.ndarray:
+    return offpolicy.advantages(rewards, logs, k, **options)
+
+
+def plain_loo(rewards: np.ndarray, logs: np.ndarray, k: int) -> np.ndarray:
+    """`loo` with the baseline r_i (k/n) rho(without i): the others' value, not normalised."""
     n = rewards.shape[-1]
     sums = offpolicy.advantages(rewards, logs, k, baseline="none")
     without = (offpolicy.estimate(rewards, logs, k)[:, None] - sums) * n / (n - k)
@@ -83,22 +94,26 @@ def global_loo(rewards: np.ndarray, logs: np.ndarray, k: int) -> np.ndarray:
 
 
 def normalised(rewards: np.ndarray, logs: np.ndarray, k: int) -> np.ndarray:
+    """Divided by the mean weight of the group's subsets."""
     weight = offpolicy.estimate(np.ones_like(rewards), logs, k)
-    return offpolicy.advantages(rewards, logs, k) / weight[:, None]
+    return offpolicy.advantages(rewards, logs, k, baseline="loo") / weight[:, None]
 
 
-Method = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+def on_policy(rewards: np.ndarray, logs: np.ndarray, k: int) -> np.ndarray:
+    return pkpo.advantages(rewards, k, baseline="loo")
+
+
 METHODS: dict[str, Method] = {
-    "(a) exact, `loo_minus_one`": offpolicy.advantages,
-    "(a) exact, `loo`": lambda g, logs, k: offpolicy.advantages(g, logs, k, baseline="loo"),
-    "exact, `loo` not normalised": global_loo,
-    "exact, `none`": lambda g, logs, k: offpolicy.advantages(g, logs, k, baseline="none"),
-    "(b) on-policy x own ratio": lambda g, logs, k: pkpo.advantages(g, k) * np.exp(logs),
-    "(c) ratios ignored": lambda g, logs, k: pkpo.advantages(g, k),
-    f"(d) truncated at {CAP}": lambda g, logs, k: offpolicy.advantages(g, logs, k, truncate=CAP),
+    "(a) exact, `loo`": exact("loo"),
+    "(a) exact, `loo_minus_one`": exact("loo_minus_one"),
+    "(a) exact, `none`": exact("none"),
+    "(a) exact, plain leave-one-out": plain_loo,
+    "(b) on-policy x own ratio": lambda g, logs, k: on_policy(g, logs, k) * np.exp(logs),
+    "(c) ratios ignored": on_policy,
+    f"(d) truncated at {CAP}": exact("loo", CAP),
     "(e) self-normalised": normalised,
 }
-FRESH = "fresh samples of pi, on-policy"
+EXACT, IGNORED, FRESH = "(a) exact, `loo`", "(c) ratios ignored", "fresh samples of pi"
 
 
 def measure(seed: int, spread: float, k: int) -> dict[str, tuple[float, float]]:
@@ -108,7 +123,7 @@ def measure(seed: int, spread: float, k: int) -> dict[str, tuple[float, float]]:
     generator = np.random.default_rng([seed, 2])
     uniform = generator.random((NUM_GROUPS, NUM_SAMPLES))
     found = {}
-    for name, method in [*METHODS.items(), (FRESH, METHODS["(c) ratios ignored"])]:
+    for name, method in [*METHODS.items(), (FRESH, on_policy)]:
         source = pair.target if name == FRESH else pair.sampler
         arms = np.minimum(np.searchsorted(np.cumsum(source), uniform), NUM_ARMS - 1)
         advantages = method(pair.rewards[arms], pair.log_ratios[arms], k)
@@ -119,37 +134,53 @@ def measure(seed: int, spread: float, k: int) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _with_error(values: np.ndarray) -> str:
-    return f"{values.mean():.2f} ± {values.std(ddof=1) / np.sqrt(len(values)):.2f}"
+def standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
-def _bias(squares: np.ndarray) -> str:
-    """The root of the mean square, with the standard error carried over; signs of noise kept."""
-    mean, error = squares.mean(), squares.std(ddof=1) / np.sqrt(len(squares))
-    if mean < 2 * error:
-        return f"< {np.sqrt(max(mean, 0.0) + 2 * error):.2f}"
-    return f"{np.sqrt(mean):.2f} ± {error / (2 * np.sqrt(mean)):.2f}"
+def cell(table: np.ndarray) -> str:
+    """Bias, the root of the mean square over the policy pairs, and error, the mean of roots."""
+    square, of_square = table[:, 0].mean(), standard_error(table[:, 0])
+    bias = np.sqrt(max(square, 0.0))
+    of_bias = of_square / (2 * max(bias, np.sqrt(of_square)))
+    error = np.sqrt(table[:, 1])
+    return f"{bias:.2f} ± {of_bias:.2f}, {error.mean():.2f} ± {standard_error(error):.2f}"
+
+
+def break_even(exact: np.ndarray, other: np.ndarray) -> str:
+    """Groups in a batch from which on the exact one errs less: its additional variance,
+    divided by the number of groups, is below the other's squared bias. With the standard
+    error by the jackknife over policy pairs; a dash where the bias is lost in its own error."""
+    if other[:, 0].mean() < standard_error(other[:, 0]):
+        return "–"
+
+    def of_pairs(kept: np.ndarray) -> float:
+        squares = exact[kept].mean(axis=0) - other[kept].mean(axis=0)
+        return (squares[1] - squares[0]) / other[kept, 0].mean()
+
+    everything = np.arange(len(other))
+    without = np.array([of_pairs(np.delete(everything, i)) for i in everything])
+    error = np.sqrt((len(other) - 1) * without.var())
+    return f"{max(of_pairs(everything), 0.0):.0f} ± {error:.0f}"
 
 
 def error_table(k: int) -> str:
     names = [*METHODS, FRESH]
     cells: dict[str, list[str]] = {name: [] for name in names}
-    break_even = []
+    even: dict[str, list[str]] = {name: [] for name in names if name[1] in "bcde"}
     for spread in SPREADS:
         runs = [measure(seed, spread, k) for seed in SEEDS]
         table = {name: np.array([run[name] for run in runs]) for name in names}
         for name in names:
-            bias, square = table[name].T
-            cells[name].append(f"{_bias(bias)}, {_with_error(np.sqrt(square))}")
-        exact, ignored = table["(a) exact, `loo_minus_one`"], table["(c) ratios ignored"]
-        extra = exact[:, 1].mean() - (ignored[:, 1] - ignored[:, 0]).mean()
-        break_even.append(f"{max(extra, 0.0) / ignored[:, 0].mean():.3g}")
-    lines = [
-        f"| k = {k} | " + " | ".join(f"sd {spread}" for spread in SPREADS) + " |",
-        "|---|" + "---:|" * len(SPREADS),
-        *(f"| {name} | {' | '.join(cells[name])} |" for name in names),
-        f"| groups from which (a) beats (c) | {' | '.join(break_even)} |",
-    ]
+            cells[name].append(cell(table[name]))
+        for name in even:
+            even[name].append(break_even(table[EXACT], table[name]))
+    spreads = " | ".join(f"sd {spread}" for spread in SPREADS)
+    ruler = "|---|" + "---:|" * len(SPREADS)
+    lines = [f"| k = {k}: bias, error | {spreads} |", ruler]
+    lines += [f"| {name} | {' | '.join(cells[name])} |" for name in names]
+    lines += ["", f"| k = {k}: groups | {spreads} |", ruler]
+    lines += [f"| {name} | {' | '.join(numbers)} |" for name, numbers in even.items()]
     return "\n".join(lines)
 
 
@@ -170,16 +201,15 @@ def time_table() -> str:
         generator = np.random.default_rng(n)
         rewards = generator.random((groups, n))
         logs = 0.2 * generator.normal(size=(groups, n))
-        times = [
-            median_milliseconds(lambda: pkpo.advantages(rewards, k)),  # noqa: B023
-            median_milliseconds(lambda: offpolicy.estimate(rewards, logs, k)),  # noqa: B023
+        calls = [
+            partial(on_policy, rewards, logs, k),
+            partial(offpolicy.estimate, rewards, logs, k),
+            *(
+                partial(METHODS[f"(a) exact, `{baseline}`"], rewards, logs, k)
+                for baseline in ("loo_minus_one", "none", "loo")
+            ),
         ]
-        for baseline in ("loo_minus_one", "none", "loo"):
-            times.append(
-                median_milliseconds(
-                    lambda: offpolicy.advantages(rewards, logs, k, baseline=baseline)  # noqa: B023
-                )
-            )
+        times = [median_milliseconds(call) for call in calls]
         lines.append(f"| {groups} x {n}, {k} | " + " | ".join(f"{t:.3g}" for t in times) + " |")
     return "\n".join(lines)
 
@@ -192,8 +222,10 @@ def main() -> None:
         f"Seeds {SEEDS[0]} to {SEEDS[-1]}, one policy pair each; {NUM_GROUPS} groups of "
         f"{NUM_SAMPLES} samples a pair, {NUM_ARMS} arms; pkpo {pkpo.__version__}, NumPy "
         f"{np.__version__}, Python {platform.python_version()}.\n"
-        "Command: `python benchmarks/offpolicy.py --out benchmarks/offpolicy.md`\n\n"
-        "Cells: relative bias, relative root mean square error of one group's gradient."
+        "Command: `python benchmarks/offpolicy.py`\n\n"
+        "Bias and root mean square error of one group's gradient, relative to the size of the "
+        "true one; (b) to (e) use `loo` too. Then the number of groups in a batch from which on "
+        "the exact weights with `loo` err less than the row."
     )
     parts = ["# Off-policy gradients", about, *(error_table(k) for k in SIZES)]
     parts += ["Median times, one thread:", time_table()]

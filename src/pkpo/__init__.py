@@ -1,6 +1,6 @@
 """Train for pass@k, measure pass@k, and see what training really optimises."""
 
-from pkpo.core import paper
+from pkpo.core import offpolicy, paper
 from pkpo.core.objectives import (
     Objective,
     log_pass,
@@ -40,6 +40,7 @@ __all__ = [
     "max_at",
     "mean_reward",
     "min_at",
+    "offpolicy",
     "order_statistics",
     "paper",
     "parse_objective",

@@ -16,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Real
 from typing import Any, Literal, get_args
 
@@ -26,26 +25,17 @@ import numpy as np
 from pkpo.core.backends import Array, as_array, backend_of, result_dtype
 from pkpo.core.gapform import Reduction
 from pkpo.core.groups import host_array
-from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, checked_k
+from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, checked_k
 from pkpo.core.parsing import as_objective
-from pkpo.core.symmetric import (
-    LARGEST_LOGARITHM,
-    Scaled,
-    around,
-    cumulative_sum,
-    disjoint_pairs,
-    prefixes,
-    suffixes,
-    weighted_suffixes,
-)
+from pkpo.core.symmetric import LARGEST_LOGARITHM, Scaled, SortedGroups, disjoint_pairs, prefixes
 from pkpo.core.weights import required_size
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
 OffPolicyBaseline = Literal["none", "loo", "loo_minus_one"]
 VarianceMethod = Literal["unbiased", "jackknife"]
 
-_BLOCK = 2**18
-"""Numbers a recursion may hold at a time, so that they stay in cache; at least one group."""
+_BLOCK = 2**20
+"""Numbers, of 16 bytes, that a recursion may hold at a time; at least one group."""
 
 
 def estimate(
@@ -67,19 +57,18 @@ def estimate(
             the sum over its tokens). Constants: no gradient flows through them.
         objective: max, min, mean, log_pass or a mixture of them; an integer k is max@k.
         normalise: divide each term by the mean subset weight, C(n,k)^-1 e_k(r). The result
-            is a weighted mean of the subsets' values, so it stays in their range, follows a
-            shift of the rewards and ignores a factor common to all ratios (a policy known up
-            to its normalisation). Biased, towards the value under mu where few samples carry
-            the weight; consistent, with a bias of order 1/n.
-        truncate: c > 0, ratios above c count as c. Biased: the expectation is the sum over
-            outcomes with min(pi, c mu) in place of pi, which has a total mass z < 1, so for
-            rewards >= 0 the value comes out too small (z^k times that of the policy in
-            proportion to min(pi, c mu)). With `normalise`, only that policy remains wrong.
+            is a weighted mean of the subsets' values: it stays in their range, follows a
+            shift of the rewards and ignores a factor common to all ratios. Biased by order
+            1/n, so consistent; at n = k the ratios cancel and the value is that under mu.
+        truncate: c > 0, ratios above c count as c. Biased: the expectation is that with
+            min(pi, c mu) in place of pi, which has a mass z <= 1 only. That is z^k times the
+            value of the policy in proportion to min(pi, c mu): too small for rewards >= 0,
+            and leaning towards mu. `normalise` mends the factor, not the policy.
 
     Returns:
         (...,) of the rewards' library, device and floating dtype (the default one for
-        integers and bools). Calculated in float64 by NumPy on the host, whatever the
-        library; not inside jax.jit.
+        integers and bools). Calculated by NumPy on the host in float64, whatever the
+        library; not inside jax.jit. Carries no gradient.
 
     Raises:
         InvalidInputError: shapes that differ, NaN or inf (naming the position), a result
@@ -96,14 +85,11 @@ def estimate(
     given = _Given.of(rewards, log_ratios, truncate)
     given.require(objective.k, f"a value of {objective}")
 
-    def term(batch: _Sorted, k: int) -> Scaled:
+    def term(batch: SortedGroups, k: int) -> Scaled:
         value = batch.value(k)
         return value / batch.total(k) if normalise else value / _subsets(batch.n, k)
 
-    def of_batch(batch: _Sorted) -> Scaled:
-        return _mixture(objective, batch, term)
-
-    return given.of_groups(of_batch, objective.k)
+    return given.of_groups(lambda batch: _mixture(objective, batch, term), objective.k)
 
 
 def advantages(
@@ -122,33 +108,26 @@ def advantages(
     ratio.
 
     Args:
-        rewards: (..., n) real numbers, integers or bools; the last axis is the group.
-        log_ratios: (..., n), log pi(x_i) - log mu(x_i), as in `estimate`.
-        objective: max, min, mean, log_pass or a mixture of them; an integer k is max@k.
-        baseline: what is subtracted to lower the variance. Each is r_i times a function of
-            the other samples, so none adds a bias without `truncate`.
-            "none": nothing.
-            "loo": what the other samples say the subset is worth: the mean value of k of
-            them, weighted by their ratios, in place of the k-1 and i. Needs k < n.
-            "loo_minus_one": each subset's value without the sample; at k = 1 the others'
-            mean, weighted by their ratios.
-            The last two ignore a shift of the rewards. Unlike on-policy "loo", no choice
-            sums to zero over a group, except for equal ratios.
+        rewards, log_ratios, objective: as in `estimate`.
+        baseline: b, which lowers the variance. Each is a function of the other samples, so
+            none adds a bias (without `truncate`).
+            "none": 0.
+            "loo": the value of k of the others, averaged with their weights. Needs k < n.
+            "loo_minus_one": the subset's value without the sample; at k = 1 that of "loo".
+            The last two ignore a shift of the rewards. Unlike on-policy "loo", none sums to
+            zero over a group, except for equal ratios.
         reduction: "sum" where the trainer adds up a_i log pi(x_i) over the group, "mean"
             where it averages over it (multiplies by n).
-        truncate: c > 0, ratios above c count as c. Biased: samples whose ratio exceeds c
-            count too little, so the direction leans towards what mu prefers, and as the
-            truncated ratios no longer average the score to zero, the baseline then changes
-            the expectation; with "none" the bias grows with the level of the rewards.
+        truncate: c > 0, ratios above c count as c. Biased: samples that pi likes much
+            better than mu count too little. And as such ratios no longer average the score
+            to zero, the baseline changes the expectation; with "none" the bias grows with
+            the level of the rewards.
 
     Returns:
-        Like rewards: shape, library, device and floating dtype (the default one for
-        integers and bools). Calculated in float64 by NumPy on the host, whatever the
-        library; not inside jax.jit. Carries no gradient.
+        Like rewards: shape, library, device and floating dtype, made as in `estimate`.
 
     Raises:
-        InvalidInputError: shapes that differ, NaN or inf (naming the position), a result
-            beyond the range of its dtype (naming the group), an unknown baseline.
+        InvalidInputError: as in `estimate`, or an unknown baseline or reduction.
         UndefinedEstimateError: n < k (n < k+1 with "loo", n < 2 for the mean with a
             baseline), or a term other than max, min and mean.
 
@@ -166,21 +145,19 @@ def advantages(
         raise InvalidInputError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
     objective = _checked_objective(objective)
     given = _Given.of(rewards, log_ratios, truncate)
-    size = required_size(objective, baseline)
-    given.require(size, f"{objective} with baseline {baseline!r}")
+    given.require(required_size(objective, baseline), f"{objective} with baseline {baseline!r}")
 
-    def term(batch: _Sorted, k: int) -> Scaled:
+    def term(batch: SortedGroups, k: int) -> Scaled:
         if baseline == "none":
-            return batch.sums_with(k)
-        if baseline == "loo" or k == 1:
-            return batch.sums_above_others(k)
-        return batch.sums_above_rest(k)
+            sums = batch.sums_with(k)
+        elif baseline == "loo" or k == 1:
+            sums = batch.sums_above_others(k)
+        else:
+            sums = batch.sums_above_rest(k)
+        factor = batch.n if reduction == "mean" else 1
+        return sums * Scaled.of(factor) / _subsets(batch.n, k)
 
-    def of_batch(batch: _Sorted) -> Scaled:
-        found = _mixture(objective, batch, lambda b, k: term(b, k) / _subsets(b.n, k))
-        return found * Scaled.of(batch.n) if reduction == "mean" else found
-
-    return given.of_samples(of_batch, size)
+    return given.of_samples(lambda batch: _mixture(objective, batch, term), objective.k)
 
 
 def variance(
@@ -198,9 +175,8 @@ def variance(
         method: "unbiased": rho^2 less the average of h(I) h(I') over disjoint subsets,
             weights included, which is unbiased for E[rho]^2. Needs n >= 2k and, being
             unbiased, can be negative.
-            "jackknife": (n-1)/n sum_i (rho without i - rho)^2. Needs n > k; never negative;
-            too large: its expectation is between 1 and k(n-1)/(n-k) times the variance,
-            and near the upper end where the ratios are spread widely.
+            "jackknife": (n-1)/n sum_i (rho without i - rho)^2. Needs n > k; never negative,
+            and too large: on average 1 to k(n-1)/(n-k) times the variance.
 
     Returns:
         (...,) like `estimate`. Either method knows only the ratios that were drawn: where
@@ -213,8 +189,8 @@ def variance(
     Cost: "unbiased": O(n k^2) a group for each pair of terms. "jackknife": O(n k) for each
     term.
 
-    >>> float(variance([0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0], 1))  # p (1-p) / (n-1)
-    0.08333333333333333
+    >>> round(float(variance([0.0, 1.0, 0.0, 1.0], [0.0] * 4, 1)), 6)  # p (1-p) / (n-1)
+    0.083333
     """
     objective = _checked_objective(objective)
     if method not in get_args(VarianceMethod):
@@ -260,7 +236,7 @@ def effective_sample_size(log_ratios: Any, k: int = 1) -> Array:
     given = _Given.of(log_ratios, log_ratios, None)
     given.require(k, f"the effective sample size for k = {k}")
 
-    def of_batch(batch: _Sorted) -> Scaled:
+    def of_batch(batch: SortedGroups) -> Scaled:
         squares = prefixes(batch.ratios * batch.ratios, k)[-1, k]
         share = batch.total(k) * batch.total(k) / (squares * _subsets(batch.n, k))
         return share * Scaled.of(batch.n)
@@ -298,18 +274,18 @@ class _Given:
 
     @classmethod
     def of(cls, rewards: Any, log_ratios: Any, truncate: float | None) -> _Given:
+        logs = _on_host(as_array(log_ratios, "log_ratios"), "log_ratios")
         like = as_array(rewards, "rewards")
         values = _on_host(like, "rewards")
-        logs = _on_host(as_array(log_ratios, "log_ratios"), "log_ratios")
         if values.shape != logs.shape:
             raise InvalidInputError(
                 f"log_ratios must have the shape of the rewards, {values.shape}, got {logs.shape}"
             )
         if values.ndim == 0:
-            raise InvalidInputError("rewards need at least one axis, the samples of a group")
+            raise InvalidInputError("at least one axis is needed, the samples of a group")
         n = values.shape[-1]
         if n == 0:
-            raise InvalidInputError(f"groups are empty: rewards have shape {values.shape}")
+            raise InvalidInputError(f"groups are empty: the shape is {values.shape}")
         _check("log_ratios", logs, np.abs(logs) <= LARGEST_LOGARITHM)
         _check("rewards", values, np.isfinite(values))
         if truncate is not None:
@@ -321,21 +297,21 @@ class _Given:
         if n < size:
             raise UndefinedEstimateError(f"{what} needs groups of at least {size} samples, got {n}")
 
-    def of_groups(self, function: Callable[[_Sorted], Scaled], degree: int) -> Array:
+    def of_groups(self, function: Callable[[SortedGroups], Scaled], degree: int) -> Array:
         """(P,) of each batch -> (...,)."""
         values = np.empty(len(self.rewards))
         for block, _, batch in self._batches(degree):
             values[block] = function(batch).floats()
         return self._restored(values.reshape(tuple(self.like.shape[:-1])))
 
-    def of_samples(self, function: Callable[[_Sorted], Scaled], degree: int) -> Array:
+    def of_samples(self, function: Callable[[SortedGroups], Scaled], degree: int) -> Array:
         """(n, P) of each sorted batch -> (..., n), the sort undone."""
         values = np.empty(self.rewards.shape)
         for block, order, batch in self._batches(degree):
             np.put_along_axis(values[block], order, function(batch).floats().T, axis=-1)
         return self._restored(values.reshape(tuple(self.like.shape)))
 
-    def _batches(self, degree: int) -> Iterator[tuple[slice, np.ndarray, _Sorted]]:
+    def _batches(self, degree: int) -> Iterator[tuple[slice, np.ndarray, SortedGroups]]:
         n = self.rewards.shape[-1]
         stride = max(1, _BLOCK // (n * (degree + 1)))
         for start in range(0, len(self.rewards), stride):
@@ -343,7 +319,7 @@ class _Given:
             order = np.argsort(self.rewards[block], axis=-1)
             rewards = np.take_along_axis(self.rewards[block], order, axis=-1).T
             logs = np.take_along_axis(self.log_ratios[block], order, axis=-1).T
-            yield block, order, _Sorted(Scaled.of(rewards), Scaled.exp(logs), degree)
+            yield block, order, SortedGroups(Scaled.of(rewards), Scaled.exp(logs), degree)
 
     def _restored(self, values: np.ndarray) -> Array:
         """`values` in the caller's library, dtype and device."""
@@ -354,8 +330,8 @@ class _Given:
             place = np.argwhere(~(np.abs(values) <= largest))[0][: self.like.ndim - 1]
             where = f" of group [{', '.join(map(str, place))}]" if len(place) else ""
             raise InvalidInputError(
-                f"the result{where} is beyond the range of {dtype}: its ratios are too large to "
-                "weigh subsets with (truncate= limits them, normalise=True divides by them)"
+                f"the result{where} is beyond the range of {dtype}; ratios multiply over a "
+                "subset (truncate= limits them)"
             )
         return backend.xp.astype(backend.floats(values), dtype, copy=False)
 
@@ -384,83 +360,8 @@ def _log_of_bound(truncate: float) -> float:
     raise InvalidInputError(f"truncate must be a finite number > 0, got {truncate!r}")
 
 
-class _Sorted:
-    """Groups sorted by reward, positions first, and the sums over their subsets of size k.
-
-    The methods give sums over subsets, for max@k, not yet divided by C(n,k).
-
-    Args:
-        rewards: (n, P), ascending.
-        ratios: (n, P).
-        degree: the largest k, plus 1 for `sums_above_others`.
-    """
-
-    def __init__(self, rewards: Scaled, ratios: Scaled, degree: int) -> None:
-        self.rewards, self.ratios, self.degree = rewards, ratios, degree
-        self.n = rewards.shape[0]
-
-    @cached_property
-    def flipped(self) -> _Sorted:
-        """The groups with the rewards' signs changed: their max is this one's -min."""
-        return _Sorted(-self.rewards[::-1], self.ratios[::-1], self.degree)
-
-    @cached_property
-    def gaps(self) -> Scaled:
-        return self.rewards[1:] - self.rewards[:-1]
-
-    @cached_property
-    def before(self) -> Scaled:
-        return prefixes(self.ratios, self.degree)
-
-    @cached_property
-    def after(self) -> Scaled:
-        return suffixes(self.ratios, self.degree)
-
-    @cached_property
-    def tops_after(self) -> Scaled:
-        """Weighted by ratio times reward of the sample that would be the subset's top."""
-        tops = Scaled.zeros((self.n + 1, *self.ratios.shape[1:]))
-        tops[:-1] = self.ratios * self.rewards
-        return weighted_suffixes(self.ratios, tops, self.degree)
-
-    @cached_property
-    def gaps_after(self) -> Scaled:
-        gaps = Scaled.zeros((self.n + 1, *self.ratios.shape[1:]))
-        gaps[1:-1] = self.gaps
-        return weighted_suffixes(self.ratios, gaps, self.degree)
-
-    def total(self, k: int) -> Scaled:
-        """(P,): the sum of all weights."""
-        return self.before[-1, k]
-
-    def value(self, k: int) -> Scaled:
-        """(P,): by the sample that is the subset's largest."""
-        return (self.ratios * self.rewards * self.before[:-1, k - 1]).sum(axis=0)
-
-    def sums_with(self, k: int) -> Scaled:
-        """(n, P): over the subsets that hold the sample, which is the largest or isn't."""
-        as_top = self.before[:-1, k - 1] * self.rewards
-        return self.ratios * (as_top + around(self.before, self.tops_after, k - 2))
-
-    def sums_above_rest(self, k: int) -> Scaled:
-        """(n, P): value less the value without the sample, k >= 2; no term is negative."""
-        return self.ratios * cumulative_sum(self.gaps * self.before[1:-1, k - 1])
-
-    def sums_above_others(self, k: int) -> Scaled:
-        """(n, P): value less that of k other samples, weighted by the ratios of these.
-
-        Counted by gaps: each gap above a subset's largest is missing from its value.
-        """
-        below = cumulative_sum(self.gaps * self.before[1:-1, k])
-        missing_without = below + around(self.before, self.gaps_after, k)
-        missing_with = around(self.before, self.gaps_after, k - 1)
-        weight = around(self.before, self.after, k - 1)
-        share = weight / around(self.before, self.after, k)
-        return self.ratios * (missing_without * share - missing_with)
-
-
 def _mixture(
-    objective: Objective, batch: _Sorted, of_maxima: Callable[[_Sorted, int], Scaled]
+    objective: Objective, batch: SortedGroups, of_maxima: Callable[[SortedGroups, int], Scaled]
 ) -> Scaled:
     """The weighted sum over the objective's terms; (P,) or (n, P)."""
     total = Scaled.of(0.0)
@@ -474,11 +375,11 @@ def _mixture(
     return total
 
 
-def _jackknife(objective: Objective, batch: _Sorted) -> Scaled:
+def _jackknife(objective: Objective, batch: SortedGroups) -> Scaled:
     """For each term rho without i - rho = n/(n-k) (mean of s - s_i), s_i from `sums_with`."""
     n = batch.n
 
-    def change(batch: _Sorted, k: int) -> Scaled:
+    def change(batch: SortedGroups, k: int) -> Scaled:
         sums = batch.sums_with(k)
         centred = sums.sum(axis=0) / Scaled.of(n) - sums
         return centred * Scaled.of(n / (n - k)) / _subsets(n, k)
@@ -487,7 +388,7 @@ def _jackknife(objective: Objective, batch: _Sorted) -> Scaled:
     return (changes * changes).sum(axis=0) * Scaled.of((n - 1) / n)
 
 
-def _unbiased_variance(objective: Objective, batch: _Sorted) -> Scaled:
+def _unbiased_variance(objective: Objective, batch: SortedGroups) -> Scaled:
     n, terms = batch.n, objective.simple_terms
     rho = _mixture(objective, batch, lambda b, k: b.value(k) / _subsets(n, k))
     square = Scaled.of(0.0)
@@ -500,6 +401,6 @@ def _unbiased_variance(objective: Objective, batch: _Sorted) -> Scaled:
     return rho * rho - square
 
 
-def _marks(term: MaxAt | MinAt | Mean) -> tuple[int, int]:
+def _marks(term: SimpleTerm) -> tuple[int, int]:
     """Size of a subset, and the position among its members of the one it is worth."""
     return term.k, 1 if isinstance(term, MinAt) else term.k

@@ -103,7 +103,9 @@ class Progress:
         for name, tail in self._tails.items():
             status = self._status.get(name, "waiting")
             if not tail.rows:
-                table.add_row(name, status, *[""] * (len(_COLUMNS) + 1))
+                # The pool calls a job running once it is queued.
+                shown = "waiting" if status == "running" else status
+                table.add_row(name, shown, *[""] * (len(_COLUMNS) + 1))
                 continue
             step = tail.rows[-1]["step"] + 1
             shown = f"{step}/{self.steps}" if status == "running" else status
