@@ -11,7 +11,7 @@ help:
 	@echo "make test       install what is needed and run the tests"
 	@echo "make lint       linters, types, import contracts"
 	@echo "make benchmark  time the transform against its peers"
-	@echo "make results    tune learning rates, then the main job over five seeds (about an hour)"
+	@echo "make results    tune learning rates, then the main job over five seeds (about half an hour)"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,4 +1,4 @@
-"""Ready-made comparisons, with the learning rates that `results/` documents."""
+"""Ready-made comparisons, at the common learning rate that `results/` documents."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class Preset:
 _PRESETS = {
     "grid-programs": Preset(
         learning_rates={
-            "mean": 1e-3,
+            "mean": 3e-4,
             "max@2": 3e-4,
             "max@8": 3e-4,
-            f"switch(max@8, {HALF}, mean)": 1e-3,
+            f"switch(max@8, {HALF}, mean)": 3e-4,
         },
         warm_start={},
         training={},
