@@ -6,7 +6,8 @@ Each row times the same batch of continuous float32 rewards, 1024 groups of n, k
 NumPy's argsort alone (the floor of any method that sorts), pkpo on NumPy and on CPU torch,
 the corrected Listing 1 of the paper group by group, and a per-group loop of the kind that
 trainers run (a dictionary from prompt to rewards, then one tensor operation at a time).
-Times are medians; the columns to read are the ratios.
+Listing 1 is timed on the first few groups and scaled up. Times are medians; the columns to
+read are the ratios.
 """
 
 from __future__ import annotations
