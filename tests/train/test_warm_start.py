@@ -159,3 +159,10 @@ def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setattr(module.Path, "home", lambda: tmp_path)
     assert default_cache() == tmp_path / ".cache" / "pkpo"
+
+
+def test_a_cache_that_cannot_be_written_costs_the_cache_alone(tmp_path: Path):
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    first = make_policy(make_config(), blocked / "cache")
+    assert same(first, make_policy(make_config(), tmp_path / "cache"))

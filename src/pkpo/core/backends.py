@@ -203,12 +203,19 @@ def is_array(values: Any) -> bool:
     return array_api_compat.is_array_api_obj(values)
 
 
+def refuse_masked(values: Any, name: str) -> None:
+    """Raise for a NumPy masked array, whose mask np.asarray would drop in silence."""
+    if isinstance(values, np.ma.MaskedArray):
+        raise InvalidInputError(f"{name} is a masked array; give plain arrays and mask= instead")
+
+
 def as_array(values: Any, name: str) -> Array:
     """`values` itself if it is an array of a known library, else a NumPy array of it.
 
     Raises:
-        InvalidInputError: not real numbers or bools, or rows of unequal length.
+        InvalidInputError: not real numbers or bools, rows of unequal length, or masked.
     """
+    refuse_masked(values, name)
     if not is_array(values):
         try:
             values = np.asarray(values)

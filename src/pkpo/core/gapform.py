@@ -71,13 +71,16 @@ class Request:
         return GapWeights(n * weights.level, anchor, n * weights.step)
 
     def _weights_of_small_group(self, n: int) -> ValueWeights | GapWeights:
-        if self.small_groups == "shrink":
+        value = math.nan
+        if self.small_groups == "shrink" and n > 0:
             spare = 1 if self.baseline in ("loo", "paper_loo") else 0
-            smaller = replace(self, objective=self.objective.shrink(max(n - spare, 1)))
-            if n >= smaller.size:
+            objective = self.objective.shrink(max(n - spare, 1))
+            if objective is None:
+                value = 0.0
+            elif n >= (smaller := replace(self, objective=objective)).size:
                 return smaller.weights(n)
         if self.baseline is None:
-            return ValueWeights(math.nan, 0, np.zeros(n))
+            return ValueWeights(value, 0, np.zeros(n))
         return GapWeights(0.0, None, np.zeros(max(n - 1, 0)))
 
     def check_sizes(self, sizes: Sequence[int] | np.ndarray, names: Sequence[object]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from pkpo.core.backends import refuse_masked
 from pkpo.errors import InvalidInputError
 
 
@@ -18,6 +19,7 @@ def host_array(values: Any, name: str) -> np.ndarray:
     Raises:
         InvalidInputError: `values` is traced by jax.jit, so its content isn't known.
     """
+    refuse_masked(values, name)
     if array_api_compat.is_torch_array(values):
         return values.detach().cpu().numpy()
     try:
@@ -46,7 +48,7 @@ def _checked_labels(labels: Any) -> np.ndarray:
     array = host_array(labels, "groups")
     if array.dtype == object and all(isinstance(label, str) for label in array.flat):
         array = array.astype(str)
-    if array.dtype.kind not in "iubUS" and array.size:
+    if array.dtype.kind not in "iubU" and array.size:
         raise InvalidInputError(
             f"group labels must be integers or strings, got dtype {array.dtype}"
         )

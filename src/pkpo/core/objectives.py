@@ -191,19 +191,20 @@ class Objective:
                 pairs.append((weight, term))
         return tuple(pairs)
 
-    def shrink(self, k: int) -> Objective:
-        """The objective with every term's k lowered to at most `k` (k >= 1).
+    def shrink(self, k: int) -> Objective | None:
+        """The objective with every term's k lowered to at most `k` (k >= 1), or None where
+        the smaller terms cancel, as those of max@3 - max@2 do at k = 2.
 
         Raises:
             UndefinedEstimateError: a term has no natural smaller form (`order_statistics`).
         """
-        return Objective(
-            tuple(
-                (weight * inner_weight, inner)
-                for weight, term in self.terms
-                for inner_weight, inner in term.shrink(k).terms
-            )
-        )
+        totals: dict[Term, float] = {}
+        for weight, term in self.terms:
+            for inner_weight, inner in term.shrink(k).terms:
+                totals[inner] = totals.get(inner, 0.0) + weight * inner_weight
+        if not any(totals.values()):
+            return None
+        return Objective(tuple((weight, term) for term, weight in totals.items()))
 
     def __add__(self, other: Objective) -> Objective:
         if not isinstance(other, Objective):

@@ -6,10 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pkpo.core.backends import refuse_masked
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
 
 def _integers(values: Any, name: str) -> np.ndarray:
+    refuse_masked(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:

@@ -7,7 +7,15 @@ from typing import Any, get_args
 import array_api_compat
 import numpy as np
 
-from pkpo.core.backends import Array, Backend, as_array, backend_of, is_array, result_dtype
+from pkpo.core.backends import (
+    Array,
+    Backend,
+    as_array,
+    backend_of,
+    is_array,
+    refuse_masked,
+    result_dtype,
+)
 from pkpo.core.gapform import Reduction, Request, SmallGroups, masked_transform, transform
 from pkpo.core.groups import Grouping, host_array
 from pkpo.core.objectives import Objective
@@ -100,7 +108,7 @@ def advantages(
         groups: (B,) labels (integers or strings, in any order) of flat rewards.
         mask: like rewards, bools; samples with False get 0, and count for nothing.
         small_groups: for groups with too few samples: "raise", "shrink" (lower k as far as
-            needed: another objective there) or "zero".
+            needed: another objective there; not for `order_statistics`) or "zero".
         validate: check for NaN and inf, as in `estimate`.
 
     Returns:
@@ -183,6 +191,7 @@ def _through_numpy(
 def _checked_mask(mask: Any, rewards: Array, backend: Backend) -> Array | None:
     if mask is None:
         return None
+    refuse_masked(mask, "mask")
     if not is_array(mask):
         mask = np.asarray(mask)
     if tuple(mask.shape) != tuple(rewards.shape):

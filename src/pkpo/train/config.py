@@ -17,6 +17,9 @@ BaselineName = Literal["none", "loo", "loo_minus_one", "paper_loo"]
 assert set(BASELINES) == {"none", "loo", "loo_minus_one", "paper_loo"}
 
 
+_LONGEST_SLUG = 80
+
+
 class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -109,6 +112,8 @@ class ArmSettings(Settings):
         plain = re.sub(r"[^A-Za-z0-9@.+=-]+", "_", self.name).strip("_.")
         if re.search(r"[^\W_]", re.sub(r"[\x00-\x7f]", "", self.name)):
             plain = f"{plain or 'arm'}-{zlib.crc32(self.name.encode()):08x}"
+        if len(plain) > _LONGEST_SLUG:
+            plain = f"{plain[:_LONGEST_SLUG]}-{zlib.crc32(self.name.encode()):08x}"
         return plain
 
     @field_validator("name")
@@ -142,7 +147,7 @@ class TrainConfig(Settings):
     def _consistent(self) -> Self:
         if not self.arms or not self.seeds:
             raise ValueError("a job needs at least one arm and one seed")
-        if len({arm.slug for arm in self.arms}) < len(self.arms):
+        if len({arm.slug.casefold() for arm in self.arms}) < len(self.arms):
             raise ValueError(f"arms need distinct names, got {[arm.name for arm in self.arms]}")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be distinct integers >= 0, got {self.seeds}")

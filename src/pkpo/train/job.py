@@ -92,7 +92,8 @@ class Job:
             The path of report.html.
 
         Raises:
-            JobError: some arms failed; the rest went on, and the report was written.
+            JobError: a warm start failed; or some arms did, in which case the rest went on
+                and the report was written.
         """
         for name in _THREAD_SETTINGS:
             os.environ.setdefault(name, "1")
@@ -137,8 +138,9 @@ class Job:
                     if (done := _read_progress(run.warm_start(seed) / _PROGRESS))
                 ]
                 status.update("Warm start: learning from demonstrations  " + "  ".join(shown))
-        for future in futures.values():
-            future.result()
+        for seed, future in futures.items():
+            if error := future.exception():
+                raise JobError(f"the warm start of seed {seed} failed: {error!r}") from error
         self.console.print(f"Warm start ready for seeds {', '.join(map(str, missing))}.")
 
     def _arms(self, pool: ProcessPoolExecutor) -> None:
@@ -185,7 +187,7 @@ def check_buildable(config: TrainConfig) -> None:
 
 
 class JobError(PkpoError, RuntimeError):
-    """Some arms of a job failed."""
+    """A warm start or some arms of a job failed."""
 
 
 def _status(future: Future[None] | None) -> str:

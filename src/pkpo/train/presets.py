@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pkpo.core.schedules import schedule
 from pkpo.errors import InvalidInputError
 from pkpo.train.config import ArmSettings, arm_name
 
@@ -31,9 +32,13 @@ class Preset:
     default_learning_rate: float = 3e-4
 
     def arms(self, steps: int) -> dict[str, float]:
-        """Learning rates by schedule, for a job of `steps` steps."""
-        half = str(max(steps // 2, 1))
-        return {text.replace(HALF, half): rate for text, rate in self.learning_rates.items()}
+        """Learning rates by schedule, for a job of `steps` steps. One step has no half, so
+        schedules that switch there are left out."""
+        return {
+            text.replace(HALF, str(steps // 2)): rate
+            for text, rate in self.learning_rates.items()
+            if HALF not in text or steps > 1
+        }
 
 
 _PRESETS = {
@@ -73,8 +78,8 @@ def preset(task: str) -> Preset:
 
 
 def make_arms(texts: tuple[str, ...], learning_rates: tuple[float, ...]) -> tuple[ArmSettings, ...]:
-    """Arms with names made from their schedules, and from their rates where one schedule
-    occurs more than once.
+    """Arms with short names, made from the whole schedule where short names would be alike,
+    and from the rate too where one schedule occurs more than once.
 
     Args:
         texts: schedules.
@@ -88,11 +93,16 @@ def make_arms(texts: tuple[str, ...], learning_rates: tuple[float, ...]) -> tupl
             f"got {len(learning_rates)}"
         )
     names = [arm_name(text) for text in texts]
+    whole = [str(schedule(text)) for text in texts]
+    clear = [
+        full if len({w for n, w in zip(names, whole) if n == name}) > 1 else name
+        for name, full in zip(names, whole)
+    ]
     return tuple(
         ArmSettings(
-            name=f"{name} lr={rate:g}" if names.count(name) > 1 else name,
+            name=f"{name} lr={rate!r}" if clear.count(name) > 1 else name,
             schedule=text,
             learning_rate=rate,
         )
-        for name, text, rate in zip(names, texts, learning_rates)
+        for name, text, rate in zip(clear, texts, learning_rates)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -131,6 +132,8 @@ def warm_start(
         loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
         if (step + 1) % 20 == 0:
             progress(step + 1, loss)
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    save_policy(policy, cached, task)
+    # Without a cache the next job makes its warm start anew; this one has its own.
+    with contextlib.suppress(OSError):
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        save_policy(policy, cached, task)
     return policy
