@@ -15,10 +15,10 @@ import tyro
 from pydantic import ValidationError
 from rich.console import Console
 
+from pkpo.core.weights import Baseline
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.report import write_report
 from pkpo.train.config import (
-    BaselineName,
     PolicySettings,
     TaskSettings,
     TrainConfig,
@@ -69,7 +69,7 @@ class Train:
     num_generations: Annotated[int | None, _preset] = None
     """Completions sampled for each problem, n."""
 
-    baseline: Annotated[BaselineName | None, _preset] = None
+    baseline: Annotated[Baseline | None, _preset] = None
     """Variance reduction; see `pkpo.advantages`."""
 
     passes: Annotated[int | None, _preset] = None

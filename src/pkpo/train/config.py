@@ -5,17 +5,13 @@ from __future__ import annotations
 import re
 import zlib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from pkpo.core.objectives import mean_reward
 from pkpo.core.schedules import schedule
-from pkpo.core.weights import BASELINES, check_baseline, required_size
-
-BaselineName = Literal["none", "loo", "loo_minus_one", "paper_loo"]
-assert set(BASELINES) == {"none", "loo", "loo_minus_one", "paper_loo"}
-
+from pkpo.core.weights import Baseline, check_baseline, required_size
 
 _LONGEST_SLUG = 80
 
@@ -62,7 +58,7 @@ class TrainingSettings(Settings):
     steps: int = Field(default=800, ge=1)
     prompts_per_step: int = Field(default=64, ge=1)
     num_generations: int = Field(default=16, ge=1)
-    baseline: BaselineName = "loo_minus_one"
+    baseline: Baseline = "loo_minus_one"
     passes: int = Field(default=1, ge=1)
     clip: float = Field(default=0.2, gt=0, lt=1)
     max_grad_norm: float = Field(default=1.0, gt=0)
