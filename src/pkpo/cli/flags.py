@@ -1,0 +1,145 @@
+"""The flags that say what is trained, shared by the subcommands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+
+from pkpo.core.weights import Baseline
+from pkpo.errors import InvalidInputError
+from pkpo.train.config import (
+    PolicySettings,
+    TaskSettings,
+    TrainConfig,
+    TrainingSettings,
+    WarmStartSettings,
+)
+from pkpo.train.presets import make_arms, preset
+
+_preset: Any = tyro.conf.arg(help_behavior_hint="(default: the task's preset)")
+optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
+
+
+@dataclass(frozen=True)
+class JobFlags:
+    """Task, policy, objectives, seeds and training, each with a default."""
+
+    task: str = "grid-programs"
+    """Problem set: grid-programs or reasoning-gym."""
+
+    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    """Options of the task, such as reward=cells or dataset=countdown."""
+
+    objectives: Annotated[tuple[str, ...], _preset] = ()
+    """What to train for, one arm each: an integer k, an objective such as
+    "0.5*max@8 + 0.5*mean", or a schedule such as "8->1@400"."""
+
+    learning_rates: Annotated[tuple[float, ...], _preset] = ()
+    """One for all objectives or one each. For objectives of your own the default is the
+    task's usual rate."""
+
+    seeds: tuple[int, ...] = (0,)
+    """Each seed has its own warm start, on which every arm is trained."""
+
+    steps: Annotated[int | None, _preset] = None
+    """Training steps."""
+
+    prompts_per_step: Annotated[int | None, _preset] = None
+    """Problems in a step."""
+
+    num_generations: Annotated[int | None, _preset] = None
+    """Completions sampled for each problem, n."""
+
+    baseline: Annotated[Baseline | None, _preset] = None
+    """Variance reduction; see `pkpo.advantages`."""
+
+    passes: Annotated[int | None, _preset] = None
+    """How often each batch is used; more than 1 turns on PPO's clipping."""
+
+    hidden: Annotated[int | None, _preset] = None
+    """Width of the transformer."""
+
+    layers: Annotated[int | None, _preset] = None
+    """Depth of the transformer."""
+
+    warm_start_steps: Annotated[int | None, _preset] = None
+    """Supervised steps before training."""
+
+    device: str = "cpu"
+    """Torch device, such as cpu or cuda."""
+
+    workers: int = 2
+    """Processes at a time, one thread each."""
+
+    def check(self) -> None:
+        """
+        Raises:
+            InvalidInputError: a flag that is no setting of the job has no sensible value.
+        """
+        if self.workers < 1:
+            raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
+
+    def refuse_with(self, flag: str, allowed: tuple[str, ...]) -> None:
+        """
+        Raises:
+            InvalidInputError: a flag other than `allowed` was given beside `flag`.
+        """
+        default = type(self)()
+        changed = [
+            name
+            for name in self.__dataclass_fields__
+            if name not in allowed and getattr(self, name) != getattr(default, name)
+        ]
+        if changed:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+            raise InvalidInputError(f"{flag} brings its own settings; leave out {flags}")
+
+    def settings(self) -> TrainConfig:
+        """The whole job's settings: the task's preset, changed by the flags that were given."""
+        base = preset(self.task)
+        names = ("steps", "prompts_per_step", "num_generations", "baseline", "passes")
+        training = TrainingSettings(**{**base.training, **self._given(*names)})
+        warm_start = dict(base.warm_start)
+        if self.warm_start_steps is not None:
+            warm_start["steps"] = self.warm_start_steps
+        arms = base.arms(training.steps)
+        texts, rates = tuple(arms), tuple(arms.values())
+        if self.objectives:
+            texts, rates = self.objectives, (base.default_learning_rate,)
+        return TrainConfig(
+            task=TaskSettings(name=self.task, options={**base.options, **_options(self.option)}),
+            policy=PolicySettings(**self._given("hidden", "layers")),
+            warm_start=WarmStartSettings(**warm_start),
+            training=training,
+            arms=make_arms(texts, self.learning_rates or rates),
+            seeds=self.seeds,
+            device=self.device,
+        )
+
+    def _given(self, *names: str) -> dict[str, Any]:
+        """The flags among `names` that were set."""
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
+
+
+def say(console: Console, text: str) -> None:
+    """Print text that holds a path: never wrapped, never read as markup."""
+    console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def _options(texts: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE pairs; values are JSON where they parse as such, text otherwise."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInputError(f"--option takes NAME=VALUE, got {text!r}")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options
