@@ -126,6 +126,16 @@ class Task(Protocol):
         completion gets 0 and never raises."""
         ...
 
+    def question(self, split: Split, problem: int) -> str:
+        """The problem in plain language with the form of its answer, for a language model
+        that doesn't know the vocabulary."""
+        ...
+
+    def score_text(self, split: Split, problem: int, text: str) -> float:
+        """The reward in [0, 1] of what a language model wrote to `question`. The answer is
+        `pkpo.tasks.answers.last_answer(text)`; a malformed one gets 0 and never raises."""
+        ...
+
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         """Every completion (ids, EOS included where it is sampled) with reward 1, or
         None where answers can't be enumerated."""

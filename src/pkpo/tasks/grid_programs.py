@@ -11,8 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from pkpo.errors import InvalidInputError
+from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
 from pkpo.tasks.base import ANSWER, Demonstrations, Problems, Split, Vocabulary
-from pkpo.tasks.grids import NAMES, run_programs, successors
+from pkpo.tasks.grids import DESCRIPTIONS, NAMES, run_programs, successors
 
 Reward = Literal["binary", "grids", "cells"]
 _COLOURS = 4
@@ -202,6 +203,37 @@ class GridProgramTask:
             rewards = grids.all(axis=1) if self.reward == "binary" else grids.mean(axis=1)
         return (rewards * well_formed).reshape(-1, num_generations).astype(np.float64)
 
+    def question(self, split: Split, problem: int) -> str:
+        example = self._splits[split][slice(problem, problem + 1)]
+        shown = [
+            f"Input {number}:\n{_lines(before)}\nOutput {number}:\n{_lines(after)}"
+            for number, (before, after) in enumerate(
+                zip(example.inputs_PEHW[0].tolist(), example.outputs_PEHW[0].tolist()), start=1
+            )
+        ]
+        operations = [f"{name}: {DESCRIPTIONS[name]}" for name in NAMES]
+        return "\n".join(
+            [
+                f"Find one program that turns each {self.size}x{self.size} input grid into its "
+                "output grid. Digits are colours.",
+                *shown,
+                f"A program is 1 to {self.max_ops} of these operations, applied from left to "
+                "right:",
+                *operations,
+                "The answer is the operations' names, separated by spaces, such as "
+                f"<answer>{' '.join(NAMES[3:0:-2][: self.max_ops])}</answer>. {ANSWER_FORMAT}",
+            ]
+        )
+
+    def score_text(self, split: Split, problem: int, text: str) -> float:
+        """Names of operations may be separated by commas too."""
+        names = (last_answer(text) or "").replace(",", " ").split()
+        if not 1 <= len(names) <= self.max_ops or not set(names) <= set(NAMES):
+            return 0.0
+        program = np.full((1, self.max_ops), -1)
+        program[0, : len(names)] = [NAMES.index(name) for name in names]
+        return float(self.verify(split, np.array([problem]), self._answers(program)[None])[0, 0])
+
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         if len(NAMES) ** self.max_ops > _LARGEST_ENUMERATION:
             return None
@@ -228,6 +260,10 @@ class GridProgramTask:
 
 def _cell(row: int, column: int, before: int, after: int) -> str:
     return f"r{row}c{column}:{before}>{after}"
+
+
+def _lines(grid: list[list[int]]) -> str:
+    return "\n".join(" ".join(map(str, row)) for row in grid)
 
 
 def _rows(grid: list[list[int]]) -> str:

@@ -55,6 +55,26 @@ OPERATIONS: dict[str, Operation] = {
 
 NAMES = tuple(OPERATIONS)
 
+DESCRIPTIONS = {
+    "rot90": "turn the grid a quarter counterclockwise",
+    "rot180": "turn it by half",
+    "rot270": "turn it a quarter clockwise",
+    "flip_h": "mirror it left to right",
+    "flip_v": "mirror it top to bottom",
+    "transpose": "swap rows and columns",
+    "shift_left": "move every column one to the left; the first becomes the last",
+    "shift_right": "move every column one to the right; the last becomes the first",
+    "shift_up": "move every row one up; the first becomes the last",
+    "shift_down": "move every row one down; the last becomes the first",
+    "fall_down": "in each column, cells that aren't 0 fall to the bottom in their order",
+    "fall_left": "in each row, cells that aren't 0 slide to the left in their order",
+    "swap_1_2": "swap 1 and 2",
+    "swap_1_3": "swap 1 and 3",
+    "invert_1": "swap 0 and 1",
+    "cycle": "1 becomes 2, 2 becomes 3, 3 becomes 1",
+}
+"""Name -> what the operation does, in words."""
+
 
 def run_programs(grids_NHW: np.ndarray, programs_NL: np.ndarray) -> np.ndarray:
     """Apply to each grid its own program.

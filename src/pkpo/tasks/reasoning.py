@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pkpo.errors import InvalidInputError
+from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
 from pkpo.tasks.base import Demonstrations, Problems, Split, Vocabulary
 from pkpo.tasks.scoring import Scorer
 
@@ -237,7 +238,7 @@ class ReasoningGymTask:
         self._scorer = Scorer(
             self.dataset, self._settings, fast_check=self.fast_check, timeout_s=self.timeout_s
         )
-        self._cache: dict[tuple[Split, int, str], float] = {}
+        self._cache: dict[tuple[Split, int, str, bool], float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in self.__dict__.items() if k not in ("_scorer", "_cache")}
@@ -309,6 +310,16 @@ class ReasoningGymTask:
                 rewards_PG[p, g] = self._reward(split, int(problems_P[p]), text)
         return rewards_PG
 
+    def question(self, split: Split, problem: int) -> str:
+        """The item's own question, and how to mark the answer."""
+        return f"{self._items[split][problem].entry['question'].strip()}\n\n{ANSWER_FORMAT}"
+
+    def score_text(self, split: Split, problem: int, text: str) -> float:
+        """The rule of the class for an answer in the form that the item's question asks for.
+        It is scored in the child process, except where countdown's `fast_check` can tell."""
+        answer = last_answer(text)
+        return 0.0 if answer is None else self._reward(split, problem, answer, spelled=True)
+
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         """None: the right answers are not enumerated."""
         return None
@@ -332,12 +343,15 @@ class ReasoningGymTask:
         texts = ["".join(row) for row in characters_NT.tolist()]
         return [None if bad else text for bad, text in zip(malformed_N, texts, strict=True)]
 
-    def _reward(self, split: Split, problem: int, text: str) -> float:
-        key = (split, problem, text)
+    def _reward(self, split: Split, problem: int, text: str, *, spelled: bool = False) -> float:
+        """`spelled`: the text is in the form of the item's question, not of the preset."""
+        key = (split, problem, text, spelled)
         if key not in self._cache:
             if len(self._cache) >= _CACHE_SIZE:
                 del self._cache[next(iter(self._cache))]
-            score = self._scorer.score(self._items[split][problem].entry, text)
+            scorer = self._scorer
+            score_answer = scorer.score_text if spelled else scorer.score
+            score = score_answer(self._items[split][problem].entry, text)
             self._cache[key] = float(score == 1.0) if self.reward == "binary" else score
         return self._cache[key]
 

@@ -177,7 +177,21 @@ class Scorer:
             score = self.worker.score(entry, text)
         else:
             score = self._score_by_rule(self._rule, entry, text)
-        return min(max(score, 0.0), 1.0) if score is not None and score == score else 0.0
+        return _clipped(score)
+
+    def score_text(self, entry: Mapping[str, Any], text: str) -> float:
+        """The same for an answer in the form that the item's question asks for, whatever it
+        holds: `score_answer` sees it in the child process, unless a `quick_score` can tell."""
+        rule, metadata, score = self._rule, entry["metadata"], None
+        if (
+            self._fast_check
+            and rule is not None
+            and rule.quick_score is not None
+            and re.fullmatch(rule.grammar, text)
+            and rule.spell_out(text, metadata) == text
+        ):
+            score = rule.quick_score(text, metadata)
+        return _clipped(self.worker.score(entry, text) if score is None else score)
 
     def _score_by_rule(self, rule: AnswerRule, entry: Mapping[str, Any], text: str) -> float | None:
         metadata = entry["metadata"]
@@ -191,6 +205,10 @@ class Scorer:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             return float(self.dataset.score_answer(answer, entry))
+
+
+def _clipped(score: float | None) -> float:
+    return min(max(score, 0.0), 1.0) if score is not None and score == score else 0.0
 
 
 class ScoringWorker:
