@@ -13,6 +13,7 @@ from pkpo.core.objectives import (
 )
 from pkpo.core.parsing import parse_objective
 from pkpo.core.passk import pass_at_k
+from pkpo.core.plans import Plan, plan
 from pkpo.core.schedules import Schedule, schedule
 from pkpo.core.transforms import advantages, estimate
 from pkpo.errors import (
@@ -30,6 +31,7 @@ __all__ = [
     "MissingExtraError",
     "Objective",
     "PkpoError",
+    "Plan",
     "RunDirectoryError",
     "Schedule",
     "UndefinedEstimateError",
@@ -46,6 +48,7 @@ __all__ = [
     "parse_objective",
     "pass_at",
     "pass_at_k",
+    "plan",
     "schedule",
     "top_mean",
 ]

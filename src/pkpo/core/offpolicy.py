@@ -81,7 +81,7 @@ def estimate(
     >>> estimate([0.0, 1.0, 2.0], np.log([1.0, 2.0, 0.5]), 2)
     array(1.66666667)
     """
-    objective = _checked_objective(objective)
+    objective = checked_objective(objective)
     given = _Given.of(rewards, log_ratios, truncate)
     given.require(objective.k, f"a value of {objective}")
 
@@ -143,7 +143,7 @@ def advantages(
         )
     if reduction not in get_args(Reduction):
         raise InvalidInputError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
-    objective = _checked_objective(objective)
+    objective = checked_objective(objective)
     given = _Given.of(rewards, log_ratios, truncate)
     given.require(required_size(objective, baseline), f"{objective} with baseline {baseline!r}")
 
@@ -192,7 +192,7 @@ def variance(
     >>> round(float(variance([0.0, 1.0, 0.0, 1.0], [0.0] * 4, 1)), 6)  # p (1-p) / (n-1)
     0.083333
     """
-    objective = _checked_objective(objective)
+    objective = checked_objective(objective)
     if method not in get_args(VarianceMethod):
         raise InvalidInputError(f"method must be one of {get_args(VarianceMethod)}, got {method!r}")
     given = _Given.of(rewards, log_ratios, None)
@@ -244,7 +244,12 @@ def effective_sample_size(log_ratios: Any, k: int = 1) -> Array:
     return given.of_groups(of_batch, k)
 
 
-def _checked_objective(objective: Objective | int | str) -> Objective:
+def checked_objective(objective: Objective | int | str) -> Objective:
+    """The objective, if it has off-policy weights.
+
+    Raises:
+        UndefinedEstimateError: it has a term other than max, min, mean and log_pass.
+    """
     objective = as_objective(objective)
     for _, term in objective.simple_terms:
         if not isinstance(term, MaxAt | MinAt | Mean):

@@ -133,7 +133,7 @@ def _progress(step: int, begin: int, end: int) -> float:
     return min(max((step - begin) / (end - begin), 0.0), 1.0)
 
 
-def _split_arguments(text: str) -> list[str]:
+def split_arguments(text: str) -> list[str]:
     """Split at the commas that stand outside parentheses."""
     parts, depth = [""], 0
     for character in text:
@@ -145,7 +145,7 @@ def _split_arguments(text: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-_FORMS = (
+FORMS = (
     "an objective, switch(FIRST, STEP, THEN) or FIRST->THEN@STEP, "
     "staged(FIRST, STEP, SECOND, STEP, THIRD, ...), linear_k(START_K, END_K, BEGIN, END), "
     "mix(FIRST, THEN, BEGIN, END)"
@@ -154,13 +154,18 @@ _CALL = re.compile(r"\s*(constant|switch|staged|linear_k|mix)\s*\((.*)\)\s*", re
 _ARROW = re.compile(r"(.+)->(.+)@\s*(\d+)\s*")
 
 
-def _parse(text: str) -> Schedule:
+def parse(text: str) -> Schedule:
+    """The schedule that `text` names.
+
+    Raises:
+        ValueError, TypeError: it names none.
+    """
     if arrow := _ARROW.fullmatch(text):
         return Schedule.switch(arrow[1], int(arrow[3]), arrow[2])
     call = _CALL.fullmatch(text)
     if call is None:
         return Schedule.constant(text)
-    arguments = _split_arguments(call[2])
+    arguments = split_arguments(call[2])
     match call[1]:
         case "linear_k":
             return Schedule.linear_k(*map(int, arguments))
@@ -196,8 +201,8 @@ def schedule(spec: Schedule | Objective | int | str) -> Schedule:
     if not isinstance(spec, str):
         return Schedule.constant(spec)
     try:
-        return _parse(spec)
+        return parse(spec)
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
-            f"can't read the schedule {spec!r}: {error}; allowed: {_FORMS}"
+            f"can't read the schedule {spec!r}: {error}; allowed: {FORMS}"
         ) from error
