@@ -16,6 +16,7 @@ from pkpo.cli.flags import say
 from pkpo.cli.train import Train
 from pkpo.errors import PkpoError
 from pkpo.report import write_report
+from pkpo.train.interrupt import Interrupted
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,9 @@ def run(arguments: Sequence[str]) -> int:
             for problem in error.errors()
         )
         return _fail(problems)
+    except Interrupted as error:
+        _fail(str(error))
+        return error.exit_code
     except PkpoError as error:
         return _fail(str(error))
     except KeyboardInterrupt:

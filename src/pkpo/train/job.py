@@ -3,87 +3,50 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import traceback
-from concurrent.futures import Future, ProcessPoolExecutor, wait
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.model import PolicyConfig
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.report import load_run, write_report
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
 from pkpo.tasks.registry import build_task
-from pkpo.train.config import ArmSettings, TrainConfig
-from pkpo.train.evaluation import Evaluator
-from pkpo.train.loop import ArmTrainer
+from pkpo.train.config import TrainConfig
+from pkpo.train.interrupt import Interruption
+from pkpo.train.pool import Executor, Pool, State
+from pkpo.train.processes import LocalProcesses
 from pkpo.train.progress import Progress
-from pkpo.train.run_directory import RunDirectory, write_json
-from pkpo.train.warm_start import default_cache, save_policy, warm_start
-
-_REFRESH_SECONDS = 0.5
-_PROGRESS = "progress.json"
-_THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-def _prepare_process() -> None:
-    """One thread a process: contended threads make small steps several times slower."""
-    torch.set_num_threads(1)
-
-
-def _warm(path: Path, seed: int, cache: Path) -> None:
-    """In a worker: make, measure and store the warm start of a seed."""
-    run = RunDirectory.open(path)
-    config, directory = run.config, run.warm_start(seed)
-    task = build_task(config.task.name, config.task.options)
-    progress = directory / _PROGRESS
-
-    def report(step: int, loss: float) -> None:
-        write_json(progress, {"step": step, "loss": loss})
-
-    policy = warm_start(task, config, seed, cache=cache, progress=report)
-    progress.unlink(missing_ok=True)
-    save_policy(policy, directory / "model", task)
-    evaluator = Evaluator(task, "test", config.evaluation, policy.device)
-    write_json(directory / "evaluation.json", evaluator.full(policy, seed=seed, step=0))
-
-
-def _train(path: Path, arm: ArmSettings, seed: int) -> None:
-    """In a worker: train one arm with one seed, or continue it."""
-    run = RunDirectory.open(path)
-    config, directory = run.config, run.arm(arm, seed)
-    try:
-        task = build_task(config.task.name, config.task.options)
-        policy = load_pretrained(run.warm_start(seed) / "model", device=config.device)
-        ArmTrainer(task, config, arm, seed, policy, directory).run()
-    except Exception:
-        directory.path.mkdir(parents=True, exist_ok=True)
-        directory.failure.write_text(traceback.format_exc(), encoding="utf-8")
-        raise
-    directory.failure.unlink(missing_ok=True)
+from pkpo.train.run_directory import RunDirectory
+from pkpo.train.warm_start import default_cache
+from pkpo.train.work import PROGRESS, RunWork, WarmStartWork, work_of
 
 
 class Job:
-    """Runs what is left to do in a run directory, in `workers` processes.
+    """Runs what is left to do in a run directory.
 
     Args:
         run: new or continued.
         workers: processes at a time; each uses one thread.
         console: where progress is shown.
         cache: where warm starts are kept between jobs.
+        executor: what runs the work in place of `workers` local processes.
     """
 
     def __init__(
-        self, run: RunDirectory, *, workers: int, console: Console, cache: Path | None = None
+        self,
+        run: RunDirectory,
+        *,
+        workers: int,
+        console: Console,
+        cache: Path | None = None,
+        executor: Executor | None = None,
     ) -> None:
-        self.run_directory, self.workers, self.console = run, workers, console
+        self.run_directory, self.console = run, console
         self.cache = default_cache() if cache is None else cache
-        self.failures: list[str] = []
+        self.executor = LocalProcesses(workers) if executor is None else executor
 
     def run(self) -> Path:
         """Do the work and write the report.
@@ -92,84 +55,75 @@ class Job:
             The path of report.html.
 
         Raises:
-            JobError: a warm start failed; or some arms did, in which case the rest went on
-                and the report was written.
+            Interrupted: SIGINT or SIGTERM came. What ran ended after a step, with a
+                checkpoint, and the report was written.
+            JobError: some warm starts or arms failed; the rest went on and the report was
+                written.
         """
-        for name in _THREAD_SETTINGS:
-            os.environ.setdefault(name, "1")
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(
-            self.workers, mp_context=context, initializer=_prepare_process
-        ) as pool:
-            try:
-                self._warm_starts(pool)
-                self._arms(pool)
-            except KeyboardInterrupt:
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in multiprocessing.active_children():
-                    process.terminate()
-                raise
-        report = write_report(self.run_directory.path)
-        self.console.print(to_rich(summarise(load_run(self.run_directory.path))))
-        if self.failures:
-            raise JobError(
-                f"{len(self.failures)} arms failed: {', '.join(self.failures)}; each one's "
-                f"failure.txt says why, and --resume {self.run_directory.path} tries them again"
-            )
+        path, console = self.run_directory.path, self.console
+        work = work_of(self.run_directory, self.cache)
+        pool = Pool(work.items)
+        with Interruption(console, f"pkpo train --resume {path}") as interruption:
+            with self.executor as executor, self._progress(work) as progress:
+                pool.run(
+                    executor,
+                    interrupted=interruption.requested,
+                    watch=_Watch(work, pool, progress).look,
+                )
+            report = write_report(path)
+            console.print(to_rich(summarise(load_run(path))))
+            for name, failure in pool.failures.items():
+                console.print(f"{name} failed: {failure.reason}", style="red", markup=False)
+            interruption.check()
+        if pool.failures:
+            raise JobError(_complaint(work, pool, path))
         return report
 
-    def _warm_starts(self, pool: ProcessPoolExecutor) -> None:
-        run = self.run_directory
-        missing = [
-            seed
-            for seed in run.config.seeds
-            if not (run.warm_start(seed) / "evaluation.json").exists()
-        ]
-        if not missing:
-            return
-        futures = {seed: pool.submit(_warm, run.path, seed, self.cache) for seed in missing}
-        steps = run.config.warm_start.steps
-        with self.console.status("Warm start: learning from demonstrations") as status:
-            while not all(future.done() for future in futures.values()):
-                wait(futures.values(), timeout=_REFRESH_SECONDS)
-                shown = [
-                    f"seed {seed}: step {done['step']}/{steps}, loss {done['loss']:.2f} nats"
-                    for seed in missing
-                    if (done := _read_progress(run.warm_start(seed) / _PROGRESS))
-                ]
-                status.update("Warm start: learning from demonstrations  " + "  ".join(shown))
-        for seed, future in futures.items():
-            if error := future.exception():
-                raise JobError(f"the warm start of seed {seed} failed: {error!r}") from error
-        self.console.print(f"Warm start ready for seeds {', '.join(map(str, missing))}.")
+    def _progress(self, work: RunWork) -> Progress:
+        training = self.run_directory.config.training
+        files = {part.name: part.directory.metrics for part in work.arms}
+        return Progress(self.console, training.steps, files, training.num_generations)
 
-    def _arms(self, pool: ProcessPoolExecutor) -> None:
-        run, config = self.run_directory, self.run_directory.config
-        futures: dict[str, Future[None]] = {}
-        files = {}
-        for seed in config.seeds:
-            for arm in config.arms:
-                directory = run.arm(arm, seed)
-                name = arm.name if len(config.seeds) == 1 else f"{arm.name}, seed {seed}"
-                files[name] = directory.metrics
-                if not directory.finished:
-                    futures[name] = pool.submit(_train, run.path, arm, seed)
-        progress = Progress(
-            self.console, config.training.steps, files, config.training.num_generations
-        )
-        with progress:
-            while True:
-                for name in files:
-                    progress.set_status(name, _status(futures.get(name)))
-                progress.refresh()
-                pending = [future for future in futures.values() if not future.done()]
-                if not pending:
-                    break
-                wait(pending, timeout=_REFRESH_SECONDS)
-        for name, future in futures.items():
-            if error := future.exception():
-                self.failures.append(name)
-                self.console.print(f"{name} failed: {error}", style="red", markup=False)
+
+class _Watch:
+    """Shows where the items of a job stand."""
+
+    def __init__(self, work: RunWork, pool: Pool, progress: Progress) -> None:
+        self._work, self._pool, self._progress = work, pool, progress
+        self._ready: set[int] = set()
+
+    def look(self) -> None:
+        shown = [text for part in self._work.warm_starts if (text := self._warm_start(part))]
+        self._progress.set_note("Warm start: " + "; ".join(shown) if shown else "")
+        for part in self._work.arms:
+            state = State.DONE if part.item is None else self._pool.states[part.item.name]
+            self._progress.set_status(part.name, state)
+        self._progress.refresh()
+
+    def _warm_start(self, part: WarmStartWork) -> str:
+        if part.item is None:
+            return ""
+        state = self._pool.states[part.item.name]
+        if state is State.DONE and part.seed not in self._ready:
+            self._ready.add(part.seed)
+            self._progress.console.print(f"Warm start ready for seed {part.seed}.")
+        if state is not State.RUNNING:
+            return ""
+        done = _read(part.folder / PROGRESS)
+        at = f"step {done['step']}, loss {done['loss']:.2f} nats" if done else "starting"
+        return f"seed {part.seed}, {at}"
+
+
+def _complaint(work: RunWork, pool: Pool, path: Path) -> str:
+    failed = {name: pool.failures[name] for name in pool.failures}
+    starts = [p.item.name for p in work.warm_starts if p.item is not None and p.item.name in failed]
+    arms = [p.item.name for p in work.arms if p.item is not None and p.item.name in failed]
+    parts = [f"the {name} failed: {failed[name].reason}" for name in starts]
+    if arms:
+        parts.append(f"{len(arms)} arms failed: {', '.join(arms)}")
+    return (
+        f"{'; '.join(parts)}. A failure.txt says why, and --resume {path} tries again what failed"
+    )
 
 
 def check_buildable(config: TrainConfig) -> None:
@@ -190,15 +144,7 @@ class JobError(PkpoError, RuntimeError):
     """A warm start or some arms of a job failed."""
 
 
-def _status(future: Future[None] | None) -> str:
-    if future is None or (future.done() and future.exception() is None):
-        return "done"
-    if future.done():
-        return "failed"
-    return "running" if future.running() else "waiting"
-
-
-def _read_progress(path: Path) -> dict[str, float] | None:
+def _read(path: Path) -> dict[str, float] | None:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

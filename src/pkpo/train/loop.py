@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -17,8 +17,8 @@ from pkpo.core.transforms import advantages
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Samples, sample
-from pkpo.files import write_atomically
 from pkpo.tasks.base import Task
+from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.evaluation import Evaluator
 from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
@@ -92,13 +92,14 @@ class ArmTrainer:
         self.solved_P = np.zeros(len(self.problems), dtype=bool)
         self.elapsed = 0.0
         self.step = 0
+        self._settings = deciding_settings(config, arm, seed)
         directory.path.mkdir(parents=True, exist_ok=True)
         self._restore()
         header = {"name": arm.name, "schedule": arm.schedule, "seed": seed}
         write_json(directory.path / "arm.json", header | {"learning_rate": arm.learning_rate})
 
     def _restore(self) -> None:
-        state = self.directory.load_state(str(self.device))
+        state = self.directory.checkpoints.load(str(self.device), self._settings)
         if state is None:
             return
         self.policy.load_state_dict(state["policy"])
@@ -107,30 +108,40 @@ class ArmTrainer:
         self.step, self.elapsed = state["step"], state["elapsed"]
 
     def _save(self) -> None:
-        self.directory.save_state(
+        self.directory.checkpoints.save(
             {
                 "step": self.step,
                 "elapsed": self.elapsed,
                 "policy": self.policy.state_dict(),
                 "optimizer": self.learner.optimizer.state_dict(),
                 "solved": torch.from_numpy(self.solved_P),
-            }
+            },
+            self._settings,
         )
 
-    def run(self) -> None:
-        """Train to the last step, then measure the policy on the test split and export it."""
+    def run(self, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Train to the last step, then measure the policy on the test split and export it.
+
+        Args:
+            stop: asked after each step; once true, a checkpoint is written and nothing more done.
+
+        Returns:
+            Whether everything was done.
+        """
         config, steps = self.config, self.config.training.steps
         with (
-            JsonLines(self.directory.metrics, before_step=self.step) as metrics,
+            JsonLines(self.directory.metrics, before_step=self.step, every_step=True) as metrics,
             JsonLines(self.directory.evaluations, before_step=self.step) as evaluations,
         ):
-            self._train(metrics, evaluations)
+            if not self._train(metrics, evaluations, stop):
+                return False
         save_policy(self.policy, self.directory.model, self.task)
         test = Evaluator(self.task, "test", config.evaluation, self.device)
         final = test.full(self.policy, seed=_stream(self.seed, _EVALUATION, 0), step=steps)
         write_json(self.directory.evaluation, final)
+        return True
 
-    def _train(self, metrics: JsonLines, evaluations: JsonLines) -> None:
+    def _train(self, metrics: JsonLines, evaluations: JsonLines, stop: Callable[[], bool]) -> bool:
         config, steps = self.config, self.config.training.steps
         validation = Evaluator(self.task, "validation", config.evaluation, self.device)
         while self.step < steps:
@@ -141,11 +152,16 @@ class ArmTrainer:
             if (self.step + 1) % config.completions_every == 0 or self.step + 1 == steps:
                 self._keep_completions(batch)
             self.step += 1
-            if self.step % config.checkpoint_every == 0 or self.step == steps:
+            stopping = stop()
+            if stopping or self.step % config.checkpoint_every == 0 or self.step == steps:
                 metrics.sync()
                 evaluations.sync()
                 self._save()
+            if stopping:
+                return False
         evaluations.append(self._validate(validation))
+        evaluations.sync()
+        return True
 
     def _validate(self, evaluator: Evaluator) -> dict[str, Any]:
         seed = _stream(self.seed, _EVALUATION, self.step + 1)
@@ -238,8 +254,4 @@ class ArmTrainer:
                 "advantage": advantages_PG.reshape(-1),
             }
         )
-        path = self.directory.completions
-        if path.exists():
-            earlier = pl.read_parquet(path).filter(pl.col("step") < self.step)
-            new = pl.concat([earlier, new])
-        write_atomically(path, new.write_parquet)
+        self.directory.add_completions(new, step=self.step)

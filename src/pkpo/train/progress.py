@@ -69,6 +69,7 @@ class Progress:
         self.console, self.steps, self.num_generations = console, steps, num_generations
         self._tails = {name: _Tail(path) for name, path in files.items()}
         self._status: dict[str, str] = {}
+        self._note = ""
         self._printed: dict[str, int] = {}
         self._live = Live(console=console, auto_refresh=False, transient=False)
 
@@ -85,6 +86,10 @@ class Progress:
     def set_status(self, name: str, status: str) -> None:
         self._status[name] = status
 
+    def set_note(self, text: str) -> None:
+        """A line below the table."""
+        self._note = text
+
     def refresh(self) -> None:
         for tail in self._tails.values():
             tail.poll()
@@ -94,7 +99,11 @@ class Progress:
             self._print_lines()
 
     def table(self) -> Table:
-        table = Table(title="Training (means of the last 20 steps, on training problems)")
+        table = Table(
+            title="Training (means of the last 20 steps, on training problems)",
+            caption=self._note or None,
+            caption_justify="left",
+        )
         table.add_column("arm")
         table.add_column("step", justify="right")
         table.add_column("objective")
@@ -103,8 +112,7 @@ class Progress:
         for name, tail in self._tails.items():
             status = self._status.get(name, "waiting")
             if not tail.rows:
-                # The pool calls a job running once it is queued.
-                shown = "waiting" if status == "running" else status
+                shown = "starting" if status == "running" else status
                 table.add_row(name, shown, *[""] * (len(_COLUMNS) + 1))
                 continue
             step = tail.rows[-1]["step"] + 1

@@ -1,0 +1,96 @@
+"""Ending on SIGINT or SIGTERM: softly at the first signal, at once at the second."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+
+from pkpo.errors import PkpoError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(PkpoError, RuntimeError):
+    """A signal ended the work before it was complete.
+
+    Args:
+        message: what was kept, and how to go on.
+        number: the first signal that came.
+    """
+
+    def __init__(self, message: str, number: signal.Signals) -> None:
+        super().__init__(message)
+        self.number = number
+
+    @property
+    def exit_code(self) -> int:
+        """As shells number it: 130 for SIGINT, 143 for SIGTERM."""
+        return 128 + self.number
+
+
+class Interruption:
+    """Within this context the first signal is noted, and the second raises `Interrupted`.
+
+    Outside of the main thread, where Python handles no signals, nothing is changed.
+
+    Args:
+        console: told of the first signal, when `requested` is next asked.
+        resume: the command that goes on with the work.
+    """
+
+    def __init__(self, console: Console, resume: str) -> None:
+        self._console, self._resume = console, resume
+        self._number: signal.Signals | None = None
+        self._told = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def requested(self) -> bool:
+        """Whether a signal has come."""
+        if self._number is not None and not self._told:
+            self._told = True
+            self._console.print(
+                f"{self._number.name}: ending after the current step; once more ends at once.",
+                soft_wrap=True,
+            )
+        return self._number is not None
+
+    def check(self) -> None:
+        """
+        Raises:
+            Interrupted: a signal has come.
+        """
+        if self._number is not None:
+            raise Interrupted(
+                f"interrupted by {self._number.name}; all steps made are kept, and "
+                f"`{self._resume}` goes on",
+                self._number,
+            )
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._number is not None:
+            raise KeyboardInterrupt
+        self._number = signal.Signals(number)
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if isinstance(error, KeyboardInterrupt) and self._number is not None:
+            raise Interrupted(
+                f"ended at once by a second signal; all checkpoints are kept, and "
+                f"`{self._resume}` goes on",
+                self._number,
+            ) from error

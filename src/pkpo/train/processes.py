@@ -1,0 +1,159 @@
+"""Runs items in processes of this machine, one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from types import TracebackType
+from typing import Self
+
+import torch
+
+from pkpo.errors import InvalidInputError
+from pkpo.train.pool import Ended, Failure, Item
+
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_GRACE_SECONDS = 5.0
+
+
+@dataclass
+class _Worker:
+    process: SpawnProcess
+    connection: Connection
+
+
+class LocalProcesses:
+    """An executor of `slots` processes, each used for one item after the other.
+
+    A terminal sends its interrupts to every process of a group; workers pay no heed to
+    them and end early only when `stop` was called here, or when this process is gone. A
+    worker that dies takes one item with it, and is replaced when it is needed.
+
+    Args:
+        slots: processes at a time, at least 1.
+    """
+
+    def __init__(self, slots: int) -> None:
+        if slots < 1:
+            raise InvalidInputError(f"slots must be >= 1, got {slots}")
+        self._slots = slots
+        self._context = multiprocessing.get_context("spawn")
+        self._idle: list[_Worker] = []
+        self._busy: dict[str, _Worker] = {}
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def start(self, item: Item) -> None:
+        while True:
+            worker = self._idle.pop() if self._idle else self._hire()
+            self._busy[item.name] = worker
+            try:
+                worker.connection.send((item.work, item.arguments))
+            except BrokenPipeError:
+                self._dismiss(self._busy.pop(item.name))
+            else:
+                return
+
+    def ended(self, timeout: float) -> list[Ended]:
+        ready = wait([worker.connection for worker in self._busy.values()], timeout)
+        return [
+            self._outcome(name)
+            for name, worker in list(self._busy.items())
+            if worker.connection in ready
+        ]
+
+    def _outcome(self, name: str) -> Ended:
+        worker = self._busy.pop(name)
+        try:
+            finished, failure = worker.connection.recv()
+        except (EOFError, ConnectionResetError):
+            return Ended(name, finished=False, failure=Failure(self._dismiss(worker)))
+        self._idle.append(worker)
+        return Ended(name, finished, failure)
+
+    def stop(self) -> None:
+        for worker in self._busy.values():
+            with suppress(BrokenPipeError):
+                worker.connection.send(None)
+
+    def _hire(self) -> _Worker:
+        for name in _THREAD_SETTINGS:
+            os.environ.setdefault(name, "1")
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(theirs,))
+        # The child inherits the blocked signals, and unblocks them when it is ready for them.
+        with _blocked_signals():
+            process.start()
+            theirs.close()
+            return _Worker(process, ours)
+
+    def _dismiss(self, worker: _Worker) -> str:
+        """Wait for the end of a worker that hung up; returns how it died."""
+        worker.connection.close()
+        worker.process.join(_GRACE_SECONDS)
+        if worker.process.is_alive():
+            worker.process.kill()
+            worker.process.join()
+        code = worker.process.exitcode
+        if code is not None and code < 0:
+            name = signal.Signals(-code).name
+            hint = ", perhaps for lack of memory" if name == "SIGKILL" else ""
+            return f"its worker process was killed ({name}{hint})"
+        return f"its worker process ended with exit code {code}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for worker in self._busy.values():
+            worker.process.kill()
+        workers = [*self._busy.values(), *self._idle]
+        self._busy, self._idle = {}, []
+        for worker in workers:
+            worker.connection.close()
+        for worker in workers:
+            self._dismiss(worker)
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(connection: Connection) -> None:
+    """In a worker: do what comes, until told to stop or left alone."""
+    for number in _SIGNALS:
+        # Unlike an ignored signal, one with a handler is back to normal in programs started here.
+        signal.signal(number, lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    # Contended threads make small steps several times slower.
+    torch.set_num_threads(1)
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while (task := connection.recv()) is not None:
+            work, arguments = task
+            failure = None
+            finished = False
+            try:
+                # Anything that comes meanwhile, the end of the connection too, says stop.
+                finished = work(*arguments, stop=connection.poll)
+            except Exception as error:
+                failure = Failure.of(error)
+            connection.send((finished, failure))
