@@ -1,28 +1,106 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, so that they outlive a crash of program or machine."""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError raised inside name `path`, and not a temporary file or none at all."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename == str(path):
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def temporary_beside(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left half-written in `folder`.
+
+    The caller sees to it that no other process is writing there.
+    """
+    for path in folder.glob(".*.part"):
+        with contextlib.suppress(OSError):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def sync_folder(folder: Path) -> None:
+    """Return once the names in `folder` are on the disk.
+
+    Systems that can't open a folder, and file systems that can't sync one, are left to
+    their own ways.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Return once the content of `path` is on the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def write_fully(file: BinaryIO, content: bytes) -> None:
+    """Write all of `content` to an unbuffered file, which may take less at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def write_atomically(
+    path: Path,
+    write: Callable[[Path], object],
+    *,
+    keep_as: Path | None = None,
+    durable: bool = True,
+) -> None:
     """Call `write` with a temporary path beside `path`, then move it into place.
 
-    A reader sees the old file or the new one. If `write` raises, the old one stays. The
-    new content is on the disk before it takes the name.
+    A reader sees the old file or the new one. If `write` raises, the old one stays.
 
     Args:
         path: the file; folders above it are made.
         write: writes the whole file at the path it is given.
+        keep_as: the old file takes this name. A process killed at that moment leaves it
+            there and none at `path`.
+        durable: the new content is on the disk before it takes the name, and the name is
+            when this returns. Without, a power failure may leave an empty file.
+
+    Raises:
+        OSError: the disk is full, the folder can't be written, ...; names `path`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    temporary = temporary_beside(path)
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(temporary)
+            if durable:
+                sync_file(temporary)
+            if keep_as is not None and path.exists():
+                os.replace(path, keep_as)
+            os.replace(temporary, path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        if durable:
+            sync_folder(path.parent)

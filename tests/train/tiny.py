@@ -103,7 +103,7 @@ def assert_same_run(left: Path, right: Path) -> None:
     assert untimed(rows(a.metrics)) == untimed(rows(b.metrics))
     for name in ("evaluations.jsonl", "evaluation.json", "model/model.safetensors"):
         assert (left / name).read_bytes() == (right / name).read_bytes(), name
-    mine, theirs = (torch.load(d.state, weights_only=True) for d in (a, b))
+    mine, theirs = (torch.load(d.checkpoints.last, weights_only=True) for d in (a, b))
     assert mine["step"] == theirs["step"]
     assert torch.equal(mine["solved"], theirs["solved"])
     for name, value in mine["policy"].items():

@@ -3,36 +3,49 @@
 RUN/config.json, versions.json, command.txt
 RUN/warm_start/seed_S/{evaluation.json, model/}
 RUN/arms/ARM/seed_S/{arm.json, metrics.jsonl, evaluations.jsonl, evaluation.json,
-                     completions.parquet, state.pt, model/}
+                     completions.parquet, state.pt, state.previous.pt, model/}
+
+docs/runs.md says which of them survive what.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import polars as pl
 import torch
 
 import pkpo
 from pkpo.errors import RunDirectoryError
-from pkpo.files import write_atomically
+from pkpo.files import naming, write_atomically, write_fully
+from pkpo.train.checkpoints import Checkpoints
 from pkpo.train.config import ArmSettings, TrainConfig, read_config
+from pkpo.train.locks import only_writer
+
+_WRITTEN_BEFORE_CONFIG = {"versions.json", "command.txt"}
+_SECONDS_FOR_WORKERS_TO_END = 10.0
+# Polars panics over some damaged files, with an exception that isn't an Exception.
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
-def write_text(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    write_atomically(
+        path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=durable
+    )
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, text + "\n", durable=durable)
 
 
 class JsonLines:
@@ -41,20 +54,39 @@ class JsonLines:
     Args:
         path: made if missing. Lines from `before_step` on are dropped, as is a last line
             that a killed run left incomplete.
+        every_step: there must be one line for each step before `before_step`, in order.
+
+    Raises:
+        RunDirectoryError: a line before the last isn't JSON with a step, or is missing.
+        OSError: the file can't be written.
     """
 
-    def __init__(self, path: Path, *, before_step: int) -> None:
-        kept = [line for line, step in _complete_lines(path) if step < before_step]
-        write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(kept)))
-        self._file = path.open("a", buffering=1)
+    def __init__(self, path: Path, *, before_step: int, every_step: bool = False) -> None:
+        lines = [(line, step) for line, step in _complete_lines(path) if step < before_step]
+        if every_step:
+            _check_steps(path, [step for _, step in lines], before_step)
+        content = b"".join(line for line, _ in lines)
+        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+        self.path = path
+        self._file = path.open("ab", buffering=0)
 
     def append(self, row: dict[str, Any]) -> None:
-        self._file.write(json.dumps(row, allow_nan=False) + "\n")
+        """
+        Raises:
+            OSError: the disk is full, ...; names the file.
+            RunDirectoryError: the file was removed.
+        """
+        line = json.dumps(row, allow_nan=False) + "\n"
+        with naming(self.path):
+            write_fully(self._file, line.encode())
+            links = os.fstat(self._file.fileno()).st_nlink
+        if not links:
+            raise RunDirectoryError(f"{self.path} was removed while it was being written")
 
     def sync(self) -> None:
         """Return once everything appended so far is on the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with naming(self.path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
@@ -81,6 +113,16 @@ def _complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
             ) from error
 
 
+def _check_steps(path: Path, steps: list[int], before_step: int) -> None:
+    for number in range(max(before_step, len(steps))):
+        found = steps[number] if number < len(steps) else "nothing"
+        if found != number:
+            raise RunDirectoryError(
+                f"{path}, line {number + 1}: there should be step {number}, since the checkpoint "
+                f"is of step {before_step}; found {found}"
+            )
+
+
 class ArmDirectory:
     """The folder of one arm and seed."""
 
@@ -90,7 +132,7 @@ class ArmDirectory:
         self.evaluations = path / "evaluations.jsonl"
         self.evaluation = path / "evaluation.json"
         self.completions = path / "completions.parquet"
-        self.state = path / "state.pt"
+        self.checkpoints = Checkpoints(path)
         self.model = path / "model"
         self.failure = path / "failure.txt"
 
@@ -98,21 +140,31 @@ class ArmDirectory:
     def finished(self) -> bool:
         return self.evaluation.exists()
 
-    def save_state(self, state: dict[str, Any]) -> None:
-        write_atomically(self.state, lambda temporary: torch.save(state, temporary))
+    def locked(self) -> AbstractContextManager[None]:
+        """Be the only process that writes here; waits for workers of a killed job to end."""
+        return only_writer(self.path, wait=_SECONDS_FOR_WORKERS_TO_END)
 
-    def load_state(self, device: str) -> dict[str, Any] | None:
-        """The last checkpoint, or None before the first.
+    def add_completions(self, rows: pl.DataFrame, *, step: int) -> None:
+        """Put the completions of `step` after those of earlier steps, and drop any later ones.
 
         Raises:
-            RunDirectoryError: the checkpoint can't be read.
+            RunDirectoryError: the file is damaged.
+            OSError: it can't be written.
         """
-        if not self.state.exists():
-            return None
-        try:
-            return torch.load(self.state, map_location=device, weights_only=True)
-        except Exception as error:
-            raise RunDirectoryError(f"can't read the checkpoint {self.state}: {error}") from error
+        if self.completions.exists():
+            try:
+                earlier = pl.read_parquet(self.completions).filter(pl.col("step") < step)
+                rows = pl.concat([earlier, rows])
+            except _UNREADABLE as error:
+                raise RunDirectoryError(
+                    f"can't add to {self.completions}: {error}. Remove it to go on without the "
+                    f"completions in it"
+                ) from error
+        content = io.BytesIO()
+        rows.write_parquet(content)
+        write_atomically(
+            self.completions, lambda temporary: temporary.write_bytes(content.getbuffer())
+        )
 
 
 class RunDirectory:
@@ -128,7 +180,7 @@ class RunDirectory:
         Raises:
             RunDirectoryError: `path` exists and isn't an empty folder, or can't be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not _is_free(path):
             raise RunDirectoryError(
                 f"{path} exists already and is never overwritten; choose another --out, or "
                 f"continue that run with --resume {path}"
@@ -153,11 +205,35 @@ class RunDirectory:
         except (OSError, ValueError) as error:
             raise RunDirectoryError(f"can't read {path / 'config.json'}: {error}") from error
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Be the only job in this run directory.
+
+        Raises:
+            RunDirectoryError: another job is at work in it, or it can't be written.
+        """
+        return only_writer(self.path)
+
     def warm_start(self, seed: int) -> Path:
         return self.path / "warm_start" / f"seed_{seed}"
 
+    def warm_start_locked(self, seed: int) -> AbstractContextManager[None]:
+        """As `ArmDirectory.locked`, of a warm start's folder."""
+        return only_writer(self.warm_start(seed), wait=_SECONDS_FOR_WORKERS_TO_END)
+
+    def has_warm_start(self, seed: int) -> bool:
+        folder = self.warm_start(seed)
+        return (folder / "evaluation.json").exists() and (folder / "model").exists()
+
     def arm(self, arm: ArmSettings, seed: int) -> ArmDirectory:
         return ArmDirectory(self.path / "arms" / arm.slug / f"seed_{seed}")
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a run may be made there: an empty folder, or one whose making was cut short."""
+    if not path.is_dir():
+        return False
+    names = {entry.name for entry in path.iterdir() if not entry.match(".*.part")}
+    return names <= _WRITTEN_BEFORE_CONFIG
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +18,12 @@ from pkpo.engines.embedded.export import load_pretrained, save_pretrained
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.errors import InvalidInputError
+from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.tasks.base import Task
 from pkpo.train.config import TrainConfig, WarmStartSettings
 
 _SPECIAL_TOKENS = 3
+_CHECKSUMS = "SHA256SUMS"
 
 
 def default_cache() -> Path:
@@ -42,20 +44,58 @@ def new_policy(task: Task, config: TrainConfig, seed: int) -> Policy:
 
 
 def save_policy(policy: Policy, directory: Path, task: Task) -> None:
-    """Export `policy` with the task's vocabulary as its tokenizer, whole or not at all."""
+    """Export `policy` with the task's vocabulary as its tokenizer, whole or not at all.
+
+    The folder gets a SHA256SUMS, which `load_policy` and `sha256sum -c` check.
+
+    Raises:
+        OSError: the files can't be written; names `directory`.
+    """
     vocabulary = task.vocabulary
-    temporary = directory.with_name(f".{directory.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    save_pretrained(
-        policy,
-        temporary,
-        tokens=vocabulary.tokens,
-        special=vocabulary.tokens[:_SPECIAL_TOKENS],
-        eos_id=vocabulary.eos_id,
-        pad_id=vocabulary.pad_id,
-    )
-    shutil.rmtree(directory, ignore_errors=True)
-    os.replace(temporary, directory)
+    temporary = temporary_beside(directory)
+    with naming(directory):
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            save_pretrained(
+                policy,
+                temporary,
+                tokens=vocabulary.tokens,
+                special=vocabulary.tokens[:_SPECIAL_TOKENS],
+                eos_id=vocabulary.eos_id,
+                pad_id=vocabulary.pad_id,
+            )
+            names = sorted(path.name for path in temporary.iterdir())
+            (temporary / _CHECKSUMS).write_text(_checksums(temporary, names), encoding="utf-8")
+            for name in (*names, _CHECKSUMS):
+                sync_file(temporary / name)
+            sync_folder(temporary)
+            shutil.rmtree(directory, ignore_errors=True)
+            os.replace(temporary, directory)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        sync_folder(directory.parent)
+
+
+def load_policy(directory: Path, *, device: str = "cpu") -> Policy:
+    """Read back what `save_policy` wrote.
+
+    Raises:
+        InvalidInputError: a file is missing, or isn't what was written.
+    """
+    try:
+        stored = (directory / _CHECKSUMS).read_text(encoding="utf-8")
+        names = [line.partition("  ")[2] for line in stored.splitlines()]
+        damaged = stored != _checksums(directory, names) or not names
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"can't check {directory}: {error}") from error
+    if damaged:
+        raise InvalidInputError(f"{directory} is damaged: its files don't match {_CHECKSUMS}")
+    return load_pretrained(directory, device=device)
+
+
+def _checksums(directory: Path, names: Iterable[str]) -> str:
+    digests = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
+    return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
 
 def _cache_key(task: Task, config: TrainConfig, seed: int) -> str:
@@ -111,7 +151,7 @@ def warm_start(
     )
     if cached.exists():
         try:
-            return load_pretrained(cached, device=config.device)
+            return load_policy(cached, device=config.device)
         except InvalidInputError:
             shutil.rmtree(cached, ignore_errors=True)
     policy = new_policy(task, config, seed).to(config.device)

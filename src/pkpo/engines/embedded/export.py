@@ -9,7 +9,7 @@ from typing import Any
 
 import tokenizers
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from tokenizers import decoders, models, pre_tokenizers
 
 from pkpo.engines.embedded.model import Policy, PolicyConfig
@@ -76,7 +76,9 @@ def save_pretrained(
     (directory / "config.json").write_text(json.dumps(config, indent=2))
     generation = {"eos_token_id": eos_id, "pad_token_id": pad_id, "do_sample": True}
     (directory / "generation_config.json").write_text(json.dumps(generation, indent=2))
-    make_tokenizer(tokens, special).save(str(directory / "tokenizer.json"))
+    # Written by Python, whose errors tell a full disk from other ills.
+    tokenizer = make_tokenizer(tokens, special).to_str(pretty=True)
+    (directory / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     settings = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": tokens[eos_id],
@@ -88,7 +90,7 @@ def save_pretrained(
     weights = {
         name: value.detach().cpu().contiguous() for name, value in policy.state_dict().items()
     }
-    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    (directory / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
 
 
 def load_pretrained(directory: Path, *, device: str = "cpu") -> Policy:

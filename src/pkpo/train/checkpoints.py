@@ -1,0 +1,111 @@
+"""The checkpoints of an arm: the last one and the one before, checked when read."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pkpo.errors import RunDirectoryError
+from pkpo.files import write_atomically
+from pkpo.train.config import ArmSettings, TrainConfig
+
+_SETTINGS = "settings"
+_UNDECIDING = {"evaluation", "arms", "seeds", "device", "checkpoint_every", "completions_every"}
+_MOST_SHOWN = 5
+
+
+def deciding_settings(config: TrainConfig, arm: ArmSettings, seed: int) -> dict[str, Any]:
+    """The settings that decide an arm's weights at each step, as JSON values."""
+    return config.model_dump(mode="json", exclude=_UNDECIDING) | {
+        "arm": arm.model_dump(mode="json"),
+        "seed": seed,
+    }
+
+
+class Checkpoints:
+    """state.pt and, from the second checkpoint on, state.previous.pt.
+
+    A new checkpoint is complete and on the disk before it takes the place of the last one,
+    which becomes the previous one.
+
+    Args:
+        folder: of the arm and seed.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.last = folder / "state.pt"
+        self.previous = folder / "state.previous.pt"
+
+    def save(self, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+        """
+        Args:
+            state: tensors and plain values.
+            settings: of the arm; `load` wants the same.
+
+        Raises:
+            OSError: the file can't be written. The checkpoints before it are kept.
+        """
+        content = io.BytesIO()
+        torch.save({**state, _SETTINGS: dict(settings)}, content)
+        write_atomically(
+            self.last,
+            lambda temporary: temporary.write_bytes(content.getbuffer()),
+            keep_as=self.previous,
+        )
+
+    def load(self, device: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The last checkpoint, the previous one where state.pt is missing, None without any.
+
+        A damaged state.pt is not passed over in silence: whoever removes it decides for the
+        previous one.
+
+        Raises:
+            RunDirectoryError: the file is damaged, or isn't of an arm with these settings.
+        """
+        path = self.last if self.last.exists() else self.previous
+        if not path.exists():
+            return None
+        try:
+            state = _read(path, device)
+        except Exception as error:
+            raise RunDirectoryError(
+                f"can't read the checkpoint {path}: {error}. {self._way_out(path)}"
+            ) from error
+        stored = state.pop(_SETTINGS)
+        if different := list(_differences(stored, settings)):
+            more = "" if len(different) <= _MOST_SHOWN else ", ..."
+            raise RunDirectoryError(
+                f"the checkpoint {path} was made with other settings: "
+                f"{', '.join(different[:_MOST_SHOWN])}{more}"
+            )
+        return state
+
+    def _way_out(self, damaged: Path) -> str:
+        if damaged == self.last and self.previous.exists():
+            return f"Remove it to continue from the checkpoint before, {self.previous.name}"
+        return "Without it this arm starts anew: remove it if that is all right"
+
+
+def _read(path: Path, device: str) -> dict[str, Any]:
+    # torch.load reads damaged numbers without complaint; the archive has their checksums.
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"the checksum of {damaged} is wrong")
+    state = torch.load(path, map_location=device, weights_only=True)
+    if not isinstance(state, dict) or not isinstance(state.get(_SETTINGS), dict):
+        raise ValueError("it holds something else")
+    return state
+
+
+def _differences(stored: Any, expected: Any, place: str = "") -> Iterator[str]:
+    if isinstance(stored, Mapping) and isinstance(expected, Mapping):
+        for name in sorted({*stored, *expected}, key=str):
+            there, here = stored.get(name, "nothing"), expected.get(name, "nothing")
+            yield from _differences(there, here, f"{place}.{name}" if place else str(name))
+    elif stored != expected:
+        yield f"{place} was {stored!r} and is {expected!r} now"
