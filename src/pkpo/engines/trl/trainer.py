@@ -1,0 +1,266 @@
+"""TRL's trainers with the advantages of an objective.
+
+Both trainers compute rewards in `_calculate_rewards`, gathered over the processes, and
+advantages in `_generate_and_score_completions`. The first is listened to, and of the second's
+output the advantages are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import TrainerCallback
+from transformers.trainer_utils import get_last_checkpoint
+from trl import GRPOTrainer, RLOOTrainer
+
+from pkpo.core.credit import Credit
+from pkpo.core.plans import Choice
+from pkpo.core.transforms import estimate
+from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
+from pkpo.engines.trl.loss_check import check_loss
+from pkpo.engines.trl.reuse import Reweighing
+from pkpo.engines.trl.rewards import (
+    Batch,
+    InternalsChangedError,
+    as_tensor,
+    check_trl_advantages,
+    group,
+    on_host,
+    prompt_number,
+    total_rewards,
+)
+from pkpo.errors import InvalidInputError
+
+_PLAN_FILE = "pkpo_plan.json"
+_HOOKS = (
+    "_calculate_rewards",
+    "_generate_and_score_completions",
+    "_prepare_inputs",
+    "_get_per_token_logps_and_entropies",
+)
+
+
+class _SavesPlan(TrainerCallback):
+    """Puts the plan's history into each checkpoint."""
+
+    def __init__(self, trainer: _JointAdvantages) -> None:
+        self._trainer = trainer
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            folder = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
+            with open(os.path.join(folder, _PLAN_FILE), "w", encoding="utf-8") as file:
+                json.dump(self._trainer.plan.state(), file)
+
+
+class _JointAdvantages:
+    """What the two trainers below add to TRL's. A mix-in, put before TRL's class."""
+
+    _config_class: type
+    _leave_one_out: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        for hook in _HOOKS:
+            if not hasattr(super(), hook):
+                raise InternalsChangedError(f"its trainer has no method {hook}")
+        super().__init__(*args, **kwargs)
+        config: Any = self.args  # type: ignore[attr-defined]
+        if not isinstance(config, self._config_class):
+            raise InvalidInputError(
+                f"args must be a {self._config_class.__name__}, got {type(config).__name__}"
+            )
+        self.plan = config.plan()
+        self._credit = Credit(baseline=config.baseline)
+        self._reweighing = Reweighing(self) if config.reuse == "exact" else None
+        self._seen: list[Tensor] = []
+        self._evaluated: list[Batch] = []
+        self._loss_checked = False
+        self.add_callback(_SavesPlan(self))  # type: ignore[attr-defined]
+
+    @property
+    def _mode(self) -> str:
+        return "train" if self.model.training else "eval"  # type: ignore[attr-defined]
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
+        folder = resume_from_checkpoint
+        if folder is True:
+            folder = get_last_checkpoint(self.args.output_dir)  # type: ignore[attr-defined]
+        if folder:
+            self._restore_plan(os.path.join(str(folder), _PLAN_FILE))
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)  # type: ignore[misc]
+
+    def _restore_plan(self, path: str) -> None:
+        try:
+            with open(path, encoding="utf-8") as file:
+                self.plan.restore(json.load(file))
+        except FileNotFoundError:
+            if self.plan.state():
+                raise InvalidInputError(
+                    f"can't continue: {path} is missing, which holds what {self.plan} has seen so "
+                    "far; was the checkpoint written by another trainer?"
+                ) from None
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
+        rewards_NF = super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
+        self._seen.append(rewards_NF)
+        return rewards_NF
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        numbers = torch.tensor(
+            [prompt_number(row) for row in inputs],
+            device=self.accelerator.device,  # type: ignore[attr-defined]
+        )
+        self._seen.clear()
+        output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        if len(self._seen) != 1 or not isinstance(output, dict) or "advantages" not in output:
+            raise InternalsChangedError(
+                f"rewards were computed {len(self._seen)} times for a batch, and the batch has "
+                f"the entries {sorted(output) if isinstance(output, dict) else type(output)}"
+            )
+        self._replace_advantages(output, self._seen.pop(), numbers)
+        return output
+
+    def _replace_advantages(
+        self, output: dict[str, Any], rewards_NF: Tensor, prompts_B: Tensor
+    ) -> None:
+        training = self._mode == "train"
+        n = self.num_generations if training else self.num_generations_eval  # type: ignore[attr-defined]
+        own_B: Tensor = output["advantages"]
+        start = self.accelerator.process_index * len(prompts_B)  # type: ignore[attr-defined]
+        rewards_N = total_rewards(rewards_NF, self.reward_weights)  # type: ignore[attr-defined]
+        check_trl_advantages(own_B, rewards_N, n, start, leave_one_out=self._leave_one_out)
+        if len(own_B) != len(prompts_B):
+            raise InternalsChangedError(f"{len(prompts_B)} rows became {len(own_B)} completions")
+        counted_N = self._gathered_counts(output, len(rewards_N))
+        batch = group(rewards_N, counted_N, self._gathered(prompts_B).tolist(), n)
+        step = self.state.global_step  # type: ignore[attr-defined]
+        choice = self.plan.choose(step, batch.prompts_P)
+        everything = bool(batch.counted_PG.all())
+        advantages_N = self._credit(
+            batch.rewards_PG,
+            choice,
+            mask_PG=None if everything else batch.counted_PG,
+            small_groups="raise" if everything and training else "zero",
+        ).reshape(-1)
+        # TRL's loss averages over all completions, counted or not.
+        advantages_N = advantages_N * n
+        output["advantages"] = as_tensor(advantages_N[start : start + len(own_B)], like=own_B)
+        self._correct_log(own_B, advantages_N)
+        self._log_batch(batch, choice, advantages_N)
+        if not training:
+            self._evaluated.append(batch)
+            return
+        self.plan.observe(step, batch.prompts_P, batch.rewards_PG, batch.counted_PG)
+        if self._reweighing is not None:
+            self._reweighing.begin(output, batch, choice, start)
+
+    def _gathered(self, values: Tensor) -> Tensor:
+        return self.accelerator.gather(values)  # type: ignore[attr-defined]
+
+    def _gathered_counts(self, output: Mapping[str, Any], size: int) -> np.ndarray:
+        """Which completions mask_truncated_completions leaves in the loss."""
+        if not self.mask_truncated_completions:  # type: ignore[attr-defined]
+            return np.ones(size, dtype=bool)
+        return on_host(self._gathered(output["completion_mask"].any(dim=1)))
+
+    def _correct_log(self, own_B: Tensor, advantages_N: np.ndarray) -> None:
+        """Put the advantages that are trained on where TRL logged its own."""
+        logged = self._logs["advantages"]  # type: ignore[attr-defined]
+        if len(logged) < min(len(own_B), logged.maxlen or len(own_B)):
+            raise InternalsChangedError("the log of completions has no advantages of this batch")
+        shown = advantages_N[-logged.maxlen :] if logged.maxlen else advantages_N
+        for _ in range(len(shown)):
+            logged.pop()
+        logged.extend(shown.tolist())
+
+    def _log_batch(self, batch: Batch, choice: Choice, advantages_N: np.ndarray) -> None:
+        advantages_PG = advantages_N.reshape(batch.rewards_PG.shape)
+        values = {
+            **best_of_k(batch),
+            "signal_fraction": float((advantages_PG != 0).any(axis=1).mean()),
+            "counted_fraction": float(batch.counted_PG.mean()),
+            "advantage_std": float(advantages_N.std()),
+        }
+        if len(choice.objectives) > 1 or len(choice.reasons) > 1:
+            ks = np.array([objective.k for objective in choice.objectives])
+            values["mean_k"] = float(ks[choice.index_P].mean())
+        metrics = self._metrics[self._mode]  # type: ignore[attr-defined]
+        for name, value in values.items():
+            metrics[f"pkpo/{name}"].append(value)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        self._evaluated.clear()
+        metrics = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        if self._evaluated:
+            found = [best_of_k(batch) for batch in self._evaluated]
+            sizes = [len(batch.rewards_PG) for batch in self._evaluated]
+            values = {
+                int(name.removeprefix("max@")): float(
+                    np.average([one[name] for one in found], weights=sizes)
+                )
+                for name in found[0]
+            }
+            self.plan.observe_validation(self.state.global_step, values)  # type: ignore[attr-defined]
+        self._evaluated.clear()
+        return metrics
+
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]
+        if self._reweighing is None or self._mode != "train":
+            return inputs
+        return self._reweighing.current(inputs)
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if not self._loss_checked and self._mode == "train":
+            self._loss_checked = True
+            check_loss(self, super().compute_loss, model, inputs)  # type: ignore[misc]
+        return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
+
+
+def best_of_k(batch: Batch) -> dict[str, float]:
+    """Unbiased max@k by name for k = 1, 2, 4, ... and n, averaged over the groups with
+    enough counted completions; NaN where there are none."""
+    n = batch.rewards_PG.shape[1]
+    ks = sorted({2**power for power in range(n.bit_length()) if 2**power <= n} | {n})
+    found = {}
+    for k in ks:
+        values_P = estimate(batch.rewards_PG, k, mask=batch.counted_PG, small_groups="nan")
+        found[f"max@{k}"] = float(np.nanmean(values_P)) if (~np.isnan(values_P)).any() else np.nan
+    return found
+
+
+class PKPOTrainer(_JointAdvantages, GRPOTrainer):
+    """`trl.GRPOTrainer` for an objective such as pass@8. Everything else is that class's.
+
+    Exact with groups split over processes, gradient accumulation, steps_per_generation,
+    several weighted reward functions, rewards of None (the others of the group are
+    transformed, these get 0), mask_truncated_completions, and evaluation with fewer
+    completions than k. The log has pkpo/max@k for k = 1, 2, 4, ..., n (unbiased; pass@k for
+    rewards 0 and 1), pkpo/signal_fraction (groups with a nonzero advantage),
+    pkpo/counted_fraction and pkpo/advantage_std.
+
+    Args:
+        args: a `PKPOConfig`, required.
+        Others: as in `trl.GRPOTrainer`.
+
+    Raises:
+        InternalsChangedError: TRL computes rewards, advantages or the loss in another way
+            than this class knows.
+        InvalidInputError: other `args`.
+    """
+
+    _config_class = PKPOConfig
+    _leave_one_out = False
+
+
+class PKPORLOOTrainer(_JointAdvantages, RLOOTrainer):
+    """`trl.RLOOTrainer` for an objective; see `PKPOTrainer`. `args` is a `PKPORLOOConfig`."""
+
+    _config_class = PKPORLOOConfig
+    _leave_one_out = True
