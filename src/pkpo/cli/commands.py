@@ -53,7 +53,7 @@ def run(arguments: Sequence[str]) -> int:
     except Interrupted as error:
         _fail(str(error))
         return error.exit_code
-    except PkpoError as error:
+    except (PkpoError, OSError) as error:
         return _fail(str(error))
     except KeyboardInterrupt:
         print("\npkpo: interrupted; --resume continues the run", file=sys.stderr)

@@ -63,17 +63,18 @@ class Job:
         path, console = self.run_directory.path, self.console
         work = work_of(self.run_directory, self.cache)
         pool = Pool(work.items)
-        with Interruption(console, f"pkpo train --resume {path}") as interruption:
+        resume = f"pkpo train --resume {path}"
+        with self.run_directory.locked(), Interruption(console, resume) as interruption:
             with self.executor as executor, self._progress(work) as progress:
                 pool.run(
                     executor,
                     interrupted=interruption.requested,
                     watch=_Watch(work, pool, progress).look,
                 )
-            report = write_report(path)
-            console.print(to_rich(summarise(load_run(path))))
             for name, failure in pool.failures.items():
                 console.print(f"{name} failed: {failure.reason}", style="red", markup=False)
+            report = write_report(path)
+            console.print(to_rich(summarise(load_run(path))))
             interruption.check()
         if pool.failures:
             raise JobError(_complaint(work, pool, path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -180,9 +181,11 @@ class Pool:
         if end.failure is not None:
             if item.failure_file is not None:
                 text = f"{end.failure.reason}\n\n{end.failure.details}"
-                write_atomically(
-                    item.failure_file, lambda path: path.write_text(text, encoding="utf-8")
-                )
+                # On a full disk the reason is shown all the same.
+                with suppress(OSError):
+                    write_atomically(
+                        item.failure_file, lambda path: path.write_text(text, encoding="utf-8")
+                    )
             self._fail(end.name, end.failure)
         elif end.finished:
             self.states[end.name] = State.DONE

@@ -16,6 +16,7 @@ from typing import Self
 import torch
 
 from pkpo.errors import InvalidInputError
+from pkpo.train.locks import end_with_parent
 from pkpo.train.pool import Ended, Failure, Item
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -144,6 +145,7 @@ def _serve(connection: Connection) -> None:
         # Unlike an ignored signal, one with a handler is back to normal in programs started here.
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    end_with_parent()
     # Contended threads make small steps several times slower.
     torch.set_num_threads(1)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):

@@ -24,6 +24,7 @@ from pkpo.train.config import TrainConfig, WarmStartSettings
 
 _SPECIAL_TOKENS = 3
 _CHECKSUMS = "SHA256SUMS"
+_WAY_OUT = "Remove the folder to have it made again"
 
 
 def default_cache() -> Path:
@@ -87,9 +88,11 @@ def load_policy(directory: Path, *, device: str = "cpu") -> Policy:
         names = [line.partition("  ")[2] for line in stored.splitlines()]
         damaged = stored != _checksums(directory, names) or not names
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"can't check {directory}: {error}") from error
+        raise InvalidInputError(f"can't check {directory}: {error}. {_WAY_OUT}") from error
     if damaged:
-        raise InvalidInputError(f"{directory} is damaged: its files don't match {_CHECKSUMS}")
+        raise InvalidInputError(
+            f"{directory} is damaged: its files don't match {_CHECKSUMS}. {_WAY_OUT}"
+        )
     return load_pretrained(directory, device=device)
 
 

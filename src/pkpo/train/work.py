@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkpo.engines.embedded.export import load_pretrained
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ArmSettings
 from pkpo.train.evaluation import Evaluator
 from pkpo.train.loop import ArmTrainer
 from pkpo.train.pool import Item
 from pkpo.train.run_directory import ArmDirectory, RunDirectory, write_json
-from pkpo.train.warm_start import save_policy, warm_start
+from pkpo.train.warm_start import load_policy, save_policy, warm_start
 
 PROGRESS = "progress.json"
 """In a warm start's folder while it is made: steps done and the loss in nats."""
@@ -94,7 +93,7 @@ def _warm_start_work(
     run: RunDirectory, path: Path, seed: int, cache: Path, prefix: str, after: tuple[str, ...]
 ) -> WarmStartWork:
     folder = run.warm_start(seed)
-    if (folder / "evaluation.json").exists():
+    if run.has_warm_start(seed):
         return WarmStartWork(seed, folder, None)
     item = Item(
         f"{prefix}warm start of seed {seed}",
@@ -124,17 +123,18 @@ def make_warm_start(path: Path, seed: int, cache: Path, *, stop: Callable[[], bo
     def report(step: int, loss: float) -> None:
         if stop():
             raise _Stopped
-        write_json(progress, {"step": step, "loss": loss})
+        write_json(progress, {"step": step, "loss": loss}, durable=False)
 
-    try:
-        policy = warm_start(task, config, seed, cache=cache, progress=report)
-    except _Stopped:
-        return False
-    finally:
-        progress.unlink(missing_ok=True)
-    save_policy(policy, directory / "model", task)
-    evaluator = Evaluator(task, "test", config.evaluation, policy.device)
-    write_json(directory / "evaluation.json", evaluator.full(policy, seed=seed, step=0))
+    with run.warm_start_locked(seed):
+        try:
+            policy = warm_start(task, config, seed, cache=cache, progress=report)
+        except _Stopped:
+            return False
+        finally:
+            progress.unlink(missing_ok=True)
+        save_policy(policy, directory / "model", task)
+        evaluator = Evaluator(task, "test", config.evaluation, policy.device)
+        write_json(directory / "evaluation.json", evaluator.full(policy, seed=seed, step=0))
     return True
 
 
@@ -145,7 +145,8 @@ def train_arm(path: Path, arm: ArmSettings, seed: int, *, stop: Callable[[], boo
         False if `stop()` ended it early, after a step and a checkpoint.
     """
     run = RunDirectory.open(path)
-    config = run.config
+    config, directory = run.config, run.arm(arm, seed)
     task = build_task(config.task.name, config.task.options)
-    policy = load_pretrained(run.warm_start(seed) / "model", device=config.device)
-    return ArmTrainer(task, config, arm, seed, policy, run.arm(arm, seed)).run(stop)
+    policy = load_policy(run.warm_start(seed) / "model", device=config.device)
+    with directory.locked():
+        return ArmTrainer(task, config, arm, seed, policy, directory).run(stop)
