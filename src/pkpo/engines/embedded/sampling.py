@@ -91,3 +91,16 @@ def token_logprobs(
     logits = policy.completion_logits(prompts_PT, lengths_P, completions_PGS)
     logs = logits.float().log_softmax(-1).gather(-1, completions_PGS[..., None])[..., 0]
     return logs.masked_fill(padding(completions_PGS, eos_id), 0.0)
+
+
+def token_logprobs_and_entropies(
+    policy: Policy, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor, *, eos_id: int
+) -> tuple[Tensor, Tensor]:
+    """`token_logprobs`, and the entropy in nats of the distribution at each token (P, G, S), 0
+    after EOS. Both carry gradients."""
+    logs_PGSV = policy.completion_logits(prompts_PT, lengths_P, completions_PGS).float()
+    logs_PGSV = logs_PGSV.log_softmax(-1)
+    drawn = logs_PGSV.gather(-1, completions_PGS[..., None])[..., 0]
+    entropies = -(logs_PGSV.exp() * logs_PGSV).sum(-1)
+    padded = padding(completions_PGS, eos_id)
+    return drawn.masked_fill(padded, 0.0), entropies.masked_fill(padded, 0.0)
