@@ -1,0 +1,240 @@
+"""Interrupts and dying workers: real processes, real signals, nothing lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pkpo.train.config import TrainConfig
+from pkpo.train.job import Job, JobError
+from pkpo.train.processes import LocalProcesses
+from pkpo.train.run_directory import RunDirectory
+
+from .tiny import assert_same_run, rows, settings
+
+STEPS = 200
+PKPO = [sys.executable, "-c", "from pkpo.cli import main; main()"]
+ARMS = ("k=1", "k=2", "k=4")
+
+
+def job_settings(**changes: Any) -> dict[str, Any]:
+    """Checkpoints come from interrupts alone."""
+    schedules = ("mean", "max@2", "max@4")
+    arms = [
+        {"name": name, "schedule": text, "learning_rate": 0.01}
+        for name, text in zip(ARMS, schedules)
+    ]
+    base = settings(steps=STEPS) | {"arms": arms, "checkpoint_every": 1000, "completions_every": 20}
+    return base | {"evaluation": {"k_values": [1, 2], "num_samples": 4, "every": 10}} | changes
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def surroundings(cache: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            patch.setenv(name, "1")
+        patch.setenv("PKPO_CACHE", str(cache))
+        yield
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
+    path = tmp_path_factory.mktemp("uninterrupted") / "run"
+    run = RunDirectory.create(path, TrainConfig.model_validate(job_settings()), "")
+    Job(run, workers=2, console=Console(file=io.StringIO())).run()
+    return run
+
+
+def folder(path: Path, arm: str) -> Path:
+    return path / "arms" / arm / "seed_0"
+
+
+def steps_done(path: Path, arm: str) -> int:
+    metrics = folder(path, arm) / "metrics.jsonl"
+    return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        assert process is None or process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+@contextmanager
+def started(config: dict[str, Any], path: Path) -> Iterator[subprocess.Popen[str]]:
+    file = path.with_suffix(".json")
+    file.write_text(json.dumps(config))
+    command = [*PKPO, "train", "--config", str(file), "--out", str(path), "--workers", "2"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def send(process: subprocess.Popen[str], number: signal.Signals, *, group: bool) -> None:
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+
+
+def resume(path: Path) -> subprocess.CompletedProcess[str]:
+    command = [*PKPO, "train", "--resume", str(path), "--workers", "2"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("number", "group", "code"),
+    [(signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGTERM, False, 143)],
+    ids=["a terminal's", "to the parent", "a scheduler's"],
+)
+def test_an_interrupt_ends_after_a_step_and_changes_nothing(
+    uninterrupted: RunDirectory,
+    tmp_path: Path,
+    number: signal.Signals,
+    group: bool,
+    code: int,
+):
+    path = tmp_path / "run"
+    with started(job_settings(), path) as process:
+        wait_for(lambda: steps_done(path, "k=1") >= 3, process)
+        send(process, number, group=group)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert err.strip() == (
+        f"pkpo: interrupted by {number.name}; all steps made are kept, and "
+        f"`pkpo train --resume {path}` goes on"
+    )
+    assert "ending after the current step" in out
+    for arm in ARMS[:2]:
+        assert 1 <= steps_done(path, arm) < STEPS
+        assert (folder(path, arm) / "state.pt").exists()
+        assert not (folder(path, arm) / "evaluation.json").exists()
+        assert not (folder(path, arm) / "failure.txt").exists()
+    assert not folder(path, "k=4").exists()
+    assert (
+        f"{steps_done(path, 'k=1')} of {STEPS} training steps" in (path / "summary.md").read_text()
+    )
+    assert (path / "report.html").exists()
+
+    before = {arm: rows(folder(path, arm) / "metrics.jsonl") for arm in ARMS[:2]}
+    again = resume(path)
+    assert again.returncode == 0, again.stderr
+    for arm in ARMS:
+        assert_same_run(folder(path, arm), folder(uninterrupted.path, arm))
+    for arm, kept in before.items():
+        assert rows(folder(path, arm) / "metrics.jsonl")[: len(kept)] == kept
+
+
+SLOW = {
+    "policy": {"hidden": 128, "layers": 4, "heads": 4, "intermediate": 512},
+    "warm_start": {"steps": 2000, "batch_size": 256, "demonstrations": 100},
+}
+
+
+def test_a_second_interrupt_ends_at_once(tmp_path: Path):
+    """In the middle of a slow warm start, of which nothing is kept."""
+    path = tmp_path / "run"
+    with started(job_settings(**SLOW), path) as process:
+        wait_for(lambda: (path / "warm_start" / "seed_0" / "progress.json").exists(), process)
+        send(process, signal.SIGINT, group=True)
+        time.sleep(0.2)
+        start = time.monotonic()
+        send(process, signal.SIGINT, group=True)
+        _, err = process.communicate(timeout=20)
+        assert time.monotonic() - start < 5
+        wait_for(lambda: _group_is_gone(process.pid))
+    assert process.returncode == 130
+    assert "ended at once" in err
+    assert f"pkpo train --resume {path}" in err
+    assert "Traceback" not in err
+    assert not (path / "report.html").exists()
+
+
+def _group_is_gone(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_an_interrupted_warm_start_is_made_again(tmp_path: Path):
+    path = tmp_path / "run"
+    config = job_settings(warm_start={"steps": 2000, "batch_size": 32, "demonstrations": 100})
+    with started(config, path) as process:
+        wait_for(lambda: (path / "warm_start" / "seed_0" / "progress.json").exists(), process)
+        send(process, signal.SIGINT, group=True)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert list((path / "warm_start" / "seed_0").iterdir()) == []
+    assert not (path / "arms").exists()
+    assert "k=1, seed 0: not started" in (path / "summary.md").read_text()
+
+
+def test_a_killed_worker_costs_its_own_arm_only(uninterrupted: RunDirectory, tmp_path: Path):
+    run = RunDirectory.create(tmp_path / "run", uninterrupted.config, "")
+    executor = LocalProcesses(2)
+
+    def kill() -> None:
+        wait_for(lambda: steps_done(run.path, "k=1") >= 3)
+        pid = executor._busy["k=1"].process.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    out = io.StringIO()
+    with pytest.raises(JobError, match=r"^1 arms failed: k=1\. "):
+        Job(run, workers=2, console=Console(file=out, width=300), executor=executor).run()
+    killer.join()
+    assert "k=1 failed: its worker process was killed (SIGKILL" in out.getvalue()
+    assert "killed (SIGKILL" in (folder(run.path, "k=1") / "failure.txt").read_text()
+    for arm in ARMS[1:]:
+        assert_same_run(folder(run.path, arm), folder(uninterrupted.path, arm))
+    assert "unfinished" in (run.path / "summary.md").read_text()
+
+    Job(run, workers=2, console=Console(file=io.StringIO())).run()
+    assert_same_run(folder(run.path, "k=1"), folder(uninterrupted.path, "k=1"))
+    assert not (folder(run.path, "k=1") / "failure.txt").exists()
+
+
+def test_a_failing_warm_start_costs_its_own_seed_only(cache: Path, tmp_path: Path):
+    config = TrainConfig.model_validate(job_settings(seeds=[0, 1]) | {"training": {"steps": 2}})
+    run = RunDirectory.create(tmp_path / "run", config, "")
+    # A file where the folder should be.
+    run.warm_start(1).parent.mkdir()
+    run.warm_start(1).write_text("")
+    with pytest.raises(JobError, match="the warm start of seed 1 failed"):
+        Job(run, workers=2, console=Console(file=io.StringIO())).run()
+    assert all(run.arm(arm, 0).finished for arm in config.arms)
+    assert not any(run.arm(arm, 1).path.exists() for arm in config.arms)
