@@ -82,6 +82,10 @@ def test_arm_header(finished: Path):
         "schedule": SWITCH,
         "seed": 0,
         "learning_rate": 0.01,
+        "baseline": None,
+        "scale": "none",
+        "entropy_coef": 0.0,
+        "family": None,
     }
 
 

@@ -73,6 +73,19 @@ def test_unknown_keys_are_named(changes: dict[str, Any], place: str):
         ({"training": {"baseline": "mean"}}, "baseline"),
         ({"training": {"passes": 0}}, "passes"),
         ({"training": {"clip": 1.0}}, "clip"),
+        ({"training": {"reuse": "ppo"}}, "reuse"),
+        ({"training": {"truncate": 2.0}}, "truncate is for reuse 'exact'"),
+        ({"training": {"truncate": 0.0, "reuse": "exact"}}, "truncate"),
+        ({"arms": [arm() | {"baseline": "half"}]}, "baseline"),
+        ({"arms": [arm() | {"scale": "std"}]}, "scale"),
+        ({"arms": [arm() | {"scale": "group_std", "baseline": "none"}]}, "subtracts the mean"),
+        ({"arms": [arm(schedule="max@2") | {"scale": "group_std"}]}, "arm 'a': scale 'group_std'"),
+        ({"arms": [arm() | {"entropy_coef": -0.1}]}, "entropy_coef"),
+        ({"arms": [arm() | {"entropy_coef": float("inf")}]}, "entropy_coef"),
+        ({"arms": [arm() | {"family": ""}]}, "family"),
+        ({"evaluation": {"select_k": 3}}, "select_k must be among k_values"),
+        ({"arms": [arm(schedule="plateau(2, 1, metric=pass@3)")]}, "follows pass@3"),
+        ({"arms": [arm(schedule="per_prompt(8)")]}, "num_generations >= 8, got 4"),
         ({"training": {"clip": 0.0}}, "clip"),
         ({"policy": {"layers": 0}}, "layers"),
         ({"warm_start": {"steps": -1}}, "steps"),
@@ -129,6 +142,35 @@ def test_a_stage_after_the_last_step_is_refused():
     build(arms=[arm(schedule="2->1@9")], training={"steps": 10})
 
 
+def test_a_plateau_that_can_not_end_is_refused():
+    evaluation = {"k_values": [2], "num_samples": 2, "every": 5}
+    arms = [arm(schedule="plateau(2, 1, patience=2)")]
+    with pytest.raises(ValidationError, match=r"can't begin before step 10, .* after 10 steps"):
+        build(arms=arms, training={"steps": 10}, evaluation=evaluation)
+    build(arms=arms, training={"steps": 11}, evaluation=evaluation)
+
+
+@pytest.mark.parametrize(
+    ("training", "changes", "message"),
+    [
+        ({"baseline": "paper_loo"}, {}, "paper_loo"),
+        ({"baseline": "loo"}, {"schedule": "top_mean(2, 3)"}, "off-policy weights"),
+        ({"baseline": "loo"}, {"scale": "group_std"}, "no importance weights"),
+    ],
+)
+def test_exact_reuse_needs_weights(training: dict[str, Any], changes: dict[str, Any], message: str):
+    exact = {"num_generations": 8, "reuse": "exact"} | training
+    build(arms=[arm() | changes], training=exact | {"passes": 1})
+    with pytest.raises(ValidationError, match=f"arm 'a': .*{message}"):
+        build(arms=[arm() | changes], training=exact | {"passes": 2})
+
+
+def test_an_arm_may_have_its_own_baseline():
+    config = build(arms=[arm("a"), arm("b") | {"baseline": "none", "scale": "none"}])
+    credits = [config.credit(each) for each in config.arms]
+    assert [credit.baseline for credit in credits] == ["loo_minus_one", "none"]
+
+
 @pytest.mark.parametrize(
     ("k_values", "num_samples", "allowed"),
     [((1, 8), 8, True), ((1, 8), 7, False), ((), 8, False), ((0, 1), 8, False), ((-2,), 8, False)],
@@ -157,6 +199,8 @@ def test_schedules_are_stored_in_one_form(text: str):
         ("max@8->min@2@3", "8→min@2"),
         ("0.5*max@8 + 0.5*mean", "0.5*max@8 + 0.5*mean"),
         ("2*max@8", "2*max@8"),
+        ("plateau(8, min@4, 1)", "8→min@4→1 on plateau"),
+        ("per_prompt(8)", "k per prompt"),
     ],
 )
 def test_names_of_arms(text: str, name: str):

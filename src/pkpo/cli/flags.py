@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
@@ -13,16 +13,27 @@ from rich.console import Console
 from pkpo.core.weights import Baseline
 from pkpo.errors import InvalidInputError
 from pkpo.train.config import (
+    ArmSettings,
     PolicySettings,
     TaskSettings,
     TrainConfig,
     TrainingSettings,
     WarmStartSettings,
 )
-from pkpo.train.presets import make_arms, preset
+from pkpo.train.methods import method_arms
+from pkpo.train.presets import make_arms, one_each, preset
 
 _preset: Any = tyro.conf.arg(help_behavior_hint="(default: the task's preset)")
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
+_TRAINING = (
+    "steps",
+    "prompts_per_step",
+    "num_generations",
+    "baseline",
+    "passes",
+    "reuse",
+    "truncate",
+)
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,18 @@ class JobFlags:
 
     objectives: Annotated[tuple[str, ...], _preset] = ()
     """What to train for, one arm each: an integer k, an objective such as
-    "0.5*max@8 + 0.5*mean", or a schedule such as "8->1@400"."""
+    "0.5*max@8 + 0.5*mean", a schedule such as "8->1@400", or another plan:
+    "plateau(8, 1)" moves on once validation pass@8 stops rising, "per_prompt(8)" picks a k
+    for each prompt from its earlier samples."""
+
+    methods: Annotated[tuple[str, ...], optional] = ()
+    """Methods of the literature, beside the objectives if any: pass@1, tzsm25, maxrl,
+    mixed(8), grpo, entropy (five coefficients; validation picks) or entropy(0.01), pkpo@8,
+    annealed(8). docs/baselines.md says what each trains."""
 
     learning_rates: Annotated[tuple[float, ...], _preset] = ()
-    """One for all objectives or one each. For objectives of your own the default is the
-    task's usual rate."""
+    """One for all, or one for each objective and then each method. For objectives and
+    methods of your own choice the default is the task's usual rate."""
 
     seeds: tuple[int, ...] = (0,)
     """Each seed has its own warm start, on which every arm is trained."""
@@ -59,7 +77,14 @@ class JobFlags:
     """Variance reduction; see `pkpo.advantages`."""
 
     passes: Annotated[int | None, _preset] = None
-    """How often each batch is used; more than 1 turns on PPO's clipping."""
+    """How often each batch is used."""
+
+    reuse: Annotated[Literal["clip", "exact"] | None, _preset] = None
+    """What the passes after the first follow: PPO's clipped surrogate, or exact importance
+    weights of whole completions; see docs/offpolicy.md."""
+
+    truncate: Annotated[float | None, optional] = None
+    """Bound of the importance ratios under --reuse exact; biased."""
 
     hidden: Annotated[int | None, _preset] = None
     """Width of the transformer."""
@@ -102,24 +127,37 @@ class JobFlags:
     def settings(self) -> TrainConfig:
         """The whole job's settings: the task's preset, changed by the flags that were given."""
         base = preset(self.task)
-        names = ("steps", "prompts_per_step", "num_generations", "baseline", "passes")
-        training = TrainingSettings(**{**base.training, **self._given(*names)})
+        training = TrainingSettings(**{**base.training, **self._given(*_TRAINING)})
         warm_start = dict(base.warm_start)
         if self.warm_start_steps is not None:
             warm_start["steps"] = self.warm_start_steps
-        arms = base.arms(training.steps)
-        texts, rates = tuple(arms), tuple(arms.values())
-        if self.objectives:
-            texts, rates = self.objectives, (base.default_learning_rate,)
         return TrainConfig(
             task=TaskSettings(name=self.task, options={**base.options, **_options(self.option)}),
             policy=PolicySettings(**self._given("hidden", "layers")),
             warm_start=WarmStartSettings(**warm_start),
             training=training,
-            arms=make_arms(texts, self.learning_rates or rates),
+            arms=self._arms(training),
             seeds=self.seeds,
             device=self.device,
         )
+
+    def _arms(self, training: TrainingSettings) -> tuple[ArmSettings, ...]:
+        """Of the objectives, then of the methods; the preset's without either."""
+        base = preset(self.task)
+        count = len(self.objectives) + len(self.methods)
+        if not count:
+            arms = base.arms(training.steps)
+            return make_arms(tuple(arms), self.learning_rates or tuple(arms.values()))
+        rates = one_each(self.learning_rates or (base.default_learning_rate,), count)
+        arms = make_arms(self.objectives, rates[: len(self.objectives)])
+        for text, rate in zip(self.methods, rates[len(self.objectives) :]):
+            arms += method_arms(
+                text,
+                steps=training.steps,
+                num_generations=training.num_generations,
+                learning_rate=rate,
+            )
+        return arms
 
     def _given(self, *names: str) -> dict[str, Any]:
         """The flags among `names` that were set."""

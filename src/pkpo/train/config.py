@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import zlib
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pkpo.core.objectives import mean_reward
-from pkpo.core.schedules import schedule
-from pkpo.core.weights import Baseline, check_baseline, required_size
+from pkpo.core.credit import Credit, Scale
+from pkpo.core.objectives import Objective, mean_reward
+from pkpo.core.plans import ByStep, PerPrompt, Plateau, plan
+from pkpo.core.weights import Baseline, required_size
 
 _LONGEST_SLUG = 80
 
@@ -52,7 +53,9 @@ class WarmStartSettings(Settings):
 class TrainingSettings(Settings):
     """Policy-gradient steps.
 
-    `passes` > 1 uses each batch more than once, with PPO's clipping at `clip`.
+    `passes` > 1 uses each batch more than once: with `reuse` "clip" by PPO's clipped
+    surrogate at `clip`, with "exact" by weighing whole completions for the policy as it has
+    become (`pkpo.offpolicy`), their ratios bounded by `truncate` if given.
     """
 
     steps: int = Field(default=800, ge=1)
@@ -61,18 +64,34 @@ class TrainingSettings(Settings):
     baseline: Baseline = "loo_minus_one"
     passes: int = Field(default=1, ge=1)
     clip: float = Field(default=0.2, gt=0, lt=1)
+    reuse: Literal["clip", "exact"] = "clip"
+    truncate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     max_grad_norm: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _bounded_ratios_exist(self) -> Self:
+        if self.truncate is not None and self.reuse != "exact":
+            raise ValueError(f"truncate is for reuse 'exact', got reuse {self.reuse!r}")
+        return self
+
+    @property
+    def reweighs(self) -> bool:
+        """Whether some pass uses importance weights."""
+        return self.reuse == "exact" and self.passes > 1
 
 
 class EvaluationSettings(Settings):
     """How policies are measured: exactly where answers can be listed, else by samples.
 
     `every` training steps the validation split is measured, and the test split at the end.
+    `select_k` is the k of validation pass@k by which a report picks the best of a family of
+    arms; None stands for the mean over all `k_values`.
     """
 
     k_values: tuple[int, ...] = (1, 2, 4, 8, 12, 16)
     num_samples: int = Field(default=32, ge=1)
     every: int = Field(default=100, ge=1)
+    select_k: int | None = None
 
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:
@@ -83,24 +102,33 @@ class EvaluationSettings(Settings):
                 f"pass@{max(self.k_values)} needs num_samples >= {max(self.k_values)}, "
                 f"got {self.num_samples}"
             )
+        if self.select_k is not None and self.select_k not in self.k_values:
+            raise ValueError(f"select_k must be among k_values {self.k_values}: {self.select_k}")
         return self
 
 
 class ArmSettings(Settings):
-    """One of the objectives that a job compares.
+    """One of the methods that a job compares.
 
-    `name` is shown in tables and names the arm's folder; `schedule` is text that
-    `pkpo.schedule` reads.
+    `name` is shown in tables and names the arm's folder; `schedule` is text that `pkpo.plan`
+    reads. `baseline` None stands for that of the training settings; `scale` is that of
+    `pkpo.core.credit.Credit`. `entropy_coef` times the mean entropy of the tokens is added to
+    what is maximised. Of the arms of one `family`, a report shows the one that is best on
+    validation problems as the family's result.
     """
 
     name: str
     schedule: str
     learning_rate: float = Field(gt=0, allow_inf_nan=False)
+    baseline: Baseline | None = None
+    scale: Scale = "none"
+    entropy_coef: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    family: str | None = Field(default=None, min_length=1)
 
     @field_validator("schedule")
     @classmethod
     def _canonical(cls, value: str) -> str:
-        return str(schedule(value))
+        return str(plan(value))
 
     @property
     def slug(self) -> str:
@@ -151,40 +179,75 @@ class TrainConfig(Settings):
             self._check_objectives(arm)
         return self
 
+    def credit(self, arm: ArmSettings) -> Credit:
+        """How an arm's rewards become advantages."""
+        return Credit(arm.baseline or self.training.baseline, arm.scale)
+
     def _check_objectives(self, arm: ArmSettings) -> None:
         """Refuse now what would fail at some later step."""
-        plan = schedule(arm.schedule)
-        training = self.training
-        if plan.last_stage >= training.steps:
+        chosen, training, place = plan(arm.schedule), self.training, f"arm {arm.name!r}"
+        if isinstance(chosen, ByStep) and chosen.schedule.last_stage >= training.steps:
             raise ValueError(
-                f"arm {arm.name!r}: {plan} changes at step {plan.last_stage}, but training ends "
-                f"after {training.steps} steps"
+                f"{place}: {chosen} changes at step {chosen.schedule.last_stage}, but training "
+                f"ends after {training.steps} steps"
             )
-        for objective in {plan(step) for step in range(training.steps)}:
-            check_baseline(objective, training.baseline)
-            size = required_size(objective, training.baseline)
+        if isinstance(chosen, Plateau):
+            self._check_plateau(chosen, place)
+        credit = self.credit(arm)
+        for objective in chosen.possible(training.steps):
+            try:
+                credit.check(objective, reweighted=training.reweighs)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from error
+            size = required_size(objective, credit.baseline)
             if training.num_generations < size:
                 raise ValueError(
-                    f"arm {arm.name!r}: {objective} with baseline {training.baseline!r} needs "
+                    f"{place}: {objective} with baseline {credit.baseline!r} needs "
                     f"num_generations >= {size}, got {training.num_generations}"
                 )
 
+    def _check_plateau(self, chosen: Plateau, place: str) -> None:
+        evaluation, steps = self.evaluation, self.training.steps
+        if chosen.metric_k not in evaluation.k_values:
+            raise ValueError(
+                f"{place}: {chosen} follows pass@{chosen.metric_k}, but the evaluation's k_values "
+                f"are {evaluation.k_values}"
+            )
+        earliest = chosen.earliest_end(evaluation.every)
+        if earliest >= steps:
+            raise ValueError(
+                f"{place}: with an evaluation every {evaluation.every} steps, the last stage of "
+                f"{chosen} can't begin before step {earliest}, but training ends after {steps} "
+                "steps"
+            )
+
 
 def arm_name(text: str) -> str:
-    """A short name for an objective or schedule: "k=8", "8->1", or the text itself.
+    """A short name for an objective or plan: "k=8", "8→1", or the text itself.
 
     >>> arm_name("max@8"), arm_name("mean"), arm_name("switch(max@8, 400, mean)")
     ('k=8', 'k=1', '8→1')
+    >>> arm_name("plateau(8, 1)"), arm_name("per_prompt(8)")
+    ('8→1 on plateau', 'k per prompt')
     """
-    plan = schedule(text)
-    if plan.kind == "switch":
-        first, then = plan(0), plan(int(plan.arguments[1]))  # type: ignore[arg-type]
-        names = [arm_name(str(objective)).removeprefix("k=") for objective in (first, then)]
-        return "→".join(names)
-    objective = plan(0)
-    if plan.kind == "constant" and str(objective) == f"max@{objective.k}":
-        return f"k={objective.k}"
-    return "k=1" if plan.kind == "constant" and objective == mean_reward() else str(plan)
+    chosen = plan(text)
+    if isinstance(chosen, Plateau):
+        return f"{_arrows(chosen.stages)} on plateau"
+    if isinstance(chosen, PerPrompt):
+        return "k per prompt"
+    if not isinstance(chosen, ByStep):
+        return str(chosen)
+    by_step = chosen.schedule
+    first = by_step(0)
+    if by_step.kind == "switch":
+        return _arrows((first, by_step(int(by_step.arguments[1]))))  # type: ignore[arg-type]
+    if by_step.kind == "constant" and str(first) == f"max@{first.k}":
+        return f"k={first.k}"
+    return "k=1" if by_step.kind == "constant" and first == mean_reward() else str(chosen)
+
+
+def _arrows(objectives: tuple[Objective, ...]) -> str:
+    return "→".join(arm_name(str(objective)).removeprefix("k=") for objective in objectives)
 
 
 def read_config(path: Path) -> TrainConfig:

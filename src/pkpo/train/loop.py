@@ -5,23 +5,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 
-from pkpo.core.passk import pass_at_k
-from pkpo.core.schedules import schedule
-from pkpo.core.transforms import advantages
+from pkpo.core.plans import Plateau, plan
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.engines.embedded.sampling import sample
 from pkpo.tasks.base import Task
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.evaluation import Evaluator
 from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
+from pkpo.train.step_records import (
+    Batch,
+    ChoiceLog,
+    completion_rows,
+    mean_effective_sample_size,
+    sample_metrics,
+)
 from pkpo.train.warm_start import save_policy
 
 _EPOCHS, _SAMPLING, _EVALUATION = 2, 3, 4
@@ -45,13 +49,6 @@ class _Stopwatch:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-class _Batch(NamedTuple):
-    problems_P: np.ndarray
-    tokens_PGS: np.ndarray
-    rewards_PG: np.ndarray
-    advantages_PG: np.ndarray
-
-
 class ArmTrainer:
     """Trains one arm with one seed inside its folder.
 
@@ -62,7 +59,7 @@ class ArmTrainer:
     Args:
         task: the problems and their verifier.
         config: the whole job's settings.
-        arm: objective schedule and learning rate.
+        arm: plan, learning rate and what else tells the method apart.
         seed: of this run.
         policy: the warm start; trained in place.
         directory: the arm's folder; an earlier state in it is continued.
@@ -80,23 +77,26 @@ class ArmTrainer:
         self.task, self.config, self.arm, self.seed = task, config, arm, seed
         self.policy, self.directory = policy, directory
         self.device = policy.device
-        self.schedule = schedule(arm.schedule)
+        self.plan, self.credit = plan(arm.schedule), config.credit(arm)
         self.learner = Learner(
             policy,
             learning_rate=arm.learning_rate,
             max_grad_norm=config.training.max_grad_norm,
             passes=config.training.passes,
             clip=config.training.clip,
+            entropy_coef=arm.entropy_coef,
         )
         self.problems = task.problems("train")
         self.solved_P = np.zeros(len(self.problems), dtype=bool)
         self.elapsed = 0.0
         self.step = 0
+        self._shown = ""
         self._settings = deciding_settings(config, arm, seed)
+        if isinstance(self.plan, Plateau):
+            self._settings["evaluation"] = config.evaluation.model_dump(mode="json")
         directory.path.mkdir(parents=True, exist_ok=True)
         self._restore()
-        header = {"name": arm.name, "schedule": arm.schedule, "seed": seed}
-        write_json(directory.path / "arm.json", header | {"learning_rate": arm.learning_rate})
+        write_json(directory.path / "arm.json", arm.model_dump(mode="json") | {"seed": seed})
 
     def _restore(self) -> None:
         state = self.directory.checkpoints.load(str(self.device), self._settings)
@@ -106,8 +106,10 @@ class ArmTrainer:
         self.learner.optimizer.load_state_dict(state["optimizer"])
         self.solved_P = state["solved"].cpu().numpy()
         self.step, self.elapsed = state["step"], state["elapsed"]
+        self.plan.restore(state["plan"])
+        self._shown = state["shown_choice"]
 
-    def _save(self) -> None:
+    def _save(self, choices: ChoiceLog) -> None:
         self.directory.checkpoints.save(
             {
                 "step": self.step,
@@ -115,6 +117,8 @@ class ArmTrainer:
                 "policy": self.policy.state_dict(),
                 "optimizer": self.learner.optimizer.state_dict(),
                 "solved": torch.from_numpy(self.solved_P),
+                "plan": self.plan.state(),
+                "shown_choice": choices.shown,
             },
             self._settings,
         )
@@ -132,8 +136,14 @@ class ArmTrainer:
         with (
             JsonLines(self.directory.metrics, before_step=self.step, every_step=True) as metrics,
             JsonLines(self.directory.evaluations, before_step=self.step) as evaluations,
+            ChoiceLog(
+                self.directory.path / "choices.jsonl",
+                self.plan,
+                before_step=self.step,
+                shown=self._shown,
+            ) as choices,
         ):
-            if not self._train(metrics, evaluations, stop):
+            if not self._train(metrics, evaluations, choices, stop):
                 return False
         save_policy(self.policy, self.directory.model, self.task)
         test = Evaluator(self.task, "test", config.evaluation, self.device)
@@ -141,22 +151,34 @@ class ArmTrainer:
         write_json(self.directory.evaluation, final)
         return True
 
-    def _train(self, metrics: JsonLines, evaluations: JsonLines, stop: Callable[[], bool]) -> bool:
+    def _train(
+        self,
+        metrics: JsonLines,
+        evaluations: JsonLines,
+        choices: ChoiceLog,
+        stop: Callable[[], bool],
+    ) -> bool:
         config, steps = self.config, self.config.training.steps
         validation = Evaluator(self.task, "validation", config.evaluation, self.device)
         while self.step < steps:
             if self.step % config.evaluation.every == 0:
-                evaluations.append(self._validate(validation))
-            row, batch = self._train_step()
+                found = self._validate(validation)
+                evaluations.append(found)
+                self.plan.observe_validation(
+                    self.step, {int(k): value for k, value in found["pass_at_k"].items()}
+                )
+            row, batch = self._train_step(choices)
             metrics.append(row)
             if (self.step + 1) % config.completions_every == 0 or self.step + 1 == steps:
-                self._keep_completions(batch)
+                rows = completion_rows(self.task, self.problems.ids, self.step, batch)
+                self.directory.add_completions(rows, step=self.step)
             self.step += 1
             stopping = stop()
             if stopping or self.step % config.checkpoint_every == 0 or self.step == steps:
                 metrics.sync()
                 evaluations.sync()
-                self._save()
+                choices.sync()
+                self._save(choices)
             if stopping:
                 return False
         evaluations.append(self._validate(validation))
@@ -181,11 +203,13 @@ class ArmTrainer:
             chosen[epochs == epoch] = order[places[epochs == epoch]]
         return chosen
 
-    def _train_step(self) -> tuple[dict[str, Any], _Batch]:
+    def _train_step(self, choices: ChoiceLog) -> tuple[dict[str, Any], Batch]:
         training, vocabulary = self.config.training, self.task.vocabulary
         watch = _Stopwatch()
-        objective = self.schedule(self.step)
         chosen_P = self._problems_of(self.step)
+        names = [self.problems.ids[i] for i in chosen_P]
+        choice = self.plan.choose(self.step, names)
+        choices.append(self.step, names, choice)
         prompts = torch.as_tensor(self.problems.prompts_PT[chosen_P], device=self.device)
         lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
         with watch.part("sample"):
@@ -205,15 +229,32 @@ class ArmTrainer:
         with watch.part("verify"):
             rewards_PG = self.task.verify("train", chosen_P, tokens_PGS)
         with watch.part("transform"):
-            advantages_PG = advantages(rewards_PG, objective, baseline=training.baseline)
+            advantages_PG = self.credit(rewards_PG, choice)
+
+        def reweigh(log_ratios_PG: np.ndarray) -> np.ndarray:
+            return self.credit(
+                rewards_PG, choice, log_ratios_PG=log_ratios_PG, truncate=training.truncate
+            )
+
         with watch.part("update"):
             weights = torch.as_tensor(advantages_PG, dtype=torch.float32, device=self.device)
-            stats = self.learner.step(prompts, lengths, samples, weights, eos_id=vocabulary.eos_id)
+            stats = self.learner.step(
+                prompts,
+                lengths,
+                samples,
+                weights,
+                eos_id=vocabulary.eos_id,
+                reweigh=reweigh if training.reweighs else None,
+            )
+        self.plan.observe(self.step, names, rewards_PG)
         self.solved_P[chosen_P] |= (rewards_PG == 1.0).any(axis=1)
         seconds = sum(watch.seconds.values())
         self.elapsed += seconds
-        row = self._metrics(samples, rewards_PG, advantages_PG) | {
-            "objective": str(objective),
+        batch = Batch(chosen_P, tokens_PGS, rewards_PG, advantages_PG)
+        row = {
+            "step": self.step,
+            **sample_metrics(samples, batch, self.solved_P),
+            "objective": str(choice),
             "learning_rate": self.arm.learning_rate,
             "loss": stats.loss,
             "grad_norm": stats.grad_norm,
@@ -221,37 +262,8 @@ class ArmTrainer:
             "elapsed": self.elapsed,
             **{f"{name}_share": spent / seconds for name, spent in watch.seconds.items()},
         }
-        return row, _Batch(chosen_P, tokens_PGS, rewards_PG, advantages_PG)
-
-    def _metrics(
-        self, samples: Samples, rewards_PG: np.ndarray, advantages_PG: np.ndarray
-    ) -> dict[str, Any]:
-        correct, n = (rewards_PG == 1.0).sum(axis=1), rewards_PG.shape[1]
-        return {
-            "step": self.step,
-            **{f"pass@{k}": float(np.mean(pass_at_k(n, correct, k))) for k in sorted({1, n})},
-            "reward_mean": float(rewards_PG.mean()),
-            "entropy": float(samples.entropies_PGS.sum(-1).mean()),
-            "cumulative_solve_rate": float(self.solved_P.mean()),
-            "signal_fraction": float((advantages_PG != 0).any(axis=1).mean()),
-        }
-
-    def _keep_completions(self, batch: _Batch) -> None:
-        """Add the step's completions to the arm's parquet file."""
-        chosen_P, tokens_PGS, rewards_PG, advantages_PG = batch
-        num_generations = tokens_PGS.shape[1]
-        names = [self.problems.ids[i] for i in chosen_P]
-        prompts = [self.task.describe_prompt("train", int(i)) for i in chosen_P]
-        new = pl.DataFrame(
-            {
-                "step": np.full(rewards_PG.size, self.step),
-                "problem": np.repeat(names, num_generations),
-                "prompt": np.repeat(prompts, num_generations),
-                "completion": [
-                    self.task.describe_completion(ids) for group in tokens_PGS for ids in group
-                ],
-                "reward": rewards_PG.reshape(-1),
-                "advantage": advantages_PG.reshape(-1),
-            }
-        )
-        self.directory.add_completions(new, step=self.step)
+        if stats.log_ratios_PG is not None:
+            row["effective_sample_size"] = mean_effective_sample_size(
+                stats.log_ratios_PG, choice, training.truncate
+            )
+        return row, batch

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pkpo.core.schedules import schedule
+from pkpo.core.plans import plan
 from pkpo.errors import InvalidInputError
 from pkpo.train.config import ArmSettings, arm_name
 
@@ -77,23 +77,33 @@ def preset(task: str) -> Preset:
     return _PRESETS[task]
 
 
+def one_each(learning_rates: tuple[float, ...], count: int) -> tuple[float, ...]:
+    """`count` learning rates, from one for all or one each.
+
+    Raises:
+        InvalidInputError: neither.
+    """
+    if len(learning_rates) == 1:
+        return learning_rates * count
+    if len(learning_rates) != count:
+        raise InvalidInputError(
+            f"give one learning rate for all objectives or one for each of the {count}, "
+            f"got {len(learning_rates)}"
+        )
+    return learning_rates
+
+
 def make_arms(texts: tuple[str, ...], learning_rates: tuple[float, ...]) -> tuple[ArmSettings, ...]:
     """Arms with short names, made from the whole schedule where short names would be alike,
     and from the rate too where one schedule occurs more than once.
 
     Args:
-        texts: schedules.
+        texts: objectives, schedules or other plans.
         learning_rates: one for all or one each.
     """
-    if len(learning_rates) == 1:
-        learning_rates = learning_rates * len(texts)
-    if len(learning_rates) != len(texts):
-        raise InvalidInputError(
-            f"give one learning rate for all objectives or one for each of the {len(texts)}, "
-            f"got {len(learning_rates)}"
-        )
+    learning_rates = one_each(learning_rates, len(texts))
     names = [arm_name(text) for text in texts]
-    whole = [str(schedule(text)) for text in texts]
+    whole = [str(plan(text)) for text in texts]
     clear = [
         full if len({w for n, w in zip(names, whole) if n == name}) > 1 else name
         for name, full in zip(names, whole)
