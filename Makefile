@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test lint benchmark results clean
+.PHONY: help train test test-ray lint benchmark results clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
+	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
 	@echo "make benchmark  time the transform against its peers"
 	@echo "make results    tune learning rates, then the main job over five seeds (about half an hour)"
@@ -31,6 +32,11 @@ train: $(VENV)/.train
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
+test-ray: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-ray
+	$(VENV)-ray/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,ray]' pytest
+	$(VENV)-ray/bin/python -m pytest tests/train/test_ray.py $(ARGS)
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -44,4 +50,4 @@ results: $(VENV)/.train
 	$(BIN)/python experiments/main_job.py --out results/main_job
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray .pytest_cache .ruff_cache .hypothesis
