@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import oracles
 from pkpo.engines.embedded.export import save_pretrained
 from pkpo.engines.embedded.model import Policy, PolicyConfig
+from pkpo.engines.trl import PKPOConfig, PKPORLOOConfig, PKPORLOOTrainer, PKPOTrainer
 from pkpo.tasks.base import Vocabulary
 
 LETTERS = Vocabulary(tuple("abcdef"))
@@ -115,6 +117,38 @@ def recording(trainer_class: type) -> type:
     return Recording
 
 
+FACES = {"grpo": (PKPOTrainer, PKPOConfig), "rloo": (PKPORLOOTrainer, PKPORLOOConfig)}
+
+
+def make_trainer(
+    folder: Path,
+    model_folder: Path,
+    face: str = "grpo",
+    *,
+    trainer_class: type | None = None,
+    **changes: Any,
+) -> Any:
+    """A recording trainer that isn't run yet. `changes` are of the config, or reward_funcs,
+    train_dataset, eval_dataset and callbacks of the trainer."""
+    own_class, config_class = FACES[face]
+    model, tokenizer = load(model_folder)
+    given = {
+        name: changes.pop(name, default)
+        for name, default in {
+            "reward_funcs": reward,
+            "train_dataset": dataset(),
+            "eval_dataset": dataset(2),
+            "callbacks": None,
+        }.items()
+    }
+    return recording(trainer_class or own_class)(
+        model=model,
+        args=config_class(**settings(folder, **changes)),
+        processing_class=tokenizer,
+        **given,
+    )
+
+
 def groups_of(seen: list[Seen]) -> dict[str, list[tuple[str, float]]]:
     """Completions and advantages of each prompt, from micro-batches of one generation batch in
     which every prompt occurs once."""
@@ -134,3 +168,16 @@ def expected_advantages(
     rewards = [Fraction(checksum_reward(prompt, completion)) for completion in completions]
     by_sum = oracles.advantages(rewards, kernel, baseline)
     return [float(a) * len(rewards) for a in by_sum]
+
+
+def check_groups(
+    groups: dict[str, list[tuple[str, float]]], kernel: oracles.Kernel, baseline: str
+) -> None:
+    """Every group's advantages are those of enumeration, and some group has a signal."""
+    signals = 0
+    for prompt, rows in groups.items():
+        completions, found = [list(column) for column in zip(*rows)]
+        wanted = expected_advantages(prompt, completions, kernel, baseline)
+        np.testing.assert_allclose(found, wanted, atol=2e-6)
+        signals += any(wanted)
+    assert signals

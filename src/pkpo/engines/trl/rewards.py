@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pkpo.errors import InvalidInputError
+
 
 class InternalsChangedError(RuntimeError):
     """TRL computes something in another way than this version of pkpo knows. Raised instead
@@ -53,10 +55,20 @@ def prompt_number(row: Mapping[str, Any]) -> int:
 
 
 def total_rewards(rewards_NF: Tensor, weights_F: Tensor) -> np.ndarray:
-    """Weighted sums (N,) over the reward functions, float64; NaN where none gave a value."""
+    """Weighted sums (N,) over the reward functions, float64; NaN where none gave a value.
+
+    Raises:
+        InvalidInputError: an infinite reward.
+    """
     given = rewards_NF.detach().cpu().double().numpy()
     weights = weights_F.detach().cpu().double().numpy()
     totals = np.nansum(given * weights, axis=1)
+    infinite = np.flatnonzero(np.isinf(totals))
+    if len(infinite):
+        raise InvalidInputError(
+            f"reward {infinite[0]} of the {len(totals)} of this generation batch (all "
+            f"processes) is {totals[infinite[0]]}; rewards must be finite, or None"
+        )
     totals[np.isnan(given).all(axis=1)] = np.nan
     return totals
 

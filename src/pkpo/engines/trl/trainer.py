@@ -49,7 +49,7 @@ _HOOKS = (
 class _SavesPlan(TrainerCallback):
     """Puts the plan's history into each checkpoint."""
 
-    def __init__(self, trainer: _JointAdvantages) -> None:
+    def __init__(self, trainer: JointAdvantages) -> None:
         self._trainer = trainer
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -59,7 +59,7 @@ class _SavesPlan(TrainerCallback):
                 json.dump(self._trainer.plan.state(), file)
 
 
-class _JointAdvantages:
+class JointAdvantages:
     """What the two trainers below add to TRL's. A mix-in, put before TRL's class."""
 
     _config_class: type
@@ -235,7 +235,7 @@ def best_of_k(batch: Batch) -> dict[str, float]:
     return found
 
 
-class PKPOTrainer(_JointAdvantages, GRPOTrainer):
+class PKPOTrainer(JointAdvantages, GRPOTrainer):
     """`trl.GRPOTrainer` for an objective such as pass@8. Everything else is that class's.
 
     Exact with groups split over processes, gradient accumulation, steps_per_generation,
@@ -259,7 +259,7 @@ class PKPOTrainer(_JointAdvantages, GRPOTrainer):
     _leave_one_out = False
 
 
-class PKPORLOOTrainer(_JointAdvantages, RLOOTrainer):
+class PKPORLOOTrainer(JointAdvantages, RLOOTrainer):
     """`trl.RLOOTrainer` for an objective; see `PKPOTrainer`. `args` is a `PKPORLOOConfig`."""
 
     _config_class = PKPORLOOConfig

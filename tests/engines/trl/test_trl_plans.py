@@ -1,0 +1,131 @@
+"""Schedules and plans in TRL, and continuing them from a checkpoint."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import oracles
+from pkpo.engines.trl.rewards import prompt_number
+from pkpo.errors import InvalidInputError
+
+from . import tiny
+
+
+def test_a_schedule_by_optimizer_step(tmp_path: Path, model_folder: Path) -> None:
+    trainer = tiny.make_trainer(
+        tmp_path,
+        model_folder,
+        objective_schedule="staged(max@4, 1, max@2, 3, mean)",
+        max_steps=4,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+    )
+    trainer.train()
+    for step, k in enumerate((4, 2, 2, 1)):
+        seen = [part for part in trainer.seen if part.step == step]
+        assert len(seen) == 2
+        tiny.check_groups(tiny.groups_of(seen), oracles.maximum(k), "loo_minus_one")
+
+
+def test_a_plateau_of_the_evaluation(tmp_path: Path, model_folder: Path) -> None:
+    """With a learning rate of 0 the metric can't rise for long: the next stage comes."""
+    trainer = tiny.make_trainer(
+        tmp_path,
+        model_folder,
+        objective_schedule="plateau(max@4, mean, metric=pass@2, patience=2, min_delta=10)",
+        max_steps=6,
+        eval_strategy="steps",
+        eval_steps=1,
+    )
+    trainer.train()
+    ks = []
+    for part in trainer.seen:
+        for k in (4, 1):
+            try:
+                tiny.check_groups(tiny.groups_of([part]), oracles.maximum(k), "loo_minus_one")
+            except AssertionError:
+                continue
+            ks.append(k)
+            break
+    assert ks == sorted(ks, reverse=True)
+    assert set(ks) == {4, 1}
+
+
+def solved_by_first_letter(
+    prompts: list[str], completions: list[str], **kwargs: Any
+) -> list[float]:
+    """Prompts that start with a are always solved, the others never."""
+    return [float(prompt.startswith("a")) for prompt in prompts]
+
+
+def test_an_objective_for_each_prompt(tmp_path: Path, model_folder: Path) -> None:
+    trainer = tiny.make_trainer(
+        tmp_path,
+        model_folder,
+        objective_schedule="per_prompt(4)",
+        reward_funcs=solved_by_first_letter,
+        max_steps=8,
+        log_completions=False,
+    )
+    trainer.train()
+    easy, hard = (
+        trainer.plan.choose(8, [prompt_number({"prompt": prompt + "<answer>"})]).objectives[0]
+        for prompt in ("ab", "ba")
+    )
+    assert (easy.k, hard.k) == (1, 4)
+    mean_ks = [row["pkpo/mean_k"] for row in trainer.state.log_history if "pkpo/mean_k" in row]
+    assert mean_ks[0] == 4
+
+
+def test_a_prompt_id_column_tells_prompts_apart() -> None:
+    same = [{"prompt": "what is in the picture?", "prompt_id": i} for i in (1, 2)]
+    assert prompt_number(same[0]) != prompt_number(same[1])
+    assert prompt_number({"prompt": "x"}) == prompt_number({"prompt": "x", "answer": 3})
+    chat = [{"role": "user", "content": "x"}]
+    assert prompt_number({"prompt": chat}) == prompt_number(
+        {"prompt": [dict(reversed(chat[0].items()))]}
+    )
+
+
+CHECKPOINTS = {
+    "max_steps": 6,
+    "save_strategy": "steps",
+    "save_steps": 3,
+    "objective_schedule": "per_prompt(4)",
+}
+
+
+def test_a_continued_run_remembers_its_plan(tmp_path: Path, model_folder: Path) -> None:
+    first = tiny.make_trainer(tmp_path, model_folder, **CHECKPOINTS)
+    first.train()
+    stored = json.loads((tmp_path / "checkpoint-3" / "pkpo_plan.json").read_text())
+    assert stored != json.loads((tmp_path / "checkpoint-6" / "pkpo_plan.json").read_text())
+    shutil.rmtree(tmp_path / "checkpoint-6")
+    again = tiny.make_trainer(tmp_path, model_folder, **CHECKPOINTS)
+    seen = []
+    choose = again.plan.choose
+    again.plan.choose = lambda step, prompts: seen.append(step) or choose(step, prompts)
+    restored: list[Any] = []
+    restore = again.plan.restore
+    again.plan.restore = lambda state: restored.append(state) or restore(state)
+    again.train(resume_from_checkpoint=True)
+    assert restored == [stored]
+    assert seen == [3, 4, 5]
+    assert again.plan.state() == first.plan.state()
+    for name, value in first.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], value)
+
+
+def test_a_checkpoint_without_its_plan(tmp_path: Path, model_folder: Path) -> None:
+    first = tiny.make_trainer(tmp_path, model_folder, **CHECKPOINTS)
+    first.train()
+    (tmp_path / "checkpoint-3" / "pkpo_plan.json").unlink()
+    again = tiny.make_trainer(tmp_path, model_folder, **CHECKPOINTS)
+    with pytest.raises(InvalidInputError, match=r"pkpo_plan.json is missing"):
+        again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))

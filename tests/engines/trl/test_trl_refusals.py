@@ -1,0 +1,114 @@
+"""Settings under which TRL would train for something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trl import GRPOConfig
+
+from pkpo.engines.trl import PKPOConfig, PKPOTrainer
+from pkpo.errors import PkpoError
+
+from . import tiny
+
+
+@pytest.mark.parametrize(
+    ("face", "changes", "message"),
+    [
+        ("grpo", {"scale_rewards": "group"}, "scale_rewards='group': dividing by a standard dev"),
+        ("grpo", {"scale_rewards": "batch"}, "scale_rewards='batch'"),
+        ("grpo", {"scale_rewards": True}, "scale_rewards"),
+        ("grpo", {"loss_type": "grpo"}, r"loss_type='grpo': .*use 'dr_grpo'.*accept_bias"),
+        ("grpo", {"loss_type": "dapo"}, "loss_type='dapo'"),
+        ("grpo", {"loss_type": "bnpo"}, "loss_type='bnpo'"),
+        ("grpo", {"multi_objective_aggregation": "normalize_then_sum"}, "normalising each reward"),
+        ("grpo", {"top_entropy_quantile": 0.2}, "leaving tokens out"),
+        ("grpo", {"off_policy_mask_threshold": 0.1}, "off_policy_mask_threshold"),
+        ("grpo", {"top_p": 0.9}, "not be samples of the policy"),
+        ("grpo", {"top_k": 20}, r"top_k=20.*accept_bias=\['top_k'\]"),
+        ("grpo", {"min_p": 0.1}, "min_p"),
+        ("grpo", {"repetition_penalty": 1.1}, "repetition_penalty"),
+        ("grpo", {"generation_kwargs": {"top_k": 5}}, r"generation_kwargs\['top_k'\]=5"),
+        ("rloo", {"beta": 0.05}, "subtracts the KL divergence from the reward"),
+        ("rloo", {"normalize_advantages": True}, "normalize_advantages"),
+        ("rloo", {"reward_clip_range": (-1.0, 1.0)}, "clip in the reward function"),
+        ("rloo", {"top_p": 0.9}, "top_p"),
+    ],
+)
+def test_settings_that_change_the_objective(
+    tmp_path: Path, face: str, changes: dict[str, Any], message: str
+) -> None:
+    config_class = tiny.FACES[face][1]
+    with pytest.raises(PkpoError, match=message):
+        config_class(**tiny.settings(tmp_path, objective="max@2", **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": None}, "give one of objective"),
+        ({"objective": "max@2", "objective_schedule": "8->1@5"}, "give one of objective"),
+        ({"objective": "max@5"}, "max@5 .* needs num_generations >= 5, got 4"),
+        ({"objective": "max@4", "baseline": "loo"}, "needs num_generations >= 5, got 4"),
+        ({"objective": None, "objective_schedule": "mean->8@1"}, "max@8 .* got 4"),
+        ({"objective": "maximum"}, "can't read"),
+        ({"baseline": "mean"}, "baseline must be one of"),
+        ({"reuse": "twice"}, "reuse must be one of clip, exact"),
+        ({"reuse": "exact", "use_vllm": True}, "use_vllm"),
+        ({"reuse": "exact", "baseline": "paper_loo"}, "baseline"),
+        ({"reuse": "exact", "objective": "top_mean(2, 3)", "baseline": "loo"}, "top_mean"),
+        ({"reuse": "exact", "reuse_truncate": -1.0}, "truncate"),
+        ({"mask_truncated_completions": True}, "needs baseline='loo'"),
+        ({"accept_bias": ["scale_rewards"]}, "accept_bias takes some of"),
+        ({"accept_bias": ["learning_rate"]}, "accept_bias takes some of"),
+    ],
+)
+def test_settings_of_our_own(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(PkpoError, match=message):
+        PKPOConfig(**tiny.settings(tmp_path, **{"objective": "max@2"} | changes))
+
+
+def test_several_problems_are_told_together(tmp_path: Path) -> None:
+    with pytest.raises(PkpoError, match=r"(?s)top_p.*scale_rewards.*loss_type") as caught:
+        PKPOConfig(
+            **tiny.settings(
+                tmp_path, objective="max@2", scale_rewards="group", loss_type="dapo", top_p=0.5
+            )
+        )
+    assert str(caught.value).count("\n- ") == 3
+
+
+def test_an_accepted_bias_passes(tmp_path: Path, model_folder: Path) -> None:
+    trainer = tiny.make_trainer(
+        tmp_path,
+        model_folder,
+        objective="max@2",
+        loss_type="dapo",
+        top_k=4,
+        accept_bias=["loss_type", "top_k"],
+    )
+    trainer.train()
+    assert len(trainer.seen) == 2
+
+
+def test_the_trainer_wants_its_own_config(tmp_path: Path, model_folder: Path) -> None:
+    model, tokenizer = tiny.load(model_folder)
+    with pytest.raises(PkpoError, match="args must be a PKPOConfig, got GRPOConfig"):
+        PKPOTrainer(
+            model=model,
+            args=GRPOConfig(**tiny.settings(tmp_path)),
+            reward_funcs=tiny.reward,
+            train_dataset=tiny.dataset(),
+            processing_class=tokenizer,
+        )
+
+
+def test_infinite_rewards_are_named(tmp_path: Path, model_folder: Path) -> None:
+    def infinite(completions: list[str], **kwargs: Any) -> list[float]:
+        return [0.0] * (len(completions) - 1) + [float("inf")]
+
+    trainer = tiny.make_trainer(tmp_path, model_folder, objective="max@2", reward_funcs=infinite)
+    with pytest.raises(PkpoError, match=r"reward 7 .* is inf"):
+        trainer.train()
