@@ -20,6 +20,7 @@ from pkpo.report.summary import (
     Table,
     change_table,
     coverage_table,
+    family_tables,
     format_estimate,
     score_table,
 )
@@ -46,6 +47,7 @@ def render_page(
     """
     colors = {arm.name: arm_style(i).color for i, arm in enumerate(run.arms)}
     colors[BASE_NAME] = BASE_GREY
+    colors |= {row.label: colors[row.name] for row in summary.rows}
     sections = [
         _header(run, summary),
         _missing(notes),
@@ -133,6 +135,9 @@ def _results(summary: Summary, colors: dict[str, str]) -> str:
     coverage = coverage_table(summary)
     if len(coverage.headers) > 2:
         parts += ["<h3>Diversity and coverage</h3>", _table(coverage, colors)]
+    for table in family_tables(summary):
+        title = f"<h3>All of the family {escape(table.headers[0])}</h3>"
+        parts += [title, _table(table, colors)]
     return "\n".join(parts)
 
 

@@ -156,22 +156,23 @@ def _load_arms(root: Path, names: list[str], notes: list[str]) -> tuple[Arm, ...
 
 def _load_arm(folder: Path, notes: list[str]) -> Arm | None:
     runs = []
-    header: tuple[str, str, float] | None = None
+    header: tuple[str, str, float, str | None] | None = None
     for seed, seed_folder in _seed_folders(folder):
         if not any(seed_folder.iterdir()):
             continue
         data = read_json(seed_folder / "arm.json")
         if data.integer("seed") != seed:
             data.fail(f"'seed' is {data.integer('seed')}, but the folder is {seed_folder.name}")
-        found = (data.text("name"), data.text("schedule"), data.number("learning_rate"))
+        family = data.text("family") if data.values.get("family") is not None else None
+        found = (data.text("name"), data.text("schedule"), data.number("learning_rate"), family)
         if header is not None and found != header:
             data.fail(f"differs from the other seeds of this arm: {found} against {header}")
         header = found
         runs.append(_load_arm_run(seed_folder, seed, found[0], notes))
     if header is None:
         return None
-    name, schedule, learning_rate = header
-    return Arm(name=name, schedule=schedule, learning_rate=learning_rate, runs=tuple(runs))
+    name, schedule, learning_rate, family = header
+    return Arm(name, schedule, learning_rate, tuple(runs), family)
 
 
 def _seed_folders(folder: Path) -> list[tuple[int, Path]]:

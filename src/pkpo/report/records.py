@@ -99,12 +99,16 @@ class ArmRun:
 
 @dataclass(frozen=True)
 class Arm:
-    """One objective under comparison, with its runs in seed order."""
+    """One objective under comparison, with its runs in seed order.
+
+    Of the arms of one `family`, the best on validation problems stands for all.
+    """
 
     name: str
     schedule: str
     learning_rate: float
     runs: tuple[ArmRun, ...]
+    family: str | None = None
 
     @property
     def finished(self) -> tuple[ArmRun, ...]:

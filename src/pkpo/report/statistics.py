@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from pkpo.report.families import Selection, select
 from pkpo.report.records import Arm, ArmRun, Evaluation, Run
 
 BASE_NAME = "base (warm start)"
@@ -34,6 +35,7 @@ class SummaryRow:
     """One arm, or the base, over its finished seeds; None stands for not measured.
 
     Args:
+        name: the arm's.
         seeds: the finished seeds.
         pass_at_k: by k.
         change_at_k: by k, pass@k minus the base's of the same seed; empty for the base.
@@ -42,6 +44,7 @@ class SummaryRow:
         cumulative_solve_rate: share of the training problems solved at least once.
         gained, lost: problems that came within reach, or went out of it; see
             `gained_and_lost`.
+        note: what else to say of the arm, such as that it was chosen among others.
     """
 
     name: str
@@ -53,6 +56,11 @@ class SummaryRow:
     cumulative_solve_rate: Estimate | None
     gained: Estimate | None
     lost: Estimate | None
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        return f"{self.name} ({self.note})" if self.note else self.name
 
 
 @dataclass(frozen=True)
@@ -60,13 +68,15 @@ class Summary:
     """The comparison of all arms.
 
     Args:
-        rows: the base first, then the arms in order.
+        rows: the base first, then the arms in order; of each family the chosen member alone.
         ks: every k with a pass@k, in increasing order.
         num_seeds: seeds planned.
         reach_k: the k at which problems count as within reach or not.
         num_problems: problems evaluated on; None before any evaluation.
         exact: whether all solve probabilities are exact.
         splits: names of the splits evaluated on.
+        selections: how the member of each family was chosen.
+        members: the rows of all members of families.
     """
 
     rows: tuple[SummaryRow, ...]
@@ -76,6 +86,8 @@ class Summary:
     num_problems: int | None
     exact: bool
     splits: tuple[str, ...]
+    selections: tuple[Selection, ...] = ()
+    members: tuple[SummaryRow, ...] = ()
 
 
 def estimate(values: Iterable[float | None]) -> Estimate | None:
@@ -125,15 +137,25 @@ def summarise(run: Run) -> Summary:
     evaluations = final_evaluations(run)
     ks = sorted({k for evaluation in evaluations for k in evaluation.pass_at_k})
     reach_k = shared_reach_k(run)
-    rows = [_base_row(run, ks), *(_arm_row(run, arm, ks, reach_k) for arm in run.arms)]
+    arms = [_arm_row(run, arm, ks, reach_k) for arm in run.arms]
+    selections = select(run)
+    notes = {s.chosen: f"best of {len(s.members)} on validation" for s in selections if s.chosen}
+    members = {name for selection in selections for name in selection.members}
+    shown = [
+        replace(row, note=notes.get(row.name, ""))
+        for row in arms
+        if row.name not in members or row.name in notes
+    ]
     return Summary(
-        rows=tuple(rows),
+        rows=(_base_row(run, ks), *shown),
         ks=tuple(ks),
         num_seeds=len(run.seeds),
         reach_k=reach_k,
         num_problems=max((e.num_problems for e in evaluations), default=None),
         exact=all(evaluation.exact for evaluation in evaluations),
         splits=tuple(sorted({evaluation.split for evaluation in evaluations})),
+        selections=selections,
+        members=tuple(row for row in arms if row.name in members),
     )
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from pkpo.report.families import Selection
 from pkpo.report.statistics import (
     BASE_NAME,
     REACH,
@@ -68,7 +69,7 @@ def score_table(summary: Summary) -> Table:
             Cell(format_estimate(row.pass_at_k.get(k), scale=100), best[k] == row.name)
             for k in summary.ks
         ]
-        rows.append((Cell(row.name), Cell(f"{len(row.seeds)}/{summary.num_seeds}"), *scores))
+        rows.append((Cell(row.label), Cell(f"{len(row.seeds)}/{summary.num_seeds}"), *scores))
     headers = ("arm", "seeds", *(f"pass@{k} %" for k in summary.ks))
     return Table(headers, tuple(rows), _score_notes(summary))
 
@@ -76,16 +77,41 @@ def score_table(summary: Summary) -> Table:
 def coverage_table(summary: Summary) -> Table:
     """Per arm: entropy, solve rate, problems gained and lost, where they were measured."""
     columns = [c for c in _columns(summary) if any(c.read(row) for row in summary.rows)]
-    rows = [(Cell(row.name), *(Cell(c.format(row)) for c in columns)) for row in summary.rows]
+    rows = [(Cell(row.label), *(Cell(c.format(row)) for c in columns)) for row in summary.rows]
     notes = tuple(column.note for column in columns if column.note)
     return Table(("arm", *(column.header for column in columns)), tuple(rows), notes)
+
+
+def family_tables(summary: Summary) -> tuple[Table, ...]:
+    """Per family, every member: its validation score and its pass@k in per cent."""
+    tables = []
+    for selection in summary.selections:
+        rows = []
+        for row in summary.members:
+            if row.name not in selection.members:
+                continue
+            score = selection.scores.get(row.name)
+            rows.append(
+                (
+                    Cell(row.name),
+                    Cell(f"{len(row.seeds)}/{summary.num_seeds}"),
+                    Cell(
+                        ABSENT if score is None else format(100 * score, ".2f"),
+                        row.name == selection.chosen,
+                    ),
+                    *(Cell(format_estimate(row.pass_at_k.get(k), 100)) for k in summary.ks),
+                )
+            )
+        headers = (selection.family, "seeds", "score %", *(f"pass@{k} %" for k in summary.ks))
+        tables.append(Table(headers, tuple(rows), (_selection_note(selection),)))
+    return tuple(tables)
 
 
 def change_table(summary: Summary) -> Table:
     """Per arm: pass@k minus the base's of the same seed, in percentage points."""
     rows = [
         (
-            Cell(row.name),
+            Cell(row.label),
             *(Cell(format_estimate(row.change_at_k.get(k), 100, "+.1f")) for k in summary.ks),
         )
         for row in summary.rows
@@ -105,7 +131,7 @@ def seed_table(summary: Summary) -> Table:
         for i, seed in enumerate(row.seeds):
             found = [row.pass_at_k.get(k) for k in summary.ks]
             cells = [format(100 * e.values[i], ".1f") if e else ABSENT for e in found]
-            rows.append((Cell(row.name), Cell(str(seed)), *map(Cell, cells)))
+            rows.append((Cell(row.label), Cell(str(seed)), *map(Cell, cells)))
     return Table(("arm", "seed", *(f"pass@{k} %" for k in summary.ks)), tuple(rows), ())
 
 
@@ -125,6 +151,9 @@ def to_markdown(summary: Summary) -> str:
     parts = ["## Held-out results", _markdown_table(headline), _bullets(headline.notes)]
     if change.rows:
         parts += ["## Change against the base", _markdown_table(change), _bullets(change.notes)]
+    for table in family_tables(summary):
+        title = f"## All of the family {table.headers[0]}"
+        parts += [title, _markdown_table(table), _bullets(table.notes)]
     if summary.num_seeds > 1:
         parts += ["## Every seed", _markdown_table(seed_table(summary))]
     return "\n\n".join(parts) + "\n"
@@ -164,7 +193,11 @@ def to_text(summary: Summary, width: int = 120) -> str:
 
 
 def to_csv(summary: Summary) -> str:
-    """All numbers unrounded, rates as fractions of 1; an empty field where there is none."""
+    """All numbers unrounded, rates as fractions of 1; an empty field where there is none.
+
+    Where there are families every member has a row, and the last two columns name its family
+    and say whether validation chose it.
+    """
     series: dict[str, Callable[[SummaryRow], Estimate | None]] = {}
     for k in summary.ks:
         series[f"pass@{k}"] = lambda row, k=k: row.pass_at_k.get(k)
@@ -179,13 +212,17 @@ def to_csv(summary: Summary) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     columns = [f"{name}_{part}" for name in series for part in ("mean", "se")]
-    writer.writerow(["arm", "seeds", *columns])
-    for row in summary.rows:
+    families = {name: s for s in summary.selections for name in s.members}
+    writer.writerow(["arm", "seeds", *columns, *(["family", "chosen"] if families else [])])
+    plain = [row for row in summary.rows if row.name not in families]
+    for row in (*plain, *summary.members):
         values: list[float | None] = []
         for read in series.values():
             found = read(row)
             values += [found.mean, found.standard_error] if found else [None, None]
-        writer.writerow([row.name, len(row.seeds), *values])
+        own = families.get(row.name)
+        ends = ["", ""] if own is None else [own.family, int(own.chosen == row.name)]
+        writer.writerow([row.name, len(row.seeds), *values, *(ends if families else [])])
     return out.getvalue()
 
 
@@ -231,6 +268,16 @@ def _score_notes(summary: Summary) -> tuple[str, ...]:
         "Mean ± standard error over finished seeds (sd / √seeds, ddof = 1; "
         f"{ABSENT} for one seed).",
         "Bold: highest mean of a column, not a test of significance.",
+    )
+
+
+def _selection_note(selection: Selection) -> str:
+    seeds = ", ".join(map(str, selection.seeds))
+    if selection.chosen is None:
+        return "None is chosen until all members have finished some seed in common."
+    return (
+        f"Score: {selection.criterion} after the last step, averaged over seeds {seeds}. The "
+        f"highest, bold, chose {selection.chosen}; the test problems had no part in it."
     )
 
 
