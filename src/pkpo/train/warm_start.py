@@ -72,9 +72,9 @@ def save_policy(policy: Policy, directory: Path, task: Task) -> None:
             sync_folder(temporary)
             shutil.rmtree(directory, ignore_errors=True)
             os.replace(temporary, directory)
+            sync_folder(directory.parent)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        sync_folder(directory.parent)
 
 
 def load_policy(directory: Path, *, device: str = "cpu") -> Policy:

@@ -1,0 +1,291 @@
+"""SIGKILL at any moment, then another start: the same run as without it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from pkpo.train.config import TrainConfig
+from pkpo.train.run_directory import RunDirectory
+
+from .interference import Moment, first_and_last
+from .tiny import assert_same_run, settings
+
+TESTS = Path(__file__).parents[1]
+KILLS = 20
+KILLED = -signal.SIGKILL
+
+
+def environment(cache: Path) -> dict[str, str]:
+    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return os.environ | threads | {"PKPO_CACHE": str(cache), "PYTHONPATH": str(TESTS)}
+
+
+class Attempts:
+    """Has `attempts.py` work on run directories."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "train.attempts"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(folder / "cache"),
+            text=True,
+            bufsize=1,
+        )
+        self._cache = folder / "cache"
+
+    def _answer(self) -> int:
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+    def work(
+        self,
+        run: Path,
+        *,
+        kill: tuple[Moment, int] | None = None,
+        kill_after: float | None = None,
+        record: Path | None = None,
+        cache: Path | None = None,
+    ) -> int:
+        """Work on `run`; returns the exit code.
+
+        Args:
+            kill: the process kills itself at that occurrence of that moment.
+            kill_after: its group is killed after so many seconds.
+            record: a file for all moments.
+            cache: of warm starts, in place of the common one.
+        """
+        order = {
+            "run": str(run),
+            "cache": str(cache or self._cache),
+            "kill": kill and [*kill[0], kill[1]],
+            "record": record and str(record),
+        }
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
+        child = self._answer()
+        if kill_after is not None:
+            time.sleep(kill_after)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child, signal.SIGKILL)
+        return self._answer()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        assert self._process.wait(60) == 0
+        self._process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
+    made = Attempts(tmp_path_factory.mktemp("attempts"))
+    yield made
+    made.close()
+
+
+def job(**changes: Any) -> TrainConfig:
+    """Two arms, the second with a schedule."""
+    steps = changes.pop("steps", 7)
+    given = settings(steps=steps) | changes
+    second = {"name": "two", "schedule": "switch(max@4, 3, mean)", "learning_rate": 0.01}
+    return TrainConfig.model_validate(given | {"arms": [*given["arms"], second]})
+
+
+def make(path: Path, config: TrainConfig) -> Path:
+    return RunDirectory.create(path, config, "").path
+
+
+def assert_same_job(left: Path, right: Path) -> None:
+    """The same files with the same content, but for the time it took."""
+    config = RunDirectory.open(right).config
+    for seed in config.seeds:
+        for arm in config.arms:
+            mine, theirs = (RunDirectory.open(path).arm(arm, seed) for path in (left, right))
+            assert_same_run(mine.path, theirs.path)
+            assert pl.read_parquet(mine.completions).equals(pl.read_parquet(theirs.completions))
+    assert files_of(left) == files_of(right)
+    for name in files_of(right):
+        if name.startswith("warm_start") or "/model/" in name or name.endswith("arm.json"):
+            assert (left / name).read_bytes() == (right / name).read_bytes(), name
+
+
+def files_of(run: Path) -> set[str]:
+    """Of the arms and warm starts; the job itself writes more.
+
+    A process killed after its last file can leave its lock, which nobody holds.
+    """
+    found = [path for name in ("arms", "warm_start") for path in (run / name).rglob("*")]
+    return {str(p.relative_to(run)) for p in found if p.is_file() and p.name != "lock"}
+
+
+# At chosen moments
+
+
+def _moment(given: list[str]) -> Moment:
+    return Moment(*given)
+
+
+def test_killed_at_every_kind_of_moment(attempts: Attempts, tmp_path: Path):
+    """In the middle of every file that is written, and around every renaming."""
+    config = job(completions_every=3).model_copy(update={"arms": job().arms[:1]})
+    whole = make(tmp_path / "whole", config)
+    assert attempts.work(whole) == 0
+    noted, record = make(tmp_path / "noted", config), tmp_path / "moments.json"
+    assert attempts.work(noted, record=record) == 0
+    assert_same_job(noted, whole)
+    # At a sync the files are what they are at the renaming that follows.
+    moments = [m for m in map(_moment, json.loads(record.read_text())) if m.what != "sync"]
+    assert {
+        Moment("half", "metrics.jsonl"),
+        Moment("half", "evaluations.jsonl"),
+        Moment("half", ".state.pt.part"),
+        Moment("replaced", "state.previous.pt"),
+        Moment("replace", "state.pt"),
+        Moment("replaced", "state.pt"),
+        Moment("half", ".completions.parquet.part"),
+        Moment("half", "model.safetensors"),
+        Moment("half", "tokenizer.json"),
+        Moment("replace", "model"),
+        Moment("replaced", "model"),
+        Moment("half", ".evaluation.json.part"),
+        Moment("replaced", "evaluation.json"),
+    } <= set(moments)
+    for number, kill in enumerate(first_and_last(moments)):
+        run = make(tmp_path / f"killed-{number}", config)
+        assert attempts.work(run, kill=kill) == KILLED, kill
+        assert attempts.work(run) == 0, kill
+        assert_same_job(run, whole)
+        shutil.rmtree(run)
+
+
+# At random moments
+
+
+def test_killed_at_random_moments(attempts: Attempts, tmp_path: Path):
+    """Warm starts too, which have a cache of their own here."""
+    config = job(steps=24, checkpoint_every=5, completions_every=3)
+    whole = make(tmp_path / "whole", config)
+    start = time.perf_counter()
+    assert attempts.work(whole, cache=tmp_path / "cache") == 0
+    seconds = time.perf_counter() - start
+    rng = random.Random(20)
+    kills = number = 0
+    while kills < KILLS:
+        number += 1
+        run, cache = make(tmp_path / f"run-{number}", config), tmp_path / f"cache-{number}"
+        for _ in range(8):
+            code = attempts.work(run, cache=cache, kill_after=rng.uniform(0, 0.5 * seconds))
+            assert code in (0, KILLED)
+            kills += code == KILLED
+            if code == 0:
+                break
+        assert attempts.work(run, cache=cache) == 0
+        assert_same_job(run, whole)
+
+
+# The command
+
+
+@contextlib.contextmanager
+def command(cache: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """`pkpo train` as the leader of its own process group, which is killed at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from pkpo.cli import main; main()", "train", *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(cache),
+        start_new_session=True,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def steps_made(run: Path) -> int:
+    return sum(len(path.read_bytes().splitlines()) for path in run.glob("arms/*/*/metrics.jsonl"))
+
+
+def wait_for(condition: Any, seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.02)
+
+
+def lock_owners(run: Path) -> list[int]:
+    """Processes that say in a lock file that they work on an arm."""
+    found = [path.read_text().split() for path in run.glob("arms/*/*/lock")]
+    return [int(words[1]) for words in found if len(words) > 1]
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # A dead child of nobody stays in the table until the system collects it.
+    status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return status[0] != "Z"
+
+
+def test_the_command_killed_again_and_again(attempts: Attempts, tmp_path: Path):
+    """All its processes at once, then the first of them alone: its workers must not go on
+    and write beside those of the next start."""
+    config = job(steps=250, checkpoint_every=7, completions_every=40)
+    config = config.model_copy(
+        update={"evaluation": config.evaluation.model_copy(update={"every": 50})}
+    )
+    whole = make(tmp_path / "whole", config)
+    assert attempts.work(whole, cache=tmp_path / "cache-whole") == 0
+    (tmp_path / "config.json").write_text(config.model_dump_json())
+    run, cache, rng = tmp_path / "run", tmp_path / "cache", random.Random(3)
+    first = ("--config", str(tmp_path / "config.json"), "--out", str(run))
+    again = ("--resume", str(run))
+
+    with command(cache, *first) as process:
+        wait_for(lambda: steps_made(run) > 0)
+        time.sleep(rng.uniform(0, 0.5))
+        os.killpg(process.pid, signal.SIGKILL)
+    made = steps_made(run)
+
+    with command(cache, *again) as process:
+        wait_for(lambda: steps_made(run) > made and len(lock_owners(run)) == 2)
+        workers = lock_owners(run)
+        time.sleep(rng.uniform(0, 0.5))
+        process.kill()
+        wait_for(lambda: not any(map(alive, workers)), seconds=5)
+        assert process.pid not in workers
+        made = steps_made(run)
+        time.sleep(0.3)
+        assert steps_made(run) == made
+
+    with command(cache, *again) as process:
+        time.sleep(rng.uniform(1, 5))
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not (run / "report.html").exists()
+
+    with command(cache, *again) as process:
+        _, complaint = process.communicate(timeout=300)
+        assert (process.returncode, complaint) == (0, "")
+    assert_same_job(run, whole)
+    assert (run / "report.html").exists()
