@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import platform
 import shutil
 import sys
 from collections.abc import Callable
@@ -238,7 +240,47 @@ def test_a_broken_warm_start_is_explained_too(pkpo: Callable[..., Outcome], copy
     outcome = pkpo("train", "--resume", copy, "--workers", 1)
     assert outcome.code == 1
     assert "failure.txt" in outcome.err
-    assert (arm(copy, "k=1") / "failure.txt").exists()
+    reason = (arm(copy, "k=1") / "failure.txt").read_text().splitlines()[0]
+    assert "warm_start/seed_0/model is damaged" in reason
+    assert reason.endswith("Remove the folder to have it made again")
+
+
+def test_a_warm_start_that_was_removed_is_made_again(
+    pkpo: Callable[..., Outcome], finished: Finished, copy: Path
+):
+    shutil.rmtree(copy / "warm_start" / "seed_0" / "model")
+    shutil.rmtree(arm(copy, "k=1"))
+    outcome = pkpo("train", "--resume", copy, "--workers", 1)
+    assert outcome.code == 0, outcome.err
+    for folder in (Path("warm_start/seed_0"), arm(Path(), "k=1")):
+        for name in ("evaluation.json", "model/model.safetensors"):
+            expected = (finished.path / folder / name).read_bytes()
+            assert (copy / folder / name).read_bytes() == expected
+
+
+def test_a_run_that_is_at_work_is_left_alone(
+    pkpo: Callable[..., Outcome], finished: Finished, copy: Path
+):
+    shutil.rmtree(arm(copy, "k=1"))
+    with RunDirectory.open(copy).locked():
+        before = modified(copy)
+        outcome = pkpo("train", "--resume", copy)
+        assert modified(copy) == before
+    assert outcome.code == 1
+    assert outcome.err == (
+        f"pkpo: {copy} is in use by process {os.getpid()} on {platform.node()}; "
+        f"wait for it to end, or stop it, and try again\n"
+    )
+
+
+def test_a_file_in_place_of_a_folder_is_explained(pkpo: Callable[..., Outcome], copy: Path):
+    shutil.rmtree(arm(copy, "k=1"))
+    arm(copy, "k=1").write_text("in the way")
+    outcome = pkpo("train", "--resume", copy, "--workers", 1)
+    assert outcome.code == 1
+    assert outcome.err.startswith("pkpo: [Errno 20] Not a directory: ")
+    assert str(arm(copy, "k=1")) in outcome.err
+    assert arm(copy, "k=1").read_text() == "in the way"
 
 
 def test_a_config_of_another_run_gives_the_same_run(
