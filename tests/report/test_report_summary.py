@@ -153,6 +153,16 @@ def test_text_has_no_escape_codes_and_fits(run: Run) -> None:
     assert "60.0 ± 5.8" in text
 
 
+def test_many_arms_are_rows_and_fit(run: Run) -> None:
+    """Six rows with the base; names and means whole within 80 characters."""
+    arms = (run.arms[0], *(make_arm(f"arm {i}", [None] * 3, [0.5] * 3) for i in range(4)))
+    text = to_text(summarise(Run(**{**vars(run), "arms": arms})), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    (line,) = [line for line in text.splitlines() if "k=1" in line]
+    assert line.split() == ["k=1", "3/3", "60.0", "60.0"]
+    assert "arm 3" in text
+
+
 def test_csv_is_unrounded(run: Run) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(summarise(run)))))
     assert [row["arm"] for row in rows] == [BASE_NAME, "k=1", "k=2|b"]

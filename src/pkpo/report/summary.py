@@ -25,6 +25,9 @@ from pkpo.report.statistics import (
 ABSENT = "\N{EN DASH}"
 """Stands for a value that was not measured, and for the standard error of one seed."""
 
+_MOST_COLUMNS = 5
+"""Arms, the base included, that a terminal of 80 characters shows side by side."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -160,10 +163,13 @@ def to_markdown(summary: Summary) -> str:
 
 
 def to_rich(summary: Summary) -> RichTable:
-    """The headline table for a rich console, turned so that each arm is a column.
+    """The headline table for a rich console, turned so that each arm is a column; with more
+    arms than fit into 80 characters, their means of pass@k, each arm a row.
 
-    Five columns fit into 80 characters. The report explains what the table leaves out.
+    The report explains what the table leaves out.
     """
+    if len(summary.rows) > _MOST_COLUMNS:
+        return _crowded(summary)
     table = headline_table(summary)
     caption = " ".join(_score_notes(summary)[:2])
     grid = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1))
@@ -179,8 +185,24 @@ def to_rich(summary: Summary) -> RichTable:
     return grid
 
 
+def _crowded(summary: Summary) -> RichTable:
+    caption = (
+        f"{_score_notes(summary)[0]} Means over finished seeds, pass@k in %; the report has their "
+        "standard errors."
+    )
+    grid = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1))
+    grid.add_column("pass@k, k =")
+    for header in ("seeds", *map(str, summary.ks)):
+        grid.add_column(header, justify="right", no_wrap=True)
+    table = score_table(summary)
+    for row in table.rows:
+        texts = [cell.text.partition(" ± ")[0] for cell in row]
+        grid.add_row(*(Text(text, "bold" if c.best else "") for text, c in zip(texts, row)))
+    return grid
+
+
 def to_text(summary: Summary, width: int = 120) -> str:
-    """The headline table as plain text without escape codes, each arm a column.
+    """`to_rich` as plain text without escape codes.
 
     Args:
         summary: the comparison.
