@@ -1,0 +1,1 @@
+"""pass@k and its kin from anyone's sample logs, with intervals."""
