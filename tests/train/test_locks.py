@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import pytest
 from pkpo.errors import RunDirectoryError
 from pkpo.train.locks import only_writer
 
+from .processes import alive, wait_for
+
 HOLD = """
 import os, sys, time
 from pathlib import Path
@@ -25,6 +28,18 @@ with only_writer(Path(sys.argv[1])):
         os._exit(0)
     print("held", flush=True)
     time.sleep(60)
+"""
+
+EMPLOY = """
+import sys, time
+from pathlib import Path
+from pkpo.train.pool import Item
+from pkpo.train.processes import LocalProcesses
+from train.pieces import deaf
+if __name__ == "__main__":
+    with LocalProcesses(1) as executor:
+        executor.start(Item("deaf", deaf, (Path(sys.argv[1]),)))
+        time.sleep(60)
 """
 
 
@@ -116,7 +131,8 @@ def test_a_killed_process_holds_nothing(tmp_path: Path, forked: tuple[str, ...])
                 pass
             assert names(tmp_path) == []
         finally:
-            os.killpg(process.pid, signal.SIGKILL) if forked else None
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_leftovers_of_killed_processes_are_removed(tmp_path: Path):
@@ -134,3 +150,23 @@ def test_folders_that_cannot_be_written(tmp_path: Path):
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(RunDirectoryError, match=r"can't write in .*file"), only_writer(folder):
             pass
+
+
+def test_a_worker_ends_with_its_parent_whatever_it_is_doing(tmp_path: Path):
+    """It sleeps, and asks nobody whether to stop."""
+    program, started = tmp_path / "program.py", tmp_path / "started"
+    program.write_text(EMPLOY)
+    with subprocess.Popen(
+        [sys.executable, str(program), str(started)],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+        start_new_session=True,
+    ) as process:
+        try:
+            wait_for(lambda: started.exists() and started.read_text())
+            worker = int(started.read_text())
+            assert alive(worker)
+            process.kill()
+            wait_for(lambda: not alive(worker), seconds=5)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -22,6 +22,7 @@ from pkpo.train.config import TrainConfig
 from pkpo.train.run_directory import RunDirectory
 
 from .interference import Moment, first_and_last
+from .processes import alive, wait_for
 from .tiny import assert_same_run, settings
 
 TESTS = Path(__file__).parents[1]
@@ -228,27 +229,10 @@ def steps_made(run: Path) -> int:
     return sum(len(path.read_bytes().splitlines()) for path in run.glob("arms/*/*/metrics.jsonl"))
 
 
-def wait_for(condition: Any, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it took too long"
-        time.sleep(0.02)
-
-
 def lock_owners(run: Path) -> list[int]:
     """Processes that say in a lock file that they work on an arm."""
     found = [path.read_text().split() for path in run.glob("arms/*/*/lock")]
     return [int(words[1]) for words in found if len(words) > 1]
-
-
-def alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    # A dead child of nobody stays in the table until the system collects it.
-    status = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return status[0] != "Z"
 
 
 def test_the_command_killed_again_and_again(attempts: Attempts, tmp_path: Path):
