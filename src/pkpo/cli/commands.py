@@ -13,25 +13,30 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from pkpo.cli.flags import say
+from pkpo.cli.sweep import Sweep
 from pkpo.cli.train import Train
 from pkpo.errors import PkpoError
 from pkpo.report import write_report
+from pkpo.report.sweep import write_sweep_report
+from pkpo.report.sweep_load import CELLS
 from pkpo.train.interrupt import Interrupted
 
 
 @dataclass(frozen=True)
 class Report:
-    """Write the report of a run directory again, finished or not."""
+    """Write the report of a run or sweep again, finished or not."""
 
     run: tyro.conf.Positional[Path]
-    """Run directory."""
+    """Run directory, or the folder of a sweep."""
 
     def __call__(self, command: str) -> int:
-        say(Console(), f"Report: {write_report(self.run)}")
+        sweep = (self.run / CELLS).exists()
+        report = write_sweep_report(self.run) if sweep else write_report(self.run)
+        say(Console(), f"Report: {report}")
         return 0
 
 
-_COMMANDS = {"train": Train, "report": Report}
+_COMMANDS = {"train": Train, "sweep": Sweep, "report": Report}
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -158,7 +158,7 @@ def _load_arm(folder: Path, notes: list[str]) -> Arm | None:
     runs = []
     header: tuple[str, str, float, str | None] | None = None
     for seed, seed_folder in _seed_folders(folder):
-        if not any(seed_folder.iterdir()):
+        if not _has_begun(seed_folder):
             continue
         data = read_json(seed_folder / "arm.json")
         if data.integer("seed") != seed:
@@ -173,6 +173,12 @@ def _load_arm(folder: Path, notes: list[str]) -> Arm | None:
         return None
     name, schedule, learning_rate, family = header
     return Arm(name, schedule, learning_rate, tuple(runs), family)
+
+
+def _has_begun(folder: Path) -> bool:
+    """An arm that failed before its first step leaves the reason alone, or a lock."""
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    return not names <= {"failure.txt", "lock"}
 
 
 def _seed_folders(folder: Path) -> list[tuple[int, Path]]:

@@ -24,7 +24,7 @@ _COLUMNS = (
 
 
 @dataclass
-class _Tail:
+class Tail:
     """The newest rows of a growing JSONL file."""
 
     path: Path
@@ -67,7 +67,7 @@ class Progress:
         self, console: Console, steps: int, files: Mapping[str, Path], num_generations: int
     ) -> None:
         self.console, self.steps, self.num_generations = console, steps, num_generations
-        self._tails = {name: _Tail(path) for name, path in files.items()}
+        self._tails = {name: Tail(path) for name, path in files.items()}
         self._status: dict[str, str] = {}
         self._note = ""
         self._printed: dict[str, int] = {}
@@ -120,7 +120,7 @@ class Progress:
             table.add_row(name, shown, tail.rows[-1]["objective"], *self._cells(tail))
         return table
 
-    def _cells(self, tail: _Tail) -> list[str]:
+    def _cells(self, tail: Tail) -> list[str]:
         cells = []
         for column, _, form in _COLUMNS:
             value = tail.mean(column.replace("@n", f"@{self.num_generations}"))

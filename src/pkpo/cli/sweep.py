@@ -1,0 +1,99 @@
+"""`pkpo sweep`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from pkpo.cli.flags import JobFlags, optional, say
+from pkpo.errors import InvalidInputError
+from pkpo.train.pool import Executor
+from pkpo.train.processes import LocalProcesses
+from pkpo.train.sweep import Sweep as SweepRun
+from pkpo.train.sweep import SweepDirectory, SweepSettings, check_cells, parse_vary
+
+
+@dataclass(frozen=True)
+class Sweep(JobFlags):
+    """Train every combination of some settings, each with all objectives and seeds.
+
+    All other flags are those of `pkpo train`. Each combination is a run directory under
+    OUT/cells. Settings are ranked on validation problems; results.csv holds every number.
+    """
+
+    vary: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE,VALUE,...")
+    ] = ()
+    """A setting and its values; may be given more than once. Names are those of flags, such
+    as num_generations, or paths in config.json, such as evaluation.num_samples, with
+    arms.learning_rate for every arm and task.options.NAME for options of the task."""
+
+    ray: Annotated[str | None, optional] = None
+    """Run on Ray: "local" starts it here with --workers CPUs, "auto" or an address joins a
+    cluster that shares this file system and uses all of it."""
+
+    out: Annotated[
+        Path | None, tyro.conf.arg(help_behavior_hint="(default: runs/sweep-TASK-DATE-TIME)")
+    ] = None
+    """Folder to make. Never overwritten."""
+
+    config: Annotated[Path | None, optional] = None
+    """Take everything from this JSON file: a job's settings under "base", and under "vary"
+    values by name. A sweep.json of another sweep is one."""
+
+    resume: Annotated[Path | None, optional] = None
+    """Continue this sweep, and try again what failed."""
+
+    def __call__(self, command: str) -> int:
+        console = Console()
+        self.check()
+        if self.resume is not None:
+            self.refuse_with("--resume", allowed=("resume", "workers", "ray"))
+            sweep = SweepDirectory.open(self.resume)
+            executor = self._executor(sweep.settings)
+        else:
+            settings = self._grid()
+            check_cells(settings)
+            executor = self._executor(settings)
+            name = f"sweep-{settings.base.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            sweep = SweepDirectory.create(self.out or Path("runs") / name, settings, command)
+        base = sweep.settings.base
+        say(console, f"Sweep: {sweep.path}")
+        say(
+            console,
+            f"{len(sweep.runs)} cells × {len(base.arms)} arms × {len(base.seeds)} seeds = "
+            f"{len(sweep.runs) * len(base.arms) * len(base.seeds)} runs",
+        )
+        start = time.perf_counter()
+        summary = SweepRun(sweep, executor=executor, console=console).run()
+        say(console, f"Summary: {summary}  ({time.perf_counter() - start:.0f} s)")
+        return 0
+
+    def _grid(self) -> SweepSettings:
+        if self.config is None:
+            return SweepSettings(base=self.settings(), vary=parse_vary(self.vary))
+        self.refuse_with("--config", allowed=("config", "workers", "ray", "out"))
+        try:
+            text = self.config.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InvalidInputError(
+                f"can't read --config {self.config}: {error.strerror}"
+            ) from error
+        return SweepSettings.model_validate_json(text)
+
+    def _executor(self, settings: SweepSettings) -> Executor:
+        if self.ray is None:
+            return LocalProcesses(self.workers)
+        from pkpo.train.ray_tasks import RayTasks
+
+        devices = {cell.config.device.partition(":")[0] for cell in settings.cells()}
+        return RayTasks(
+            self.ray,
+            slots=self.workers if self.ray == "local" else None,
+            num_gpus=0.0 if devices == {"cpu"} else 1.0,
+        )

@@ -1,0 +1,161 @@
+"""The tables of a sweep, finished or not."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from pkpo.files import write_atomically
+from pkpo.report.statistics import Estimate
+from pkpo.report.style import to_png
+from pkpo.report.summary import ABSENT, format_estimate
+from pkpo.report.sweep_figure import sweep_figure
+from pkpo.report.sweep_load import (
+    ArmResult,
+    SweepResults,
+    load_sweep,
+    setting_texts,
+    short_names,
+)
+
+SPLITS = ("validation", "test")
+_HOW_TO_READ = (
+    "Ranks are those of validation alone, within each arm. They were found on the seeds of this "
+    "sweep, so a setting that is picked here is to be reported with other seeds."
+)
+
+
+def write_sweep_report(path: str | Path) -> Path:
+    """Writes results.csv, summary.csv, sweep.png and summary.md into a sweep's folder.
+
+    Works on unfinished sweeps: what is missing is then said.
+
+    Returns:
+        The path of summary.md.
+
+    Raises:
+        RunDirectoryError: as `load_sweep`.
+    """
+    root = Path(path)
+    results = load_sweep(root)
+    _write(root / "results.csv", results_csv(results).encode("utf-8"))
+    _write(root / "summary.csv", summary_csv(results).encode("utf-8"))
+    _write(root / "sweep.png", to_png(sweep_figure(results)))
+    _write(root / "summary.md", to_markdown(results).encode("utf-8"))
+    return root / "summary.md"
+
+
+def results_csv(results: SweepResults) -> str:
+    """One row a cell, arm, seed, split and k, for finished seeds; rates as fractions of 1."""
+    header = ["cell", *results.paths, "arm", "seed", "split", "k", "pass_at_k"]
+    return _csv(header, _tidy(results))
+
+
+def _tidy(results: SweepResults) -> Iterator[list[Any]]:
+    for row in results.rows:
+        start = [row.cell, *setting_texts(results, row), row.arm]
+        for seed in row.finished:
+            for split in SPLITS:
+                for k, value in seed.pass_at_k[split].items():
+                    yield [*start, seed.seed, split, k, value]
+
+
+def summary_csv(results: SweepResults) -> str:
+    """One row a cell and arm: means and standard errors over seeds, and what is missing."""
+    columns = [(split, k) for split in SPLITS for k in results.ks]
+    names = [f"{split}_pass@{k}_{part}" for split, k in columns for part in ("mean", "se")]
+    header = ["cell", *results.paths, "arm", "seeds", "planned_seeds", "rank", *names, "missing"]
+    rows = []
+    for row in results.rows:
+        numbers: list[float | None] = []
+        for split, k in columns:
+            found = row.pass_at_k(split, k)
+            numbers += [found.mean, found.standard_error] if found else [None, None]
+        start = [row.cell, *setting_texts(results, row), row.arm, len(row.finished)]
+        rows.append([*start, len(row.seeds), row.rank, *numbers, row.problem])
+    return _csv(header, rows)
+
+
+def to_markdown(results: SweepResults) -> str:
+    """The ranking by validation, then the test split, with what is missing."""
+    names = short_names(results.paths)
+    ranked = results.ranked()
+    head = ["arm", "rank", *names, "seeds", f"{results.score_name} %"]
+    head += [f"pass@{k} %" for k in results.ks]
+    ranking = [
+        [row.arm, _rank(row), *setting_texts(results, row), _seeds(row), _percent(row.score)]
+        + [_percent(row.pass_at_k("validation", k)) for k in results.ks]
+        for row in ranked
+    ]
+    test = [
+        [row.arm, *setting_texts(results, row), _seeds(row)]
+        + [_percent(row.pass_at_k("test", k)) for k in results.ks]
+        for row in results.rows
+    ]
+    parts = [f"# Sweep {results.title}", f"{_HOW_TO_READ} Mean ± standard error over seeds."]
+    parts += ["## Validation", _markdown(head, ranking), "![pass@k by setting](sweep.png)"]
+    test_head = ["arm", *names, "seeds", *(f"pass@{k} %" for k in results.ks)]
+    parts += ["## Test, in the order of the grid", _markdown(test_head, test)]
+    missing = [f"- {row.label}, {row.arm}: {row.problem}" for row in results.rows if row.problem]
+    if missing:
+        parts += ["## Missing", "\n".join(missing)]
+    return "\n\n".join(parts) + "\n"
+
+
+def to_rich(results: SweepResults) -> RichTable:
+    """The ranking by validation, for a terminal."""
+    shown = list(dict.fromkeys((*results.ks[:1], *results.ks[-1:])))
+    table = RichTable(
+        title="Validation, best setting of each arm first",
+        box=box.SIMPLE_HEAD,
+        caption=_HOW_TO_READ,
+        caption_justify="left",
+    )
+    table.add_column("arm", no_wrap=True)
+    for name in short_names(results.paths):
+        table.add_column(name, justify="right")
+    for header in ("seeds", f"{results.score_name} %", *(f"pass@{k} %" for k in shown)):
+        table.add_column(header, justify="right")
+    for row in results.ranked():
+        style = "bold" if row.rank == 1 else "red" if "failed" in row.problem else ""
+        texts = [row.arm, *setting_texts(results, row), _seeds(row), _percent(row.score)]
+        texts += [_percent(row.pass_at_k("validation", k)) for k in shown]
+        table.add_row(*(Text(text, style) for text in texts))
+    return table
+
+
+def _seeds(row: ArmResult) -> str:
+    text = f"{len(row.finished)}/{len(row.seeds)}"
+    return f"{text} failed" if any(seed.status == "failed" for seed in row.seeds) else text
+
+
+def _rank(row: ArmResult) -> str:
+    return ABSENT if row.rank is None else f"**{row.rank}**" if row.rank == 1 else str(row.rank)
+
+
+def _percent(value: Estimate | None) -> str:
+    return format_estimate(value, scale=100).removesuffix(f" ± {ABSENT}")
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    return "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines)
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
