@@ -132,7 +132,9 @@ class JobFlags:
         if self.warm_start_steps is not None:
             warm_start["steps"] = self.warm_start_steps
         return TrainConfig(
-            task=TaskSettings(name=self.task, options={**base.options, **_options(self.option)}),
+            task=TaskSettings(
+                name=self.task, options={**base.options, **read_options(self.option)}
+            ),
             policy=PolicySettings(**self._given("hidden", "layers")),
             warm_start=WarmStartSettings(**warm_start),
             training=training,
@@ -169,13 +171,13 @@ def say(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True, markup=False, highlight=False)
 
 
-def _options(texts: Sequence[str]) -> dict[str, Any]:
+def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]:
     """NAME=VALUE pairs; values are JSON where they parse as such, text otherwise."""
     options: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InvalidInputError(f"--option takes NAME=VALUE, got {text!r}")
+            raise InvalidInputError(f"{flag} takes NAME=VALUE, got {text!r}")
         try:
             options[name] = json.loads(value)
         except ValueError:

@@ -10,7 +10,8 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from pkpo.cli.flags import JobFlags, optional, say
+from pkpo.cli.flags import optional, say
+from pkpo.cli.trl import Engine, EngineFlags, engine_of, run_trl
 from pkpo.errors import InvalidInputError
 from pkpo.train.config import TrainConfig, read_config
 from pkpo.train.job import Job, check_buildable
@@ -18,7 +19,7 @@ from pkpo.train.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
-class Train(JobFlags):
+class Train(EngineFlags):
     """Train a small language model for several objectives, side by side.
 
     Without flags: warm-starts a 0.1-million-parameter transformer on grid programs, trains
@@ -40,15 +41,15 @@ class Train(JobFlags):
     def __call__(self, command: str) -> int:
         console = Console()
         self.check()
+        engine = self._engine()
+        self.check_engine(engine)
+        if engine == "trl":
+            run_trl(self, command, console, out=self.out, config=self.config, resume=self.resume)
+            return 0
         if self.resume is not None:
-            self.refuse_with("--resume", allowed=("resume", "workers"))
             run = RunDirectory.open(self.resume)
         else:
-            if self.config is not None:
-                self.refuse_with("--config", allowed=("config", "workers", "out"))
-                config = _read(self.config)
-            else:
-                config = self.settings()
+            config = self.settings() if self.config is None else _read(self.config)
             check_buildable(config)
             default = Path("runs") / f"{config.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
             run = RunDirectory.create(self.out or default, config, command)
@@ -57,6 +58,16 @@ class Train(JobFlags):
         report = Job(run, workers=self.workers, console=console).run()
         say(console, f"Report: {report}  ({time.perf_counter() - start:.0f} s)")
         return 0
+
+    def _engine(self) -> Engine:
+        """The one that is asked for, or whose settings are to be used."""
+        if self.resume is not None:
+            self.refuse_with("--resume", allowed=("resume", "workers"))
+            return engine_of(self.resume / "config.json")
+        if self.config is not None:
+            self.refuse_with("--config", allowed=("config", "workers", "out"))
+            return engine_of(self.config)
+        return self.engine
 
 
 def _read(path: Path) -> TrainConfig:

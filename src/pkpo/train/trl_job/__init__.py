@@ -1,0 +1,1 @@
+"""The training job on TRL: a transformers model, on one or several processes."""

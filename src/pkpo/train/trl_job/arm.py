@@ -1,0 +1,227 @@
+"""Training one arm with one seed: from settings to TRL's trainer, and back to its folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+from datasets import Dataset
+from transformers import AutoTokenizer, PrinterCallback
+from transformers.trainer_utils import get_last_checkpoint
+
+from pkpo.engines.trl import PKPOConfig
+from pkpo.errors import InvalidInputError
+from pkpo.tasks.base import Task
+from pkpo.train.config import ArmSettings
+from pkpo.train.run_directory import ArmDirectory, write_json
+from pkpo.train.trl_job.config import TrlConfig, batch_sizes
+from pkpo.train.trl_job.evaluation import SampleEvaluator
+from pkpo.train.trl_job.prompts import Prompts, make_prompts
+from pkpo.train.trl_job.ranks import on_main
+from pkpo.train.trl_job.recording import Recorder, RecordingTrainer, TaskReward
+
+_EVALUATION = 4
+_EVALUATION_BATCH = 1024
+_CHECKPOINTS = "checkpoints"
+
+
+def _stream(seed: int, number: int) -> int:
+    key = [seed, _EVALUATION, number]
+    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
+
+
+def load_tokenizer(model: str) -> Any:
+    """
+    Raises:
+        InvalidInputError: `model` is no folder or name with a tokenizer.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"no tokenizer for --model {model!r}: {error}") from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def prompt_dataset(prompts: Prompts) -> Dataset:
+    """The train split as rows: prompt, prompt_id and the problem's index."""
+    names = prompts.task.problems("train").ids
+    return Dataset.from_dict(
+        {
+            "prompt": [prompts.prompt("train", index) for index in range(len(names))],
+            "prompt_id": list(names),
+            "problem": list(range(len(names))),
+        }
+    )
+
+
+def trainer_config(
+    config: TrlConfig, arm: ArmSettings, seed: int, length: int, folder: Path
+) -> Any:
+    """TRL's settings of one arm. A step is one optimizer step on completions drawn by the
+    policy as it is then, at temperature 1 and from its whole distribution.
+
+    Raises:
+        InvalidInputError: a field in `config.trl` that TRL doesn't have, or one that would
+            change the objective.
+    """
+    training = config.training
+    on_cpu = config.device == "cpu"
+    size, accumulation = batch_sizes(training, PartialState().num_processes)
+    fields: dict[str, Any] = {
+        "bf16": not on_cpu,
+        "gradient_checkpointing": not on_cpu,
+        "disable_dropout": True,
+        "lr_scheduler_type": "constant",
+        "adam_beta2": 0.99,
+        "report_to": "none",
+        "disable_tqdm": True,
+        "ddp_find_unused_parameters": False,
+        "save_total_limit": 2,
+        "dataloader_pin_memory": not on_cpu,
+        **config.trl,
+        "output_dir": str(folder),
+        "objective_schedule": arm.schedule,
+        "baseline": config.baseline_of(arm),
+        "seed": seed,
+        "max_steps": training.steps,
+        "learning_rate": arm.learning_rate,
+        "num_generations": training.num_generations,
+        "max_completion_length": length,
+        "per_device_train_batch_size": size,
+        "gradient_accumulation_steps": accumulation,
+        "max_grad_norm": training.max_grad_norm,
+        "temperature": 1.0,
+        "use_cpu": on_cpu,
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_steps": config.checkpoint_every,
+        "remove_unused_columns": False,
+    }
+    try:
+        return PKPOConfig(**fields)
+    except InvalidInputError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"TRL refuses the settings of arm {arm.name!r}: {error}") from error
+
+
+class TrlArm:
+    """One arm and seed of a job on TRL.
+
+    Args:
+        task: the problems and their verifier.
+        config: the whole job's settings.
+        arm: objective schedule and learning rate.
+        seed: of this run.
+        directory: the arm's folder; the last checkpoint in it is continued.
+        base: folder for the measurement of the untrained model, made by the first arm.
+        stop: whether to end after the current step.
+        progress: called in the main process after each step.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        config: TrlConfig,
+        arm: ArmSettings,
+        seed: int,
+        directory: ArmDirectory,
+        base: Path,
+        *,
+        stop: Callable[[], bool],
+        progress: Callable[[], object],
+    ) -> None:
+        self.config, self.arm, self.seed = config, arm, seed
+        self.directory, self.base = directory, base
+        self.tokenizer = load_tokenizer(config.model_of(seed))
+        self.prompts = make_prompts(task, self.tokenizer, config.training.max_completion_length)
+        self.reward = TaskReward(self.prompts, "train")
+        self.recorder = Recorder(
+            directory,
+            self.reward,
+            learning_rate=arm.learning_rate,
+            every=config.evaluation.every,
+            completions_every=config.completions_every,
+            before_training=self._measure_base,
+            validate=self._validate,
+            stop=stop,
+            progress=progress,
+        )
+
+    def run(self) -> bool:
+        """Train to the last step, then measure the model on the test split and store it.
+
+        Returns:
+            Whether it came that far; False if `stop` ended it.
+        """
+        checkpoints = self.directory.path / _CHECKPOINTS
+        on_main(self._begin)
+        found = on_main(lambda: get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None)
+        if found is not None:
+            self.recorder.restore(Path(found))
+        self.trainer = self._make_trainer(checkpoints)
+        try:
+            self.trainer.train(resume_from_checkpoint=found)
+        finally:
+            self.recorder.close()
+        if self.trainer.state.global_step < self.config.training.steps:
+            return False
+        self._finish(checkpoints)
+        return True
+
+    def _begin(self) -> None:
+        self.directory.path.mkdir(parents=True, exist_ok=True)
+        write_json(
+            self.directory.path / "arm.json",
+            {
+                "name": self.arm.name,
+                "schedule": self.arm.schedule,
+                "seed": self.seed,
+                "learning_rate": self.arm.learning_rate,
+            },
+        )
+
+    def _make_trainer(self, folder: Path) -> RecordingTrainer:
+        length = self.prompts.max_completion_length
+        args = trainer_config(self.config, self.arm, self.seed, length, folder)
+        model = self.config.model_of(self.seed)
+        try:
+            trainer = RecordingTrainer(
+                model=model,
+                args=args,
+                reward_funcs=self.reward,
+                train_dataset=prompt_dataset(self.prompts),
+                processing_class=self.tokenizer,
+                callbacks=[self.recorder],
+            )
+        except OSError as error:
+            raise InvalidInputError(f"can't load --model {model!r}: {error}") from error
+        trainer.remove_callback(PrinterCallback)
+        self.recorder.trainer = trainer
+        return trainer
+
+    def _evaluator(self, split: Any) -> SampleEvaluator:
+        size = self.config.training.per_device_batch_size or _EVALUATION_BATCH
+        return SampleEvaluator(self.prompts, self.tokenizer, split, self.config.evaluation, size)
+
+    def _validate(self, step: int) -> dict[str, float]:
+        seed = _stream(self.seed, step + 1)
+        return self._evaluator("validation").pass_at_k(self.trainer, seed=seed)
+
+    def _measure_base(self) -> None:
+        path = self.base / "evaluation.json"
+        if on_main(path.exists):
+            return
+        found = self._evaluator("test").full(self.trainer, seed=self.seed, step=0)
+        on_main(lambda: write_json(path, found))
+
+    def _finish(self, checkpoints: Path) -> None:
+        steps = self.config.training.steps
+        final = self._evaluator("test").full(self.trainer, seed=_stream(self.seed, 0), step=steps)
+        self.trainer.save_model(str(self.directory.model))
+        on_main(lambda: write_json(self.directory.evaluation, final))

@@ -1,0 +1,233 @@
+"""The whole job on TRL: every arm with every seed, one after the other, then the report."""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self, cast
+
+import accelerate
+import datasets
+import torch
+import transformers
+import trl
+from accelerate import PartialState
+from rich.console import Console
+
+from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.report import load_run, write_report
+from pkpo.report.statistics import summarise
+from pkpo.report.summary import to_rich
+from pkpo.tasks.base import Task
+from pkpo.tasks.registry import build_task
+from pkpo.train.config import TrainConfig
+from pkpo.train.interrupt import Interruption
+from pkpo.train.progress import Progress
+from pkpo.train.run_directory import RunDirectory, write_json
+from pkpo.train.trl_job.arm import TrlArm, load_tokenizer, trainer_config
+from pkpo.train.trl_job.config import TrlConfig, batch_sizes, read_trl_config
+from pkpo.train.trl_job.prompts import make_prompts
+from pkpo.train.trl_job.ranks import on_main, start_processes
+
+_PACKAGES = (trl, transformers, accelerate, datasets)
+
+
+class TrlRun:
+    """A job's folder, in the layout of `pkpo.train.run_directory`, with the checkpoints of
+    transformers in each arm's `checkpoints` instead of state.pt.
+
+    In a launch of several processes all of them make one, and the main one writes.
+    """
+
+    def __init__(self, path: Path, config: TrlConfig) -> None:
+        self.path, self.config = path, config
+        self.files = RunDirectory(path, cast(TrainConfig, config))
+
+    @classmethod
+    def create(cls, path: Path, config: TrlConfig, command: str) -> Self:
+        """
+        Raises:
+            RunDirectoryError: as `RunDirectory.create`.
+        """
+        RunDirectory.create(path, cast(TrainConfig, config), command)
+        versions = json.loads((path / "versions.json").read_text(encoding="utf-8"))
+        versions |= {package.__name__: package.__version__ for package in _PACKAGES}
+        write_json(path / "versions.json", versions)
+        return cls(path, config)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """
+        Raises:
+            RunDirectoryError: `path` holds no readable config.json of such a job.
+        """
+        try:
+            return cls(path, read_trl_config(path / "config.json"))
+        except (OSError, ValueError) as error:
+            raise RunDirectoryError(f"can't read {path / 'config.json'}: {error}") from error
+
+
+class _Launched(Interruption):
+    """As one of a launcher's processes: launchers pass the terminal's signal on, so that it
+    comes twice, and kill what takes too long."""
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._number is None:
+            super()._handle(number, frame)
+
+
+def check_buildable(config: TrlConfig) -> Task:
+    """Find out before a run directory is made whether task, tokenizer and settings fit.
+
+    Raises:
+        InvalidInputError: they don't.
+    """
+    processes = PartialState().num_processes
+    if config.device != "cpu" and processes == 1 and torch.cuda.device_count() > 1:
+        raise InvalidInputError(
+            f"this process sees {torch.cuda.device_count()} GPUs; start one process for each "
+            "with `accelerate launch -m pkpo train ...`, or set CUDA_VISIBLE_DEVICES to one"
+        )
+    task = build_task(config.task.name, config.task.options)
+    problems, needed = len(task.problems("train")), config.training.prompts_per_step
+    if problems < needed:
+        raise InvalidInputError(f"prompts_per_step is {needed}, but there are {problems} problems")
+    try:
+        batch_sizes(config.training, processes)
+    except ValueError as error:
+        raise InvalidInputError(str(error)) from error
+    for seed in config.seeds:
+        tokenizer = load_tokenizer(config.model_of(seed))
+        prompts = make_prompts(task, tokenizer, config.training.max_completion_length)
+        for arm in config.arms:
+            trainer_config(config, arm, seed, prompts.max_completion_length, Path("runs"))
+    return task
+
+
+def start(config: TrlConfig, out: Path | None, command: str, console: Console) -> None:
+    """Make a run directory and do the job in it, as each process of the launch.
+
+    Args:
+        out: the run directory; by default runs/TASK-DATE-TIME.
+        command: written to command.txt.
+        console: where the main process reports.
+
+    Raises:
+        InvalidInputError: settings that don't fit each other, the machine or the launch.
+        RunDirectoryError: `out` is taken or can't be written.
+        Interrupted: a signal ended the job after a step; the report is written.
+    """
+    with _launched(config, console):
+        check_buildable(config)
+        default = Path("runs") / f"{config.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        path = on_main(lambda: TrlRun.create(out or default, config, command).path)
+        _Job(TrlRun(path, config), console).run()
+
+
+def resume(path: Path, console: Console) -> None:
+    """Do what is left of the job in the run directory `path`; see `start`."""
+    run = TrlRun.open(path)
+    with _launched(run.config, console):
+        check_buildable(run.config)
+        _Job(run, console).run()
+
+
+@contextmanager
+def _launched(config: TrlConfig, console: Console) -> Iterator[None]:
+    """As one of the launch's processes, of which the main one alone speaks; without
+    transformers' bars for each checkpoint and its warnings of names that TRL uses."""
+    state = start_processes(config.device)
+    console.quiet = not state.is_main_process
+    transformers.utils.logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+        yield
+    state.destroy_process_group()
+
+
+class _Job:
+    def __init__(self, run: TrlRun, console: Console) -> None:
+        self.run_directory, self.console = run, console
+        self.is_main = PartialState().is_main_process
+        config = run.config
+        self.task = build_task(config.task.name, config.task.options)
+        self.names = {
+            (arm.name, seed): arm.name if len(config.seeds) == 1 else f"{arm.name}, seed {seed}"
+            for seed in config.seeds
+            for arm in config.arms
+        }
+
+    def run(self) -> None:
+        run, began = self.run_directory, time.perf_counter()
+        self._say(f"Run directory: {run.path}")
+        kind = Interruption if PartialState().num_processes == 1 else _Launched
+        with (
+            self._locked(),
+            kind(self.console, f"pkpo train --resume {run.path}") as interruption,
+        ):
+            self._arms(interruption.requested)
+            report = on_main(lambda: write_report(run.path))
+            self.console.print(to_rich(summarise(load_run(run.path))))
+            self._say(f"Report: {report}  ({time.perf_counter() - began:.0f} s)")
+            interruption.check()
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def _locked(self) -> AbstractContextManager[Any]:
+        return self.run_directory.files.locked() if self.is_main else nullcontext()
+
+    def _arms(self, stop: Callable[[], bool]) -> None:
+        files, config = self.run_directory.files, self.run_directory.config
+        metrics = {
+            self.names[arm.name, seed]: files.arm(arm, seed).metrics
+            for seed in config.seeds
+            for arm in config.arms
+        }
+        progress = Progress(
+            self.console, config.training.steps, metrics, config.training.num_generations
+        )
+        with progress:
+            for seed in config.seeds:
+                for arm in config.arms:
+                    directory, name = files.arm(arm, seed), self.names[arm.name, seed]
+                    if on_main(lambda directory=directory: directory.finished):
+                        progress.set_status(name, "done")
+                        continue
+                    progress.set_status(name, "running")
+                    trained = TrlArm(
+                        self.task,
+                        config,
+                        arm,
+                        seed,
+                        directory,
+                        files.warm_start(seed),
+                        stop=stop,
+                        progress=progress.refresh,
+                    )
+                    if not self._train(trained):
+                        return
+                    progress.set_status(name, "done")
+
+    def _train(self, arm: TrlArm) -> bool:
+        try:
+            done = arm.run()
+        except Exception:
+            if self.is_main:
+                with suppress(OSError):
+                    arm.directory.failure.write_text(traceback.format_exc(), encoding="utf-8")
+            raise
+        finally:
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        if self.is_main:
+            arm.directory.failure.unlink(missing_ok=True)
+        return done

@@ -1,0 +1,181 @@
+"""What a language model reads and how its completions are scored: as the task's own tokens
+where its tokenizer holds them, in plain language elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from pkpo.errors import InvalidInputError
+from pkpo.tasks.answers import last_answer
+from pkpo.tasks.base import Problems, Split, Task
+
+Prompt = str | list[dict[str, str]]
+"""Text, or a conversation of one message for the tokenizer's chat template."""
+
+_LONGEST_ANSWER = 512
+
+
+class Prompts(Protocol):
+    """How one task is put to one tokenizer's models.
+
+    `completion` arguments are token ids up to the end token, which is among them where the
+    model drew it.
+    """
+
+    task: Task
+    max_completion_length: int
+
+    def prompt(self, split: Split, problem: int) -> Prompt: ...
+
+    def score(
+        self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
+    ) -> list[float]:
+        """The reward of each completion."""
+        ...
+
+    def show_prompt(self, split: Split, problem: int) -> str:
+        """The problem as text for people."""
+        ...
+
+    def show_completion(self, completion: Sequence[int]) -> str:
+        """The completion as text for people."""
+        ...
+
+    def answer(self, completion: Sequence[int]) -> Hashable:
+        """Equal for completions that give the same answer."""
+        ...
+
+
+class TokenPrompts:
+    """Problems in the task's own tokens, scored by `Task.verify`.
+
+    Args:
+        task: whose vocabulary the model was made for.
+        max_completion_length: tokens of a completion; None for the task's own limit.
+
+    Raises:
+        InvalidInputError: `max_completion_length` is above the task's limit.
+    """
+
+    def __init__(self, task: Task, max_completion_length: int | None = None) -> None:
+        self.task = task
+        self.max_completion_length = max_completion_length or task.max_new_tokens
+        if self.max_completion_length > task.max_new_tokens:
+            raise InvalidInputError(
+                f"max_completion_length must be at most {task.max_new_tokens} for {task.name} in "
+                f"its own tokens, got {max_completion_length}"
+            )
+        self._problems: dict[Split, Problems] = {}
+
+    def prompt(self, split: Split, problem: int) -> str:
+        if split not in self._problems:
+            self._problems[split] = self.task.problems(split)
+        problems = self._problems[split]
+        ids = problems.prompts_PT[problem, : problems.lengths_P[problem]]
+        return "".join(self.task.vocabulary.tokens[token] for token in ids)
+
+    def score(
+        self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
+    ) -> list[float]:
+        width = max((len(ids) for ids in completions), default=1)
+        tokens_NT = np.full((len(completions), max(width, 1)), self.task.vocabulary.eos_id)
+        for row, ids in zip(tokens_NT, completions):
+            row[: len(ids)] = ids
+        numbers = np.asarray(problems, dtype=np.int64)
+        return self.task.verify(split, numbers, tokens_NT[:, None])[:, 0].tolist()
+
+    def show_prompt(self, split: Split, problem: int) -> str:
+        return self.task.describe_prompt(split, problem)
+
+    def show_completion(self, completion: Sequence[int]) -> str:
+        return self.task.describe_completion(np.asarray(completion, dtype=np.int64))
+
+    def answer(self, completion: Sequence[int]) -> Hashable:
+        return tuple(completion)
+
+
+class QuestionPrompts:
+    """Problems in plain language, scored by `Task.score_text`.
+
+    Args:
+        task: the problems.
+        tokenizer: of transformers; its chat template is used if it has one.
+        max_completion_length: tokens of a completion.
+
+    Raises:
+        InvalidInputError: the tokenizer can't spell the questions.
+    """
+
+    def __init__(
+        self, task: Task, tokenizer: Any, max_completion_length: int | None = None
+    ) -> None:
+        self.task, self.tokenizer = task, tokenizer
+        self.max_completion_length = max_completion_length or _LONGEST_ANSWER
+        self._check_spelling()
+
+    def _check_spelling(self) -> None:
+        question = self.task.question("train", 0)
+        try:
+            ids = self.tokenizer(question, add_special_tokens=False)["input_ids"]
+        except Exception as error:
+            ids, reason = [], f": {error}"
+        else:
+            reason = ""
+        unknown = self.tokenizer.unk_token_id
+        if not ids or (unknown is not None and unknown in ids):
+            raise InvalidInputError(
+                f"the model's tokenizer holds neither the {len(self.task.vocabulary)} tokens of "
+                f"{self.task.name} with these options nor the letters of its questions{reason}"
+            )
+
+    def prompt(self, split: Split, problem: int) -> Prompt:
+        question = self.task.question(split, problem)
+        if self.tokenizer.chat_template is None:
+            return question + "\n"
+        return [{"role": "user", "content": question}]
+
+    def score(
+        self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
+    ) -> list[float]:
+        return [
+            self.task.score_text(split, int(problem), self.show_completion(ids))
+            for problem, ids in zip(problems, completions)
+        ]
+
+    def show_prompt(self, split: Split, problem: int) -> str:
+        return self.task.question(split, problem)
+
+    def show_completion(self, completion: Sequence[int]) -> str:
+        return self.tokenizer.decode(list(completion), skip_special_tokens=True)
+
+    def answer(self, completion: Sequence[int]) -> Hashable:
+        return last_answer(self.show_completion(completion))
+
+
+def speaks_task(tokenizer: Any, task: Task) -> bool:
+    """Whether the tokenizer's tokens are the task's, id by id."""
+    tokens = task.vocabulary.tokens
+    return (
+        len(tokenizer) == len(tokens)
+        and tokenizer.eos_token_id == task.vocabulary.eos_id
+        and tuple(tokenizer.convert_ids_to_tokens(range(len(tokens)))) == tokens
+    )
+
+
+def make_prompts(task: Task, tokenizer: Any, max_completion_length: int | None) -> Prompts:
+    """How to put `task` to models of `tokenizer`."""
+    if speaks_task(tokenizer, task):
+        return TokenPrompts(task, max_completion_length)
+    return QuestionPrompts(task, tokenizer, max_completion_length)
+
+
+def prompt_ids(tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """Token ids as TRL makes them of prompts: all text, or all conversations."""
+    if isinstance(prompts[0], str):
+        return tokenizer(text=list(prompts))["input_ids"]
+    return tokenizer.apply_chat_template(
+        conversation=list(prompts), add_generation_prompt=True, tokenize=True, return_dict=True
+    )["input_ids"]

@@ -1,0 +1,136 @@
+"""`pkpo train --engine trl`: what its flags become, and which are refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pkpo.cli.commands import run
+from pkpo.cli.train import Train
+from pkpo.cli.trl import engine_of
+from pkpo.errors import InvalidInputError
+
+
+def test_flags_become_settings() -> None:
+    flags = Train(
+        engine="trl",
+        model="some/model",
+        task="reasoning-gym",
+        option=("num_train=100",),
+        objectives=("mean", "max@4"),
+        learning_rates=(1e-6, 2e-6),
+        seeds=(3, 4),
+        steps=7,
+        prompts_per_step=2,
+        num_generations=8,
+        baseline="loo",
+        max_completion_length=99,
+        per_device_batch_size=4,
+        trl=("use_vllm=true", "vllm_mode=colocate"),
+        device="cuda",
+    )
+    config = flags.trl_settings()
+    assert config.engine == "trl"
+    assert config.model == "some/model"
+    assert config.task.name == "reasoning-gym"
+    assert config.task.options == {"dataset": "countdown", "num_train": 100}
+    assert [(arm.name, arm.schedule, arm.learning_rate) for arm in config.arms] == [
+        ("k=1", "mean", 1e-6),
+        ("k=4", "max@4", 2e-6),
+    ]
+    assert config.training.model_dump(exclude={"max_grad_norm"}) == {
+        "steps": 7,
+        "prompts_per_step": 2,
+        "num_generations": 8,
+        "baseline": "loo",
+        "max_completion_length": 99,
+        "per_device_batch_size": 4,
+    }
+    assert config.seeds == (3, 4)
+    assert config.trl == {"use_vllm": True, "vllm_mode": "colocate"}
+    assert config.device == "cuda"
+
+
+def test_without_objectives_the_task_s_own_are_compared() -> None:
+    config = Train(engine="trl", model="m", learning_rates=(1e-3,), steps=10).trl_settings()
+    assert [arm.name for arm in config.arms] == ["k=1", "k=2", "k=8", "8→1"]
+    assert config.arms[-1].schedule == "switch(max@8, 5, mean)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ("--model m", "--model: only with --engine trl"),
+        ("--trl a=1 --max-completion-length 3", "--max-completion-length, --trl: only with"),
+        ("--engine trl", "needs --model"),
+        ("--engine trl --model m", "needs --learning-rates"),
+        ("--engine trl --model m --learning-rates 1 --hidden 8", "doesn't know --hidden"),
+        ("--engine trl --model m --learning-rates 1 --workers 1 --passes 2", "--passes, --workers"),
+        (
+            "--engine trl --model m --learning-rates 1 --trl seed=1",
+            "the job's own settings decide seed",
+        ),
+        ("--engine trl --model m --learning-rates 1 --trl seed", "--trl takes NAME=VALUE"),
+        ("--engine trl --model m --learning-rates 1 --methods grpo", "embedded engine"),
+        ("--engine trl --model m --learning-rates 1 --num-generations 1", "num_generations"),
+        ("--engine trl --model m --resume r", "--resume brings its own settings"),
+    ],
+)
+def test_flags_that_don_t_apply_are_refused(
+    flags: str, message: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    more = [] if "--resume" in flags else ["--out", str(out)]
+    assert run(["train", *flags.split(), *more]) == 1
+    assert message in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_each_seed_may_have_its_own_model() -> None:
+    config = Train(
+        engine="trl", model="runs/x/seed_{seed}/model", learning_rates=(1.0,)
+    ).trl_settings()
+    assert config.model_of(12) == "runs/x/seed_12/model"
+
+
+@pytest.mark.parametrize(
+    ("stored", "engine"),
+    [({"engine": "trl"}, "trl"), ({}, "embedded"), ([], "embedded"), (None, "embedded")],
+)
+def test_a_config_tells_its_engine(tmp_path: Path, stored: Any, engine: str) -> None:
+    path = tmp_path / "config.json"
+    if stored is not None:
+        path.write_text(json.dumps(stored))
+    assert engine_of(path) == engine
+
+
+def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
+    """In a process whose imports of trl fail, as without the extra."""
+    flags = ["train", "--engine", "trl", "--model", "m", "--learning-rates", "1"]
+    script = (
+        "import sys; sys.modules['trl'] = None\n"
+        "from pkpo.cli.commands import run\n"
+        f"sys.exit(run([*{flags}, '--out', {str(tmp_path / 'run')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "pip install 'pkpo[trl]'" in done.stderr
+    assert "needs the package 'trl'" in done.stderr
+
+
+def test_settings_of_the_job_can_t_be_set_again() -> None:
+    with pytest.raises(InvalidInputError, match="--model"):
+        Train(engine="trl", learning_rates=(1.0,)).trl_settings()
+
+
+def test_python_dash_m_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pkpo", "train", "--model", "m"], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert done.stderr == "pkpo: --model: only with --engine trl\n"
