@@ -12,7 +12,7 @@ from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.train import warm_start as module
 from pkpo.train.config import TrainConfig
-from pkpo.train.warm_start import default_cache, new_policy, warm_start
+from pkpo.train.warm_start import default_cache, load_policy, new_policy, warm_start
 
 from .tiny import make_config, make_policy, make_task
 
@@ -166,3 +166,24 @@ def test_a_cache_that_cannot_be_written_costs_the_cache_alone(tmp_path: Path):
     blocked.write_text("no folder")
     first = make_policy(make_config(), blocked / "cache")
     assert same(first, make_policy(make_config(), tmp_path / "cache"))
+
+
+def test_what_killed_processes_left_in_the_cache_is_removed(tmp_path: Path):
+    leftover = tmp_path / "warm_starts" / ".grid-programs-seed0-0123.4711.part"
+    leftover.mkdir(parents=True)
+    (leftover / "model.safetensors").write_bytes(b"half")
+    first = make_policy(make_config(), tmp_path)
+    (entry,) = (tmp_path / "warm_starts").iterdir()
+    assert same(first, load_policy(entry))
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "SHA256SUMS"])
+def test_one_wrong_bit_in_the_cache_makes_it_anew(tmp_path: Path, imitations: list[int], name: str):
+    first = make_policy(make_config(), tmp_path)
+    (entry,) = (tmp_path / "warm_starts").iterdir()
+    content = bytearray((entry / name).read_bytes())
+    content[-3] ^= 1
+    (entry / name).write_bytes(content)
+    assert same(first, make_policy(make_config(), tmp_path))
+    assert len(imitations) == 2 * STEPS
+    load_policy(entry)

@@ -17,10 +17,11 @@ import pkpo
 from pkpo.engines.embedded.export import load_pretrained, save_pretrained
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.tasks.base import Task
 from pkpo.train.config import TrainConfig, WarmStartSettings
+from pkpo.train.locks import only_writer
 
 _SPECIAL_TOKENS = 3
 _CHECKSUMS = "SHA256SUMS"
@@ -176,7 +177,6 @@ def warm_start(
         if (step + 1) % 20 == 0:
             progress(step + 1, loss)
     # Without a cache the next job makes its warm start anew; this one has its own.
-    with contextlib.suppress(OSError):
-        cached.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError, RunDirectoryError), only_writer(cached.parent, wait=10.0):
         save_policy(policy, cached, task)
     return policy
