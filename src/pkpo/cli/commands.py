@@ -51,7 +51,7 @@ def run(arguments: Sequence[str]) -> int:
         return chosen(shlex.join(["pkpo", *arguments]))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg']}"
+            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors()
         )
         return _fail(problems)

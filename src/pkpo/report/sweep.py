@@ -115,12 +115,13 @@ def to_rich(results: SweepResults) -> RichTable:
     table = RichTable(
         title="Validation, best setting of each arm first",
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         caption=_HOW_TO_READ,
         caption_justify="left",
     )
     table.add_column("arm", no_wrap=True)
     for name in short_names(results.paths):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")
     for header in ("seeds", f"{results.score_name} %", *(f"pass@{k} %" for k in shown)):
         table.add_column(header, justify="right")
     for row in results.ranked():

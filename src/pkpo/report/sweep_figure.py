@@ -19,7 +19,9 @@ from pkpo.report.style import (
 from pkpo.report.sweep_load import ArmResult, SweepResults, setting_texts, short_names
 
 _SPREAD = 0.5
-_INCHES_PER_LETTER, _NARROWEST, _WIDEST = 0.085, 2.2, 7.0
+_INCHES_PER_LETTER, _NARROWEST, _WIDEST = 0.085, 2.4, 12.0
+_WIDE = 4.0
+"""Panels wider than this stand below one another."""
 
 
 def sweep_figure(results: SweepResults) -> Figure:
@@ -33,9 +35,11 @@ def sweep_figure(results: SweepResults) -> Figure:
     ks = sorted({results.ks[i] for i in (0, len(results.ks) // 2, -1)} if results.ks else ())
     letters = sum(2 + max((len(text) for text in texts), default=0) for texts in ticks.values())
     panel = min(_WIDEST, max(_NARROWEST, _INCHES_PER_LETTER * letters))
-    figure = new_figure(1.2 + max(1, len(ks)) * (0.8 + panel), 4.2)
+    number, wide = max(1, len(ks)), panel > _WIDE
+    size = (1.2 + panel, 1.0 + 2.6 * number) if wide else (1.2 + number * (0.8 + panel), 4.2)
+    figure = new_figure(*size)
     arms = list(dict.fromkeys(row.arm for row in results.rows))
-    panels = figure.subplots(1, max(1, len(ks)), squeeze=False)[0]
+    panels = figure.subplots(*((number, 1) if wide else (1, number)), squeeze=False).flatten()
     for axes, k in zip(panels, ks):
         style_axes(axes, f"pass@{k}, validation", ", ".join(short_names(results.paths)))
         for index, arm in enumerate(arms):
@@ -48,7 +52,7 @@ def sweep_figure(results: SweepResults) -> Figure:
             rotation=90 if crowded else 0,
         )
         axes.set_xlim(-0.5, len(labels) - 0.5)
-        axes.set_ylim(bottom=0.0)
+        axes.set_ylim(0.0, 1.06 * axes.get_ylim()[1])
         percent_axis(axes.yaxis, ".3g")
     if not ks:
         style_axes(panels[0], "pass@k, validation")

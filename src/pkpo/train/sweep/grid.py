@@ -73,8 +73,8 @@ def resolve_path(name: str) -> str:
 def parse_vary(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
     """NAME=VALUE,VALUE,... texts as paths and values; JSON where it parses, else text.
 
-    >>> parse_vary(["learning_rate=1e-4,3e-4", "option.reward=exact,cells"])
-    {'arms.learning_rate': (0.0001, 0.0003), 'task.options.reward': ('exact', 'cells')}
+    >>> parse_vary(["learning_rate=1e-4,3e-4", "option.reward=binary,cells"])
+    {'arms.learning_rate': (0.0001, 0.0003), 'task.options.reward': ('binary', 'cells')}
     >>> parse_vary(["option.lengths=[1,2],[1,2,3]"])
     {'task.options.lengths': ([1, 2], [1, 2, 3])}
 
