@@ -152,7 +152,8 @@ def test_the_command_says_what_did_not_fit_and_resumes(tmp_path: Path):
     outcome = command(30_000, cache, "--config", str(tmp_path / "config.json"), "--out", str(path))
     assert outcome.returncode == 1
     assert "Traceback" not in outcome.stderr + outcome.stdout
-    assert outcome.stderr.startswith("pkpo: [Errno 27] File too large: ")
+    assert outcome.stderr.startswith("pkpo: can't write the report: [Errno 27] File too large: ")
+    assert f"`pkpo train --resume {path}` goes on" in outcome.stderr
     arm = RunDirectory.open(path).arm(RunDirectory.open(path).config.arms[0], 0)
     shown = " ".join(outcome.stdout.split())
     assert "arm failed: OSError: [Errno 27] File too large: " in shown

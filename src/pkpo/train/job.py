@@ -58,7 +58,7 @@ class Job:
             Interrupted: SIGINT or SIGTERM came. What ran ended after a step, with a
                 checkpoint, and the report was written.
             JobError: some warm starts or arms failed; the rest went on and the report was
-                written.
+                written. Or the report couldn't be.
         """
         path, console = self.run_directory.path, self.console
         work = work_of(self.run_directory, self.cache)
@@ -73,7 +73,12 @@ class Job:
                 )
             for name, failure in pool.failures.items():
                 console.print(f"{name} failed: {failure.reason}", style="red", markup=False)
-            report = write_report(path)
+            try:
+                report = write_report(path)
+            except OSError as error:
+                raise JobError(
+                    f"can't write the report: {error}. `{resume}` goes on where this ended"
+                ) from error
             console.print(to_rich(summarise(load_run(path))))
             interruption.check()
         if pool.failures:
