@@ -10,6 +10,7 @@ from pathlib import Path
 
 import tyro
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from rich.console import Console
 
 from pkpo.cli.flags import say
@@ -50,11 +51,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         return chosen(shlex.join(["pkpo", *arguments]))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc'])) or 'settings'}: {problem['msg'].removeprefix('Value error, ')}"
-            for problem in error.errors()
-        )
-        return _fail(problems)
+        return _fail("; ".join(_explain(problem) for problem in error.errors()))
     except Interrupted as error:
         _fail(str(error))
         return error.exit_code
@@ -63,6 +60,11 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\npkpo: interrupted; --resume continues the run", file=sys.stderr)
         return 130
+
+
+def _explain(problem: ErrorDetails) -> str:
+    place = ".".join(map(str, problem["loc"])) or "settings"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _fail(message: str) -> int:
