@@ -6,7 +6,10 @@ import sys
 
 
 def main() -> None:
-    """Entry point of `pkpo`. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    """Entry point of `pkpo`.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (143 by SIGTERM).
+    """
     try:
         from pkpo.cli.commands import run
     except ImportError as error:

@@ -132,6 +132,9 @@ class LocalProcesses:
 
 @contextmanager
 def _blocked_signals() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
         yield
@@ -144,7 +147,8 @@ def _serve(connection: Connection) -> None:
     for number in _SIGNALS:
         # Unlike an ignored signal, one with a handler is back to normal in programs started here.
         signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     end_with_parent()
     # Contended threads make small steps several times slower.
     torch.set_num_threads(1)
