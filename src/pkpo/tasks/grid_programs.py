@@ -91,6 +91,10 @@ class GridProgramTask:
 
     @property
     def vocabulary(self) -> Vocabulary:
+        return self._vocabulary
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
         sides, colours = range(self.size), range(_COLOURS)
         cells = [_cell(*at) for at in itertools.product(sides, sides, colours, colours)]
         return Vocabulary((*NAMES, *cells))

@@ -68,6 +68,7 @@ class TokenPrompts:
                 f"max_completion_length must be at most {task.max_new_tokens} for {task.name} in "
                 f"its own tokens, got {max_completion_length}"
             )
+        self._tokens = task.vocabulary.tokens
         self._problems: dict[Split, Problems] = {}
 
     def prompt(self, split: Split, problem: int) -> str:
@@ -75,7 +76,7 @@ class TokenPrompts:
             self._problems[split] = self.task.problems(split)
         problems = self._problems[split]
         ids = problems.prompts_PT[problem, : problems.lengths_P[problem]]
-        return "".join(self.task.vocabulary.tokens[token] for token in ids)
+        return "".join(self._tokens[token] for token in ids)
 
     def score(
         self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
