@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,27 @@ def test_a_crash_is_told_and_resume_goes_back_to_the_last_checkpoint(
     job.resume(out, Console(quiet=True))
     assert_same_run(arm, arm_of(run))
     assert not arm.failure.exists()
+
+
+def test_a_run_that_ended_before_its_last_measurement_makes_it(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    arm_of(out).evaluation.unlink()
+    shutil.rmtree(arm_of(out).model)
+    job.resume(out, Console(quiet=True))
+    assert_same_run(arm_of(out), arm_of(run))
+
+
+def test_a_checkpoint_that_was_cut_short_is_passed_over(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    arm = arm_of(out)
+    arm.evaluation.unlink()
+    (cut,) = arm.path.glob("checkpoints/checkpoint-6")
+    for name in ("pkpo_job.json", "optimizer.pt", "trainer_state.json"):
+        (cut / name).unlink()
+    job.resume(out, Console(quiet=True))
+    assert_same_run(arm, arm_of(run))
 
 
 def test_arms_after_one_another_train_as_each_does_alone(

@@ -10,7 +10,6 @@ import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoTokenizer, PrinterCallback
-from transformers.trainer_utils import get_last_checkpoint
 
 from pkpo.engines.trl import PKPOConfig
 from pkpo.errors import InvalidInputError
@@ -21,7 +20,7 @@ from pkpo.train.trl_job.config import TrlConfig, batch_sizes
 from pkpo.train.trl_job.evaluation import SampleEvaluator
 from pkpo.train.trl_job.prompts import Prompts, make_prompts
 from pkpo.train.trl_job.ranks import on_main
-from pkpo.train.trl_job.recording import Recorder, RecordingTrainer, TaskReward
+from pkpo.train.trl_job.recording import STATE_FILE, Recorder, RecordingTrainer, TaskReward
 
 _EVALUATION = 4
 _EVALUATION_BATCH = 1024
@@ -57,6 +56,16 @@ def prompt_dataset(prompts: Prompts) -> Dataset:
             "problem": list(range(len(names))),
         }
     )
+
+
+def last_checkpoint(folder: Path) -> tuple[int, Path | None]:
+    """Step and path of the last checkpoint in `folder` that was written to its end; (0, None)
+    without one."""
+    complete = [
+        (int(path.parent.name.rpartition("-")[2]), path.parent)
+        for path in folder.glob(f"checkpoint-*/{STATE_FILE}")
+    ]
+    return max(complete, default=(0, None))
 
 
 def trainer_config(
@@ -159,19 +168,22 @@ class TrlArm:
         Returns:
             Whether it came that far; False if `stop` ended it.
         """
-        checkpoints = self.directory.path / _CHECKPOINTS
+        steps, folder = self.config.training.steps, self.directory.path / _CHECKPOINTS
         on_main(self._begin)
-        found = on_main(lambda: get_last_checkpoint(checkpoints) if checkpoints.is_dir() else None)
+        step, found = on_main(lambda: last_checkpoint(folder))
         if found is not None:
-            self.recorder.restore(Path(found))
-        self.trainer = self._make_trainer(checkpoints)
-        try:
-            self.trainer.train(resume_from_checkpoint=found)
-        finally:
-            self.recorder.close()
-        if self.trainer.state.global_step < self.config.training.steps:
-            return False
-        self._finish(checkpoints)
+            self.recorder.restore(found)
+        # From a checkpoint of the last step transformers' trainer would make one step more.
+        model = str(found) if step >= steps else self.config.model_of(self.seed)
+        self.trainer = self._make_trainer(model, folder)
+        if step < steps:
+            try:
+                self.trainer.train(resume_from_checkpoint=None if found is None else str(found))
+            finally:
+                self.recorder.close()
+            if self.trainer.state.global_step < steps:
+                return False
+        self._finish()
         return True
 
     def _begin(self) -> None:
@@ -186,10 +198,9 @@ class TrlArm:
             },
         )
 
-    def _make_trainer(self, folder: Path) -> RecordingTrainer:
+    def _make_trainer(self, model: str, folder: Path) -> RecordingTrainer:
         length = self.prompts.max_completion_length
         args = trainer_config(self.config, self.arm, self.seed, length, folder)
-        model = self.config.model_of(self.seed)
         try:
             trainer = RecordingTrainer(
                 model=model,
@@ -197,11 +208,11 @@ class TrlArm:
                 reward_funcs=self.reward,
                 train_dataset=prompt_dataset(self.prompts),
                 processing_class=self.tokenizer,
-                callbacks=[self.recorder],
             )
         except OSError as error:
             raise InvalidInputError(f"can't load --model {model!r}: {error}") from error
         trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(self.recorder)
         self.recorder.trainer = trainer
         return trainer
 
@@ -220,7 +231,7 @@ class TrlArm:
         found = self._evaluator("test").full(self.trainer, seed=self.seed, step=0)
         on_main(lambda: write_json(path, found))
 
-    def _finish(self, checkpoints: Path) -> None:
+    def _finish(self) -> None:
         steps = self.config.training.steps
         final = self._evaluator("test").full(self.trainer, seed=_stream(self.seed, 0), step=steps)
         self.trainer.save_model(str(self.directory.model))

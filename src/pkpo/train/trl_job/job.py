@@ -34,7 +34,7 @@ from pkpo.train.run_directory import RunDirectory, write_json
 from pkpo.train.trl_job.arm import TrlArm, load_tokenizer, trainer_config
 from pkpo.train.trl_job.config import TrlConfig, batch_sizes, read_trl_config
 from pkpo.train.trl_job.prompts import make_prompts
-from pkpo.train.trl_job.ranks import on_main, start_processes
+from pkpo.train.trl_job.ranks import any_process, on_main, start_processes
 
 _PACKAGES = (trl, transformers, accelerate, datasets)
 
@@ -201,6 +201,8 @@ class _Job:
                     if on_main(lambda directory=directory: directory.finished):
                         progress.set_status(name, "done")
                         continue
+                    if any_process(stop()):
+                        return
                     progress.set_status(name, "running")
                     trained = TrlArm(
                         self.task,

@@ -23,7 +23,7 @@ from pkpo.train.trl_job.prompts import Prompts
 from pkpo.train.trl_job.ranks import any_process, gathered
 
 STATE_FILE = "pkpo_job.json"
-"""In each checkpoint: what the callback below knows that the trainer doesn't."""
+"""In each checkpoint, written last: what the callback below knows that the trainer doesn't."""
 
 
 class TaskReward:
