@@ -101,6 +101,7 @@ def test_metrics_follow_from_the_completions(arm: ArmDirectory) -> None:
         assert row["objective"] == ("max@2" if step < 3 else "mean")
         assert row["learning_rate"] == 0.003
         assert row["samples_per_second"] > 0
+        assert 0 < row["transform_share"] < 1
         assert 0 < row["entropy"] < 2 * np.log(len(make_task().vocabulary))
     assert any(row["signal_fraction"] > 0 for row in metrics)
 

@@ -167,11 +167,11 @@ class _Job:
     def run(self) -> None:
         run, began = self.run_directory, time.perf_counter()
         self._say(f"Run directory: {run.path}")
-        kind = Interruption if PartialState().num_processes == 1 else _Launched
-        with (
-            self._locked(),
-            kind(self.console, f"pkpo train --resume {run.path}") as interruption,
-        ):
+        if PartialState().num_processes == 1:
+            kind, again = Interruption, f"pkpo train --resume {run.path}"
+        else:
+            kind, again = _Launched, f"... -m pkpo train --resume {run.path}"
+        with self._locked(), kind(self.console, again) as interruption:
             self._arms(interruption.requested)
             report = on_main(lambda: write_report(run.path))
             self.console.print(to_rich(summarise(load_run(run.path))))

@@ -59,9 +59,16 @@ class _Step(NamedTuple):
 
 
 class RecordingTrainer(PKPOTrainer):
-    """A `PKPOTrainer` that keeps the last training batch of all processes."""
+    """A `PKPOTrainer` that keeps the last training batch of all processes, and the seconds
+    that its advantages took, checks and gathering included."""
 
     last_step: _Step | None = None
+    transform_seconds = 0.0
+
+    def _replace_advantages(self, *args: Any, **kwargs: Any) -> None:
+        start = time.perf_counter()
+        super()._replace_advantages(*args, **kwargs)
+        self.transform_seconds = time.perf_counter() - start
 
     def _log_batch(self, batch: Batch, choice: Choice, advantages_N: np.ndarray) -> None:
         super()._log_batch(batch, choice, advantages_N)
@@ -210,6 +217,7 @@ class Recorder(TrainerCallback):
             )
 
     def _row(self, step: int, logs: dict[str, Any]) -> dict[str, Any]:
+        assert self.trainer is not None
         batch, choice, advantages_PG = self._last
         correct, n = (batch.rewards_PG == 1.0).sum(axis=1), batch.rewards_PG.shape[1]
         return {
@@ -225,6 +233,7 @@ class Recorder(TrainerCallback):
             "grad_norm": float(logs["grad_norm"]),
             "completion_length": logs["completions/mean_length"],
             "samples_per_second": batch.rewards_PG.size / self.seconds,
+            "transform_share": self.trainer.transform_seconds / self.seconds,
             "elapsed": self.elapsed,
         }
 
