@@ -23,6 +23,10 @@ class RunDirectoryError(PkpoError, RuntimeError):
     """A run directory exists already, is missing, or holds something unreadable."""
 
 
+class LogError(PkpoError, ValueError):
+    """A log of samples is damaged, of no known form, or can be read in more than one way."""
+
+
 class MissingExtraError(PkpoError, ImportError):
     """A part of pkpo needs packages that the base install leaves out."""
 

@@ -1,0 +1,168 @@
+"""Reading anyone's logs of samples into `Samples`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import polars as pl
+
+from pkpo.errors import InvalidInputError, LogError
+from pkpo.evaluate.readers.collect import BadLine, OnBadLine, Reading, Wanted
+from pkpo.evaluate.readers.detect import form_of
+from pkpo.evaluate.readers.head import look_at
+from pkpo.evaluate.readers.logfile import expand, identical, unpack
+from pkpo.evaluate.readers.merge import Duplicates, Step, merge
+from pkpo.evaluate.readers.pkpo_run import file_in
+from pkpo.evaluate.samples import Samples
+
+
+@dataclass(frozen=True)
+class ReadResult:
+    """What was read.
+
+    Args:
+        samples: the rewards, grouped by problem.
+        format: the form that the files were read as, such as "lm-eval".
+        files: the files, in the order they were read in.
+        num_bad: records that were left out because they are bad.
+        bad_lines: the first hundred of them.
+        notes: choices that were made and what else to know, one sentence each.
+    """
+
+    samples: Samples
+    format: str
+    files: tuple[Path, ...]
+    num_bad: int = 0
+    bad_lines: tuple[BadLine, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read(
+    paths: str | Path | Sequence[str | Path],
+    *,
+    format: str | None = None,
+    problem: str | None = None,
+    reward: str | None = None,
+    cluster: str | None = None,
+    sample: str | None = None,
+    step: Step | None = None,
+    filter: str | None = None,
+    threshold: float | None = None,
+    on_bad_line: OnBadLine = "error",
+    duplicates: Duplicates = "error",
+) -> ReadResult:
+    """Read one log or several of the same form. docs/readers.md describes the forms.
+
+    The same problem in several files has the samples of all of them.
+
+    Args:
+        paths: files, patterns such as "logs/*.jsonl", or pkpo run folders; each may be
+            packed with gzip or zstandard.
+        format: the form, a key of `pkpo.evaluate.readers.detect.FORMS`; None tells it from
+            the content.
+        problem: the column of problem ids, where the form's own isn't wanted.
+        reward: the column, metric or scorer to take rewards from.
+        cluster: a column of clusters, which each problem belongs to one of.
+        sample: a column that tells the samples of a problem apart, to find duplicates.
+        step: of training logs, the step's number, "last" or "all".
+        filter: of lm-evaluation-harness logs, the filter.
+        threshold: rewards of at least this become 1, all others 0.
+        on_bad_line: "error" stops at the first bad record; "count" leaves them out and
+            counts them.
+        duplicates: what to do with a sample that is there twice: "error", "drop" all but
+            the first, or "keep" as if they were different.
+
+    Returns:
+        The samples. The order of problems is that of their first samples; of rewards within
+        a problem, ascending.
+
+    Raises:
+        LogError: a file is damaged, of no known form, or leaves a choice open; names the file
+            and where in it.
+        InvalidInputError: an argument isn't one of those above.
+        OSError: a file can't be read.
+
+    Cost: for tables one pass of polars over the columns needed; memory of some hundred bytes
+    for each distinct (problem, reward) beside what polars maps of the file.
+    """
+    _check("on_bad_line", on_bad_line, get_args(OnBadLine))
+    _check("duplicates", duplicates, get_args(Duplicates))
+    if isinstance(step, bool) or not (step is None or isinstance(step, int)):
+        _check("step", step, ("last", "all"))
+    files = tuple(file_in(path) if path.is_dir() else path for path in expand(paths))
+    wanted = Wanted(
+        problem=problem,
+        reward=reward,
+        cluster=cluster,
+        sample=sample,
+        filter=filter,
+        on_bad_line=on_bad_line,
+    )
+    reading = Reading(wanted)
+    files = _distinct(files, duplicates, reading)
+    source = _named(files)
+    format, tallies = _tallies(files, format, reading)
+    samples = merge(
+        tallies, reading, step=step, duplicates=duplicates, threshold=threshold, source=source
+    )
+    return ReadResult(
+        samples=samples,
+        format=format,
+        files=files,
+        num_bad=reading.num_bad,
+        bad_lines=tuple(reading.bad_lines),
+        notes=tuple(reading.notes),
+    )
+
+
+def _check(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        listed = ", ".join(map(repr, allowed))
+        number = "an integer, " if name == "step" else ""
+        raise InvalidInputError(f"{name} must be {number}one of {listed}, got {value!r}")
+
+
+def _distinct(
+    files: tuple[Path, ...], duplicates: Duplicates, reading: Reading
+) -> tuple[Path, ...]:
+    if duplicates == "keep":
+        return files
+    again = {later: first for first, later in identical(files)}
+    if again and duplicates == "error":
+        later, first = next(iter(again.items()))
+        raise LogError(
+            f"{later} has the same content as {first}, so each sample would be there twice; choose "
+            f"with duplicates= (--duplicates) to drop it or to keep both"
+        )
+    for later, first in again.items():
+        reading.note(f"{later} was dropped: it has the same content as {first}.")
+    return tuple(file for file in files if file not in again)
+
+
+def _named(files: tuple[Path, ...]) -> str:
+    more = len(files) - 1
+    return f"{files[0]} and {more} more" if more else str(files[0])
+
+
+def _tallies(
+    files: tuple[Path, ...], format: str | None, reading: Reading
+) -> tuple[str, list[pl.DataFrame]]:
+    tallies: list[pl.DataFrame] = []
+    names: dict[str, Path] = {}
+    for number, path in enumerate(files):
+        with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
+            file = unpack(path, Path(folder), number)
+            head = look_at(file)
+            form = form_of(file, head, reading.wanted, format)
+            names.setdefault(form.name, path)
+            if len(names) > 1:
+                (one, first), (other, second) = names.items()
+                raise LogError(
+                    f"{first} is of the form {one} but {second} of {other}; read them apart"
+                )
+            tallies.append(form.read(file, head, reading))
+    return next(iter(names)), tallies

@@ -1,0 +1,117 @@
+"""lm-evaluation-harness: samples_TASK_DATE.jsonl, one line for each document and filter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import polars as pl
+
+from pkpo.errors import LogError
+from pkpo.evaluate.readers.collect import Collector, Reading
+from pkpo.evaluate.readers.counts import solved_of
+from pkpo.evaluate.readers.head import Head
+from pkpo.evaluate.readers.logfile import LogFile
+from pkpo.evaluate.readers.rows import rows
+
+_OWN = {
+    "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
+    "doc_hash", "prompt_hash", "target_hash",
+}  # fmt: skip
+_SOLVE_RATE = "pass@1"
+
+
+class LmEval:
+    """See `Form`. A problem is a document; its hash tells those of different tasks apart."""
+
+    name = "lm-eval"
+    looks_like = "JSONL with doc_id, resps and filtered_resps (--log_samples)"
+
+    def matches(self, head: Head) -> bool:
+        """See `Form`."""
+        return head.kind == "jsonl" and head.has("doc_id", "resps", "filtered_resps")
+
+    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
+        """See `Form`."""
+        filters, metrics = _choices(file)
+        metric = _chosen(file, "metric", metrics, reading.wanted.reward, "reward= (--reward)")
+        chosen = _chosen(file, "filter", filters, reading.wanted.filter, "filter= (--filter)")
+        collector = Collector(reading, file.path, "line")
+        pooled = False
+        for place, row in rows(file):
+            if isinstance(row, str):
+                collector.bad(place, row)
+            elif chosen is None or row.get("filter") == chosen:
+                pooled |= _take(collector, file, place, row, metric)
+        if pooled:
+            reading.note(
+                f"The log holds one {metric} for several responses to a document: a sample is "
+                f"what the filter made of them, not a response."
+            )
+        return collector.tally()
+
+
+def _choices(file: LogFile) -> tuple[list[str], list[str]]:
+    """The filters and metrics in a file, in order of appearance."""
+    filters: dict[str, None] = {}
+    metrics: dict[str, None] = {}
+    for _, row in rows(file):
+        if isinstance(row, str):
+            continue
+        if isinstance(row.get("filter"), str):
+            filters.setdefault(row["filter"])
+        named = row.get("metrics")
+        numeric = [
+            key
+            for key, value in row.items()
+            if key not in _OWN and isinstance(value, bool | int | float)
+        ]
+        for name in named if isinstance(named, list) else numeric:
+            metrics.setdefault(str(name))
+    return list(filters), list(metrics)
+
+
+def _chosen(file: LogFile, what: str, found: list[str], wanted: str | None, flag: str) -> Any:
+    if wanted is not None:
+        if wanted not in found:
+            raise LogError(
+                f"{file.path} has no {what} {wanted!r}; it has {', '.join(found) or 'none'}"
+            )
+        return wanted
+    if len(found) > 1:
+        raise LogError(
+            f"{file.path} has several {what}s ({', '.join(found)}): choose one with {flag}"
+        )
+    if not found and what == "metric":
+        raise LogError(f"{file.path} has no metric: no scores beside the responses")
+    return found[0] if found else None
+
+
+def _take(
+    collector: Collector, file: LogFile, place: int, row: Mapping[str, Any], metric: str
+) -> bool:
+    """Add a line's samples. Returns whether several responses share its one score."""
+    if metric not in row:
+        collector.bad(place, f"no {metric!r}")
+        return False
+    problem = row.get("doc_id")
+    if problem is not None and isinstance(row.get("doc_hash"), str):
+        problem = f"{problem}-{row['doc_hash'][:8]}"
+    score, number = row[metric], _number_of(row.get("filtered_resps"))
+    if metric == _SOLVE_RATE and number > 1 and isinstance(score, int | float):
+        solved = solved_of(score, number)
+        if solved is None:
+            collector.bad(place, f"pass@1 is {score}, which no count of {number} responses gives")
+            return False
+        for response in range(number):
+            sample = f"{file.number}.{response}"
+            collector.add(place, problem, float(response < solved), sample=sample)
+        return False
+    collector.add(place, problem, score, sample=f"{file.number}")
+    return _number_of(row.get("resps")) > 1
+
+
+def _number_of(responses: Any) -> int:
+    """How many responses to its first request a document has."""
+    first = responses[0] if isinstance(responses, list) and responses else None
+    return len(first) if isinstance(first, list) else 1

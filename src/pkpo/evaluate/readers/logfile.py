@@ -1,0 +1,188 @@
+"""Files as they lie on the disk: found by path or pattern, unpacked, known by their content."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import json
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import zstandard
+
+from pkpo.errors import LogError
+
+Kind = Literal["jsonl", "json", "csv", "parquet", "zip"]
+
+_GZIP, _ZSTD, _PARQUET, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04"
+_BOM = b"\xef\xbb\xbf"
+_LINES_LOOKED_AT = 50
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """One file to read.
+
+    Args:
+        path: as it was given, for messages.
+        local: the unpacked content; `path` itself where nothing was packed.
+        kind: what it holds.
+        number: which of the files it is, from 0.
+    """
+
+    path: Path
+    local: Path
+    kind: Kind
+    number: int = 0
+
+
+def expand(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
+    """The files that paths and patterns name, each once, patterns in sorted order.
+
+    Raises:
+        LogError: a path doesn't exist or a pattern finds nothing.
+    """
+    given = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not given:
+        raise LogError("no files to read were given")
+    found: dict[Path, Path] = {}
+    for path in map(Path, given):
+        if path.exists():
+            matches = [path]
+        elif glob.has_magic(str(path)):
+            matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
+            if not matches:
+                raise LogError(f"no file matches {path}")
+        else:
+            raise LogError(f"{path} doesn't exist")
+        for match in matches:
+            found.setdefault(match.resolve(), match)
+    return tuple(found.values())
+
+
+def unpack(path: Path, folder: Path, number: int = 0) -> LogFile:
+    """Look at a file's content, and unpack it into `folder` if it is gzip or zstandard.
+
+    Raises:
+        LogError: it is empty, its compression is damaged or cut short, or it is neither
+            text nor of a known binary kind.
+        OSError: it can't be read.
+    """
+    start = _start(path)
+    local = path
+    if start.startswith((_GZIP, _ZSTD)):
+        local = folder / f"{number}.unpacked"
+        with local.open("wb") as target:
+            if start.startswith(_GZIP):
+                _gunzip(path, target)
+            else:
+                _unzstd(path, target)
+        start = _start(local)
+    elif glob.has_magic(str(path)):  # polars would take the name for a pattern
+        local = folder / f"{number}.link"
+        local.symlink_to(path.resolve())
+    if not start.strip(b" \t\r\n" + _BOM) and local.stat().st_size <= len(start):
+        raise LogError(f"{path} is empty")
+    return LogFile(path, local, _kind(path, local, start), number)
+
+
+def identical(files: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
+    """Pairs (first, later) of files with the same bytes."""
+    by_size: dict[int, list[Path]] = {}
+    for path in files:
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    for same_size in by_size.values():
+        if len(same_size) < 2:
+            continue
+        seen: dict[bytes, Path] = {}
+        for path in same_size:
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+            if digest in seen:
+                yield seen[digest], path
+            else:
+                seen[digest] = path
+
+
+def first_records(local: Path) -> list[dict[str, Any]]:
+    """The JSON objects among the first lines."""
+    with local.open("rb") as file:
+        lines = [line.removeprefix(_BOM).strip() for line in islice(file, _LINES_LOOKED_AT)]
+    records = []
+    for line in lines:
+        try:
+            value = json.loads(line) if line.startswith(b"{") else None
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            records.append(value)
+    return records
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(4096)
+
+
+def _gunzip(path: Path, target: Any) -> None:
+    try:
+        with gzip.open(path) as source:
+            shutil.copyfileobj(source, target, _CHUNK)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise LogError(f"{path}: its gzip compression is damaged or cut short: {error}") from error
+
+
+def _unzstd(path: Path, target: Any) -> None:
+    decompressor = zstandard.ZstdDecompressor()
+    frame = decompressor.decompressobj()
+    try:
+        with path.open("rb") as source:
+            while chunk := source.read(_CHUNK):
+                while chunk:
+                    if frame.eof:
+                        frame = decompressor.decompressobj()
+                    target.write(frame.decompress(chunk))
+                    chunk = frame.unused_data
+    except zstandard.ZstdError as error:
+        raise LogError(f"{path}: its zstandard compression is damaged: {error}") from error
+    if not frame.eof:
+        raise LogError(f"{path}: its zstandard compression is cut short")
+
+
+def _kind(path: Path, local: Path, start: bytes) -> Kind:
+    if start.startswith(_PARQUET):
+        return "parquet"
+    if start.startswith(_ZIP):
+        return "zip"
+    if b"\0" in start:
+        raise LogError(
+            f"{path} is neither text in UTF-8 nor Parquet, an inspect_ai .eval file, gzip or "
+            f"zstandard"
+        )
+    text = start.removeprefix(_BOM).lstrip()
+    if not text.startswith((b"{", b"[")):
+        return "csv"
+    if text.startswith(b"[") or _stands_alone(local):
+        return "json"
+    records = first_records(local)
+    if len(records) == 1 and _is_document(records[0]):
+        return "json"
+    return "jsonl"
+
+
+def _stands_alone(local: Path) -> bool:
+    """Whether the first line is an opening brace, as in an indented document."""
+    with local.open("rb") as file:
+        return file.readline().removeprefix(_BOM).strip() == b"{"
+
+
+def _is_document(record: dict[str, Any]) -> bool:
+    """Whether a lone line is a whole log and not one record of one."""
+    return isinstance(record.get("eval"), dict) or "problem_ids" in record

@@ -1,0 +1,87 @@
+"""Rewards and problem ids as they stand in a log, turned into numbers and text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
+_WORDS = {"true": 1.0, "false": 0.0}
+
+
+class BadValueError(ValueError):
+    """A value that is no reward or no problem id; the message says why."""
+
+
+def reward_of(value: Any) -> float:
+    """A finite number from a bool, a number, or text that is one.
+
+    Raises:
+        BadValueError: anything else, with what it was.
+
+    >>> [reward_of(value) for value in (True, 2, "-0.5", "False")]
+    [1.0, 2.0, -0.5, 0.0]
+    """
+    if isinstance(value, str):
+        text = value.strip()
+        if text.lower() in _WORDS:
+            return _WORDS[text.lower()]
+        if not _NUMBER.fullmatch(text):
+            raise BadValueError(f"the reward is {_shown(value)}, not a number")
+        number = float(text)
+    elif isinstance(value, bool | int | float):
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+    elif value is None:
+        raise BadValueError("the reward is missing (null)")
+    else:
+        raise BadValueError(f"the reward is {_kind(value)}, not a number")
+    if not math.isfinite(number):
+        raise BadValueError(f"the reward is {number}, not a finite number")
+    return number
+
+
+def problem_of(value: Any) -> str:
+    """The text of a problem id: a string as it is, all else as JSON.
+
+    Raises:
+        BadValueError: nothing, or empty text.
+
+    >>> problem_of("a"), problem_of(7), problem_of([{"role": "user", "content": "2 + 2"}])
+    ('a', '7', '[{"content": "2 + 2", "role": "user"}]')
+    """
+    if value is None:
+        raise BadValueError("the problem id is missing (null)")
+    if value == "":
+        raise BadValueError("the problem id is empty")
+    if not isinstance(value, str):
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return value.encode(errors="replace").decode()
+
+
+def step_of(value: Any) -> int:
+    """An integer from a number, or text that is one.
+
+    Raises:
+        BadValueError: anything else.
+    """
+    try:
+        number = float(value)
+        if number == int(number) and not isinstance(value, bool):
+            return int(number)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise BadValueError(f"the step is {value!r}, not an integer")
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list"}
+    return names.get(type(value), f"of type {type(value).__name__}")
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")
