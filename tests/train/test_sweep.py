@@ -212,6 +212,22 @@ def test_failed_cells_are_rows_with_their_reason(done: Done):
     assert (done.path / "sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_an_arm_that_failed_before_its_first_step_is_told_of(done: Done, tmp_path: Path):
+    shutil.copytree(done.path, tmp_path / "sweep")
+    cell = tmp_path / "sweep" / "cells" / GOOD[0]
+    folder = cell / "arms" / "k=1" / "seed_0"
+    shutil.rmtree(folder)
+    folder.mkdir()
+    (folder / "failure.txt").write_text("out of memory\n\nTraceback ...")
+    write_sweep_report(tmp_path / "sweep")
+    row = table(tmp_path / "sweep" / "summary.csv")[0]
+    assert (row["cell"], row["arm"], row["seeds"]) == (GOOD[0], "k=1", "1")
+    assert row["missing"] == "seed 0 failed: out of memory"
+    assert float(row["test_pass@1_mean"]) == done.evaluation(GOOD[0], "k=1", 1)["1"]
+    assert row["test_pass@1_se"] == ""
+    assert write_report(cell).exists()
+
+
 def test_the_k_to_rank_by_is_that_of_the_settings(done: Done, tmp_path: Path):
     path = tmp_path / "sweep"
     shutil.copytree(done.path, path)
