@@ -1,15 +1,14 @@
 """Records taken in one by one, the bad ones counted or raised, as one tally of a file.
 
-A tally is a data frame with a row for each distinct combination of
+A tally is a data frame; each of its rows holds samples that share all but the reward:
 
-    problem  String       its id
-    reward   Float64
-    count    Int64        how many samples it stands for
-    first    Int64        the place of the first of them in the file
-    task     String       optional: what the problem ids are ids in
-    cluster  String       optional: of the problem
-    step     Int64        optional: of training, when the sample was drawn
-    sample   String       optional: what tells a sample from the others of its problem
+    problem  String         its id
+    rewards  List(Float64)  of the samples; just one in a row if there is a column `sample`
+    first    Int64          the place of the first of them in the file
+    task     String         optional: what the problem ids are ids in
+    cluster  String         optional: of the problem
+    step     Int64          optional: of training, when the sample was drawn
+    sample   String         optional: what tells a sample from the others of its problem
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from pkpo.errors import LogError
 from pkpo.evaluate.readers.values import BadValueError, problem_of, reward_of, step_of
 
 OnBadLine = Literal["error", "count"]
-OPTIONAL = ("task", "cluster", "step", "sample")
 _EXAMPLES = 100
 
 
@@ -113,7 +111,7 @@ class Collector:
     def __init__(self, reading: Reading, path: Path, unit: str) -> None:
         self._reading, self._path, self._unit = reading, path, unit
         self._ids: dict[str, int] = {}
-        self._problems, self._counts, self._places = array("q"), array("q"), array("q")
+        self._problems, self._places = array("q"), array("q")
         self._rewards = array("d")
         self._optional: dict[str, list[Any]] = {}
 
@@ -144,28 +142,26 @@ class Collector:
         except BadValueError as error:
             self.bad(place, str(error))
             return
-        if count < 1:
-            return
-        self._problems.append(self._ids.setdefault(name, len(self._ids)))
-        self._rewards.append(number)
-        self._counts.append(count)
-        self._places.append(place)
-        for key, value in values.items():
-            self._optional.setdefault(key, []).append(value)
+        index = self._ids.setdefault(name, len(self._ids))
+        for _ in range(count):
+            self._problems.append(index)
+            self._rewards.append(number)
+            self._places.append(place)
+            for key, value in values.items():
+                self._optional.setdefault(key, []).append(value)
 
     def bad(self, place: int, reason: str) -> None:
         """Count the record at `place` as bad."""
         self._reading.bad(BadLine(self._path, f"{self._unit} {place}", reason))
 
     def tally(self) -> pl.DataFrame:
-        """All that was added, one row for each."""
+        """All that was added."""
         names = pl.Series("problem", list(self._ids), dtype=pl.String)
         index = pl.Series("index", self._problems, dtype=pl.Int64)
-        return pl.DataFrame(
+        rows = pl.DataFrame(
             [
                 names.gather(index) if len(names) else names,
                 pl.Series("reward", self._rewards, dtype=pl.Float64),
-                pl.Series("count", self._counts, dtype=pl.Int64),
                 pl.Series("first", self._places, dtype=pl.Int64),
                 *(
                     pl.Series(key, values, dtype=pl.Int64 if key == "step" else pl.String)
@@ -173,6 +169,15 @@ class Collector:
                 ),
             ]
         )
+        return gathered(rows.lazy()).collect()
+
+
+def gathered(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """A tally from one sample a row: `reward` and `first`, the others as in a tally."""
+    keys = [name for name in rows.collect_schema().names() if name not in ("reward", "first")]
+    if "sample" in keys:
+        return rows.select(*keys, pl.concat_list("reward").alias("rewards"), "first")
+    return rows.group_by(keys).agg(pl.col("reward").alias("rewards"), pl.col("first").min())
 
 
 def _optional(key: str, value: Any) -> Any:

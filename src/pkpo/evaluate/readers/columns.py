@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from pkpo.evaluate.readers.collect import Collector, Reading
+from pkpo.evaluate.readers.collect import Collector, Reading, gathered
 from pkpo.evaluate.readers.logfile import LogFile, first_records
 from pkpo.evaluate.readers.rows import POLARS_ERRORS, UNITS, csv_header, parquet_schema, rows
-from pkpo.evaluate.readers.values import BadValueError, reward_of
 
+_PLACE = "\0place"
 _NAMES = ("problem", "reward", "task", "cluster", "step", "sample")
 
 
@@ -74,47 +74,36 @@ def _grouped(file: LogFile, named: Mapping[str, str]) -> pl.DataFrame | None:
         if scanned is None:
             return None
         kinds = scanned.collect_schema()
-        keys = [pl.col(column).alias(name) for name, column in named.items()]
-        texts = [
-            pl.col(name).cast(pl.String)
-            for name, column in named.items()
-            if name not in ("reward", "step") and kinds[column] != pl.String
+        read_as = [
+            _read_as(name, column, kinds[column]).alias(name) for name, column in named.items()
         ]
-        tally = (
-            scanned.select(*keys, pl.col("\0place"))
-            .group_by(list(named))
-            .agg(pl.len().cast(pl.Int64).alias("count"), pl.col("\0place").min().alias("first"))
-            .collect(engine="streaming")
-            .with_columns(*texts, pl.col("first").cast(pl.Int64) + 1)
-        )
-        tally = _with_numbers(tally)
+        place = (pl.col(_PLACE).cast(pl.Int64) + 1).alias("first")
+        tally = gathered(scanned.select(*read_as, place)).collect(engine="streaming")
     except POLARS_ERRORS:
         return None
-    if tally is None or any(tally[name].null_count() for name in named):
+    rewards = tally["rewards"].explode()
+    keys = [name for name in named if name != "reward"]
+    if rewards.null_count() or any(tally[name].null_count() for name in keys):
         return None
-    if not tally["reward"].is_finite().all() or (tally["problem"] == "").any():
+    if not rewards.is_finite().all() or (tally["problem"] == "").any():
         return None
     return tally
 
 
-def _with_numbers(tally: pl.DataFrame) -> pl.DataFrame | None:
-    """With float64 rewards and int64 steps, or None where they aren't that."""
-    if "step" in tally.columns:
-        tally = tally.with_columns(pl.col("step").cast(pl.Int64))
-    rewards = tally["reward"]
-    if rewards.dtype != pl.String:
-        return tally.with_columns(rewards.cast(pl.Float64))
-    texts = rewards.unique()
-    try:
-        values = [reward_of(text) for text in texts]
-    except BadValueError:
-        return None
-    numbers = rewards.replace_strict(texts, pl.Series(values, dtype=pl.Float64))
-    return tally.with_columns(numbers.alias("reward"))
+def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
+    """A column as a tally has it; null where a text is no number."""
+    if name == "step":
+        return pl.col(column).cast(pl.Int64, strict=False)
+    if name != "reward":
+        return pl.col(column).cast(pl.String)
+    if kind != pl.String:
+        return pl.col(column).cast(pl.Float64)
+    words = pl.col(column).str.strip_chars().str.to_lowercase()
+    return words.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
 
 
 def _scan(file: LogFile, named: Mapping[str, str]) -> pl.LazyFrame | None:
-    place: dict[str, Any] = {"row_index_name": "\0place"}
+    place: dict[str, Any] = {"row_index_name": _PLACE}
     if file.kind == "csv":
         mark, header = csv_header(file.local)
         if len(set(header)) != len(header):

@@ -38,11 +38,7 @@ def merge(
         raise LogError(f"{source} holds no sample{bad if reading.num_bad else ''}")
     tally = _of_step(tally, step, source)
     tally = _without_duplicates(tally, duplicates, reading, source)
-    tally = _with_task(tally)
-    if threshold is not None:
-        reached = (pl.col("reward") >= threshold).cast(pl.Float64)
-        tally = tally.with_columns(reached.alias("reward"))
-    return _samples(tally, source)
+    return _samples(_with_task(tally), threshold, source)
 
 
 def _stacked(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -87,8 +83,7 @@ def _without_duplicates(
         return tally
     identity = [name for name in ("task", "problem", "step", "sample") if name in tally.columns]
     known = pl.col("sample").is_not_null()
-    repeated = known & ((pl.len().over(identity) > 1) | (pl.col("count") > 1))
-    again = tally.filter(repeated).sort("first")
+    again = tally.filter(known & (pl.len().over(identity) > 1)).sort("first")
     if again.is_empty():
         return tally
     if duplicates == "error":
@@ -98,15 +93,10 @@ def _without_duplicates(
             f"twice; choose with duplicates= (--duplicates) to drop all but the first, or to keep "
             f"them as different samples"
         )
-    kept = (
-        tally.filter(known)
-        .sort("first")
-        .unique(identity, keep="first", maintain_order=True)
-        .with_columns(pl.lit(1, dtype=pl.Int64).alias("count"))
-    )
-    dropped = int(tally.filter(known)["count"].sum()) - len(kept)
-    reading.note(f"{dropped} samples were there before and dropped.")
-    return pl.concat([kept, tally.filter(~known)])
+    kept = tally.filter(known).sort("first").unique(identity, keep="first", maintain_order=True)
+    kept = pl.concat([kept, tally.filter(~known)])
+    reading.note(f"{len(tally) - len(kept)} samples were there before and dropped.")
+    return kept
 
 
 def _short(text: str) -> str:
@@ -121,38 +111,47 @@ def _with_task(tally: pl.DataFrame) -> pl.DataFrame:
     return tally.with_columns(pl.coalesce(full, pl.col("problem")).alias("problem"))
 
 
-def _samples(tally: pl.DataFrame, source: str) -> Samples:
-    aggregations = [pl.col("first").min(), pl.col("count").sum().alias("size")]
-    clustered = "cluster" in tally.columns
-    if clustered:
-        aggregations += [
-            pl.col("cluster").drop_nulls().first(),
-            pl.col("cluster").n_unique().alias("clusters"),
-        ]
-    problems = tally.group_by("problem").agg(aggregations).sort("first", "problem")
-    if clustered:
-        _check_clusters(problems, source)
-    order = problems.select("problem").with_row_index("index")
-    grouped = (
-        tally.select("problem", "reward", "count")
-        .join(order, on="problem")
-        .select("index", "reward", "count")
-        .sort("index", "reward")
-    )
-    rewards, counts = grouped["reward"].to_numpy(), grouped["count"].to_numpy()
+def _samples(tally: pl.DataFrame, threshold: float | None, source: str) -> Samples:
+    if "cluster" in tally.columns:
+        _check_clusters(tally, source)
+    if tally["problem"].n_unique() < len(tally):
+        others = [pl.col("cluster").first()] if "cluster" in tally.columns else []
+        tally = tally.group_by("problem").agg(
+            pl.col("rewards").explode(), pl.col("first").min(), *others
+        )
+    tally = tally.sort("first", "problem")
+    sizes_P = tally["rewards"].list.len().to_numpy().astype(np.int64)
+    rewards_N = tally["rewards"].explode().to_numpy()
+    if threshold is not None:
+        rewards_N = (rewards_N >= threshold).astype(np.float64)
     return Samples(
-        problems=tuple(problems["problem"].to_list()),
-        sizes_P=problems["size"].to_numpy(),
-        rewards_N=rewards if bool((counts == 1).all()) else np.repeat(rewards, counts),
-        clusters_P=tuple(problems["cluster"].to_list()) if clustered else None,
+        problems=tuple(tally["problem"].to_list()),
+        sizes_P=sizes_P,
+        rewards_N=_sorted_within(rewards_N, sizes_P),
+        clusters_P=tuple(tally["cluster"].to_list()) if "cluster" in tally.columns else None,
         source=source,
     )
 
 
-def _check_clusters(problems: pl.DataFrame, source: str) -> None:
-    several = problems.filter((pl.col("clusters") > 1) | pl.col("cluster").is_null())
-    if not several.is_empty():
+def _sorted_within(rewards_N: np.ndarray, sizes_P: np.ndarray) -> np.ndarray:
+    """Rewards ascending within each problem: polars' threads leave no order of their own."""
+    ordered_N = rewards_N.copy()
+    offsets_P = np.cumsum(sizes_P) - sizes_P
+    for size in np.unique(sizes_P):
+        places = offsets_P[sizes_P == size][:, None] + np.arange(size)
+        ordered_N[places] = np.sort(rewards_N[places], axis=1)
+    return ordered_N
+
+
+def _check_clusters(tally: pl.DataFrame, source: str) -> None:
+    of_problems = tally.group_by("problem").agg(
+        pl.col("cluster").n_unique().alias("number"),
+        pl.col("cluster").null_count().alias("without"),
+        pl.col("first").min(),
+    )
+    bad = of_problems.filter((pl.col("number") > 1) | (pl.col("without") > 0)).sort("first")
+    if not bad.is_empty():
         raise LogError(
-            f"{source}: problem {_short(several['problem'][0])} has samples in several clusters "
-            f"or in none; each problem belongs to one"
+            f"{source}: problem {_short(bad['problem'][0])} has samples in several clusters or in "
+            f"none; each problem belongs to one"
         )
