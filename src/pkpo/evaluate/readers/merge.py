@@ -34,8 +34,10 @@ def merge(
     """
     tally = _stacked(tallies)
     if tally.is_empty():
-        bad = f": all {reading.num_bad} records are bad, first {reading.bad_lines[0]}"
-        raise LogError(f"{source} holds no sample{bad if reading.num_bad else ''}")
+        bad = [
+            f": all {reading.num_bad} records are bad, first {line}" for line in reading.bad_lines
+        ]
+        raise LogError(f"{source} holds no sample{bad[0] if bad else ''}")
     tally = _of_step(tally, step, source)
     tally = _without_duplicates(tally, duplicates, reading, source)
     return _samples(_with_task(tally), threshold, source)
