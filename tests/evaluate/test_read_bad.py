@@ -58,7 +58,7 @@ def test_a_bad_line_is_named_or_counted(tmp_path: Path, line: str, reason: str) 
 def test_a_bad_first_line_is_named_too(tmp_path: Path, line: str) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text("\n".join([line, GOOD, GOOD]) + "\n")
-    with pytest.raises(LogError, match="log.jsonl"):
+    with pytest.raises(LogError, match=r"log.jsonl"):
         read(path, format="plain" if line.startswith("{") else None)
 
 
@@ -110,7 +110,7 @@ def test_bad_rows_of_csv(tmp_path: Path, row: str, line: int, reason: str) -> No
 def test_csv_that_is_not_utf_8(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     path.write_bytes(b"problem,reward\na,1\n\xff,1\n")
-    with pytest.raises(LogError, match="log.csv, line 3: not UTF-8 text"):
+    with pytest.raises(LogError, match=r"log.csv, line 3: not UTF-8 text"):
         read(path)
 
 
@@ -272,7 +272,7 @@ def test_one_log_with_the_marks_of_two_tools(tmp_path: Path) -> None:
 def test_what_is_no_log_at_all(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "log.jsonl"
     path.write_bytes(content)
-    with pytest.raises(LogError, match="log.jsonl"):
+    with pytest.raises(LogError, match=r"log.jsonl"):
         read(path)
 
 

@@ -127,10 +127,13 @@ def test_every_kind_of_reward_and_id(
 
 def test_mixed_types_of_one_value_are_read(tmp_path: Path) -> None:
     """Where polars would refuse the file, the exact way takes over."""
-    lines = ['{"problem": 1, "reward": 1}', '{"problem": "1", "reward": true}',
-             '{"problem": 1, "reward": "0.5"}', '{"problem": 1, "reward": 0, "extra": NaN}']  # fmt: skip
     path = tmp_path / "log.jsonl"
-    path.write_text("\n".join(lines))
+    path.write_text(
+        """{"problem": 1, "reward": 1}
+        {"problem": "1", "reward": true}
+        {"problem": 1, "reward": "0.5"}
+        {"problem": 1, "reward": 0, "extra": NaN}"""
+    )
     assert held(read(path).samples) == {"1": [0.0, 0.5, 1.0, 1.0]}
 
 
@@ -231,7 +234,7 @@ def test_clusters_come_with_their_problems(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "log.csv", rows)
     assert read(path, cluster="text").samples.clusters_P == ("t0", "t1", "t0", "t1")
     rows[20]["text"] = "t1"
-    with pytest.raises(LogError, match="log.csv: problem 'p0' has samples in several clusters"):
+    with pytest.raises(LogError, match=r"log.csv: problem 'p0' has samples in several clusters"):
         read(write_csv(path, rows), cluster="text")
 
 

@@ -208,7 +208,7 @@ def test_lm_eval_appends_to_its_file_and_the_reader_tells(tmp_path: Path) -> Non
     text = (FILES / "lm_eval_code.jsonl").read_text()
     path = tmp_path / "twice.jsonl"
     path.write_text(text + text)
-    with pytest.raises(LogError, match="sample '0.0' of problem '0-72d91e44' is there twice"):
+    with pytest.raises(LogError, match=r"sample '0.0' of problem '0-72d91e44' is there twice"):
         read(path)
     once = tmp_path / "other_seed.jsonl"
     once.write_text(text.replace('"pass@1": 0.75', '"pass@1": 0.5'))
@@ -292,7 +292,7 @@ def test_lighteval_counts_need_a_solve_rate(tmp_path: Path) -> None:
     two = pl.col("model_response").struct.with_fields(text=pl.lit(["yes", "no"]))
     path = tmp_path / "two.parquet"
     frame.with_columns(two).write_parquet(path)
-    with pytest.raises(LogError, match="two.parquet, row 1: em is one score for 2 responses"):
+    with pytest.raises(LogError, match=r"two.parquet, row 1: em is one score for 2 responses"):
         read(path)
 
 
