@@ -45,6 +45,15 @@ def test_token_completions_score_as_verified_with_and_without_an_end(warm_model:
     problems = [3, 0, 1, 2, 3]
     expected = task.verify("train", np.array(problems), padded)[:, 0].tolist()
     assert prompts.score("train", problems, completions) == expected
+    # One that was cut off before its end counts as it stands, beside a longer one too.
+    problem, (operation, _) = next(
+        (problem, ids)
+        for problem in range(50)
+        for ids in task.solutions("train", problem) or []
+        if ids[-1] == eos
+    )
+    beside = [operation, operation]
+    assert prompts.score("train", [problem] * 2, [[operation], beside])[0] == 1.0
     right = [list(ids) for ids in task.solutions("train", 5) or []]
     assert prompts.score("train", [5] * len(right), right) == [1.0] * len(right)
     assert prompts.score("train", [5], [[]]) == [0.0]

@@ -27,9 +27,10 @@ from pkpo.train.evaluation import Evaluator
 from pkpo.train.interrupt import Interrupted
 from pkpo.train.run_directory import ArmDirectory
 from pkpo.train.trl_job import job
+from pkpo.train.trl_job.evaluation import SampleEvaluator
 from pkpo.train.trl_job.recording import TaskReward
 
-from ..tiny import make_task, rows
+from ..tiny import make_task, rows, untimed
 from .small import (
     GENERATIONS,
     PROMPTS,
@@ -131,6 +132,15 @@ def test_samples_measure_what_the_probabilities_say(warm_model: Path, run: Path)
     assert found["entropy"] == pytest.approx(exact["entropy"], abs=0.1)
 
 
+def test_measuring_more_often_changes_nothing_in_training(
+    warm_model: Path, run: Path, tmp_path: Path
+) -> None:
+    often = {"k_values": [1], "num_samples": 2, "every": 1}
+    arm = start(make_config(warm_model, "2->1@3", evaluation=often), tmp_path / "run")
+    assert untimed(rows(arm.metrics)) == untimed(rows(arm_of(run).metrics))
+    assert [row["step"] for row in rows(arm.evaluations)] == list(range(STEPS + 1))
+
+
 def test_one_step_moves_the_weights_by_the_policy_gradient(
     warm_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +182,17 @@ def test_one_step_moves_the_weights_by_the_policy_gradient(
         torch.as_tensor(tokens).reshape(-1, GENERATIONS, length),
         eos_id=eos,
     )
+    with torch.no_grad():
+        logits = policy.completion_logits(
+            torch.as_tensor(shown.prompts_PT[chosen]),
+            torch.as_tensor(shown.lengths_P[chosen]),
+            torch.as_tensor(tokens).reshape(-1, GENERATIONS, length),
+        )
+        entropies = torch.special.entr(logits.softmax(-1)).sum(-1).reshape(-1, length)
+    drawn = np.array([[place < len(ids) for place in range(length)] for ids in completions])
+    # TRL averages the token entropies of each micro-batch, whose lengths differ a little.
+    entropy = float((entropies * torch.as_tensor(drawn)).sum(-1).mean())
+    assert rows(arm.metrics)[0]["entropy"] == pytest.approx(entropy, rel=0.02)
     policy_gradient_loss(logprobs, torch.as_tensor(advantages)).backward()
     after = load_file(arm.model / "model.safetensors")
     for name, weight in policy.named_parameters():
@@ -203,6 +224,26 @@ def test_a_signal_ends_after_the_step_and_resume_repeats_the_rest(
     assert not arm_of(out).finished
     job.resume(out, Console(quiet=True))
     assert_same_run(arm_of(out), arm_of(run))
+
+
+def test_a_signal_in_the_last_measurement_lets_it_end_and_starts_no_other_arm(
+    warm_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = SampleEvaluator.full
+
+    def interrupted(self: SampleEvaluator, trainer: Any, *, seed: int, step: int) -> Any:
+        if step > 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return full(self, trainer, seed=seed, step=step)
+
+    monkeypatch.setattr(SampleEvaluator, "full", interrupted)
+    arms = [{"name": name, "schedule": "mean", "learning_rate": 0.01} for name in ("one", "two")]
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted) as caught:
+        start(make_config(warm_model, steps=1, arms=arms), out)
+    assert caught.value.exit_code == 143
+    assert arm_of(out, "one").finished
+    assert not arm_of(out, "two").path.exists()
 
 
 def test_a_crash_is_told_and_resume_goes_back_to_the_last_checkpoint(
