@@ -8,6 +8,7 @@ Each log is made by its own tool, in an environment of its own:
     python make_files.py lm-eval FOLDER       # pip install lm-eval
     python make_files.py lighteval FOLDER     # pip install lighteval
     python make_files.py verifiers FOLDER     # pip install 'verifiers<0.2'
+    python make_files.py verifiers-traces FOLDER   # pip install verifiers
     python make_files.py trl FOLDER           # pip install trl
     python make_files.py verl FOLDER          # verl's source at $VERL_SOURCE, nothing installed
 
@@ -325,6 +326,33 @@ def verifiers(folder: Path) -> None:
         save_outputs(states_to_outputs(states), Path(work))
         made = Path(work) / "results.jsonl"
         (folder / "verifiers_results.jsonl").write_bytes(made.read_bytes())
+
+
+def verifiers_traces(folder: Path) -> None:
+    from verifiers.v1.configs.agent import AgentConfig
+    from verifiers.v1.episode import EnvInfo, Episode
+    from verifiers.v1.task import TaskData
+    from verifiers.v1.trace import AgentInfo, Reward, Trace, TraceTask
+    from verifiers.v1.utils.trace_store import write_episode
+
+    with tempfile.TemporaryDirectory() as work:
+        for problem, rights in enumerate(CORRECT):
+            data = TaskData(idx=problem, prompt=f"question {problem}")
+            task = TraceTask(type="Question", data=data)
+            for right in rights:
+                rewards = {"right": Reward(score=right), "form": Reward(score=1.0, weight=0.5)}
+                trace = Trace(
+                    task=task,
+                    agent=AgentInfo(config=AgentConfig()),
+                    rewards=rewards,
+                    metrics={"words": 1.0},
+                    ok=True,
+                    is_completed=True,
+                )
+                episode = Episode(env=EnvInfo(id="questions"), task=task, traces=[trace], ok=True)
+                write_episode(Path(work), episode)
+        packed = gzip.compress((Path(work) / "traces.jsonl").read_bytes(), mtime=0)
+        (folder / "verifiers_traces.jsonl.gz").write_bytes(packed)
 
 
 def trl(folder: Path) -> None:

@@ -287,6 +287,34 @@ def test_verifiers_rewards_are_kept_as_they_are() -> None:
     assert solved.correct_P.tolist() == [3, 0, 1]
 
 
+def test_verifiers_traces_have_weighted_rewards(tmp_path: Path) -> None:
+    path = FILES / "verifiers_traces.jsonl.gz"
+    result = read(path)
+    assert result.format == "verifiers-traces"
+    assert result.samples.problems == NUMBERED
+    assert result.samples.rewards_N.tolist()[:4] == [0.5, 1.5, 1.5, 1.5]
+    assert read(path, reward="right").samples.correct_P.tolist() == [3, 0, 1]
+    assert read(path, reward="words").samples.rewards_N.tolist() == [1.0] * 12
+    with pytest.raises(LogError, match=r"line 1: no reward or metric 'x'; it has words, right, fo"):
+        read(path, reward="x")
+    lines = [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    lines[1]["traces"], lines[1]["ok"] = [], False
+    lines[2]["traces"] *= 2
+    lines[3]["traces"][0]["rewards"] = {"right": None, "form": None}
+    lines[4]["id"] = lines[5]["id"]
+    odd = tmp_path / "odd.jsonl"
+    odd.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(LogError, match=f"sample '{lines[5]['id']}' of problem '1' is there twice"):
+        read(odd, on_bad_line="count")
+    result = read(odd, on_bad_line="count", duplicates="drop")
+    assert [bad.reason for bad in result.bad_lines] == [
+        "the episode wasn't scored: it failed",
+        "the traces of several agents (agent, agent), not of one",
+        "the episode wasn't scored",
+    ]
+    assert result.samples.sizes_P.tolist() == [1, 3, 4]
+
+
 def test_lighteval_counts_need_a_solve_rate(tmp_path: Path) -> None:
     frame = pl.read_parquet(FILES / "lighteval_single.parquet")
     two = pl.col("model_response").struct.with_fields(text=pl.lit(["yes", "no"]))

@@ -13,6 +13,7 @@ from pkpo.evaluate.readers.lm_eval import LmEval
 from pkpo.evaluate.readers.logfile import LogFile
 from pkpo.evaluate.readers.pkpo_run import PkpoEvaluation
 from pkpo.evaluate.readers.tables import HUMAN_EVAL, PKPO, PLAIN, TRL, VERIFIERS, VERL
+from pkpo.evaluate.readers.verifiers_traces import VerifiersTraces
 
 _TOOLS: tuple[Form, ...] = (
     HUMAN_EVAL,
@@ -23,6 +24,7 @@ _TOOLS: tuple[Form, ...] = (
     VERL,
     TRL,
     VERIFIERS,
+    VerifiersTraces(),
     PKPO,
     PkpoEvaluation(),
 )
