@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -90,3 +93,12 @@ def test_counts_out_of_range_are_refused(num_samples, num_correct, message: str)
     with pytest.raises(InvalidInputError) as caught:
         Samples.from_counts(num_samples, num_correct)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["polars", "scipy", "zstandard"])
+def test_a_missing_package_is_named_with_its_extra(missing: str) -> None:
+    code = f"import sys; sys.modules[{missing!r}] = None; import pkpo.evaluate"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"needs the package '{missing}'" in done.stderr
+    assert "pip install 'pkpo[eval]'" in done.stderr

@@ -84,6 +84,8 @@ def _without_duplicates(
     if "sample" not in tally.columns or duplicates == "keep":
         return tally
     identity = [name for name in ("task", "problem", "step", "sample") if name in tally.columns]
+    if tally.select(identity).hash_rows().n_unique() == len(tally):
+        return tally
     known = pl.col("sample").is_not_null()
     again = tally.filter(known & (pl.len().over(identity) > 1)).sort("first")
     if again.is_empty():
