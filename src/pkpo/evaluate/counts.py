@@ -1,0 +1,135 @@
+"""0/1 rewards: estimates, and their exact moments, as functions of the number correct.
+
+With c of n samples correct every estimate is a table over c, and c is binomial. A subset's
+value is a table over its own number correct, tau_0, ..., tau_k: the Bernstein coefficients of
+the objective as a polynomial of degree k in the chance of success p. Squares, products and
+higher degrees of such polynomials are averages of coefficients, so nothing overflows.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy import stats
+from scipy.special import gammaln
+
+from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective
+from pkpo.core.passk import pass_at_k
+from pkpo.core.weights import elevate, estimate_weights
+
+
+@lru_cache(maxsize=1024)
+def values(n: int, objective: Objective) -> np.ndarray:
+    """Unbiased value of a problem with c of n samples correct, for c = 0..n.
+
+    Returns:
+        (n+1,) float64.
+
+    Raises:
+        UndefinedEstimateError: n < k.
+
+    >>> from pkpo.core.objectives import pass_at
+    >>> values(4, pass_at(2)).tolist()
+    [0.0, 0.5, 0.8333333333333334, 1.0, 1.0]
+    """
+    correct = np.arange(n + 1)
+    (weight, term), *others = objective.terms
+    if not others and isinstance(term, MaxAt):
+        table = weight * pass_at_k(n, correct, term.k)
+    elif not others and isinstance(term, MinAt):
+        table = weight * (1.0 - pass_at_k(n, n - correct, term.k))
+    elif not others and isinstance(term, Mean):
+        table = weight * correct / n
+    else:
+        table = np.append(0.0, np.cumsum(estimate_weights(n, objective).of_rewards[::-1]))
+    table.flags.writeable = False
+    return table
+
+
+def bounds(objective: Objective) -> tuple[float, float]:
+    """The smallest and largest value that k samples with rewards 0 or 1 can have."""
+    kernel = values(objective.k, objective)
+    return float(kernel.min()), float(kernel.max())
+
+
+def is_chance(objective: Objective) -> bool:
+    """Whether k samples are worth 0 or 1, so that the objective is a chance."""
+    kernel = values(objective.k, objective)
+    return bool(((kernel == 0) | (kernel == 1)).all())
+
+
+def central_moment(n: int, objective: Objective, p: np.ndarray, order: int) -> np.ndarray:
+    """E (rho - E rho)^order for c ~ Binomial(n, p), exactly.
+
+    Args:
+        p: (G,) chances of success.
+
+    Returns:
+        (G,) float64. For pass@k and order 2 this is
+        (1-p)^(2k) sum_{j=1..k} C(k,j)^2 / C(n,j) (p / (1-p))^j.
+
+    Cost: O(n G).
+    """
+    return covariance(n, (objective,) * order, p)
+
+
+def covariance(n: int, objectives: tuple[Objective, ...], p: np.ndarray) -> np.ndarray:
+    """E of the product of the estimates' deviations from their means, c ~ Binomial(n, p)."""
+    law = _law(n, tuple(p))
+    product = law
+    for objective in objectives:
+        table = values(n, objective)
+        product = product * (table[:, None] - table @ law)
+    return product.sum(axis=0)
+
+
+@lru_cache(maxsize=16)
+def _law(n: int, p: tuple[float, ...]) -> np.ndarray:
+    """(n+1, G) chances of each number correct."""
+    return stats.binom.pmf(np.arange(n + 1)[:, None], n, np.asarray(p))
+
+
+@lru_cache(maxsize=1024)
+def unbiased_variance(n: int, objective: Objective) -> np.ndarray:
+    """Unbiased estimate of Var rho from c of n correct, for c = 0..n; may be negative.
+
+    Var rho = E rho^2 - J^2, and J^2 is a polynomial of degree 2k in p, whose unbiased
+    estimate from n >= 2k samples is its Bernstein coefficients of degree n. From n < 2k
+    there is none.
+
+    Returns:
+        (n+1,) float64.
+
+    Raises:
+        ValueError: n < 2k.
+
+    Cost: O(n^2) once.
+    """
+    k = objective.k
+    if n < 2 * k:
+        raise ValueError(f"no unbiased variance from n = {n} < 2k = {2 * k}")
+    low, high = bounds(objective)
+    # Measured from the larger bound, pass@k near 1 leaves small numbers to subtract.
+    origin = low if abs(low) > abs(high) else high
+    table = values(n, objective) - origin
+    result = table**2 - elevate(_square(values(k, objective) - origin), n)
+    result.flags.writeable = False
+    return result
+
+
+def _square(coefficients: np.ndarray) -> np.ndarray:
+    """Bernstein coefficients of the square: averages of products under a hypergeometric law."""
+    k = len(coefficients) - 1
+    j = np.arange(k + 1)
+    logs = gammaln(k + 1) - gammaln(j + 1) - gammaln(k - j + 1)
+    total = np.arange(2 * k + 1)
+    all_logs = gammaln(2 * k + 1) - gammaln(total + 1) - gammaln(2 * k - total + 1)
+    result = np.empty(2 * k + 1)
+    for degree in total:
+        first = np.arange(max(0, degree - k), min(k, degree) + 1)
+        share = np.exp(logs[first] + logs[degree - first] - all_logs[degree])
+        result[degree] = (share / share.sum()) @ (
+            coefficients[first] * coefficients[degree - first]
+        )
+    return result

@@ -1,0 +1,248 @@
+"""Confidence intervals for a mean of problems' estimates, and when there is none.
+
+docs/intervals.md derives each and shows how often they cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import root_scalar
+from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
+
+ENOUGH = 5.0
+"""Problems that have to carry the value, and the variance, for an interval to be given."""
+
+ENOUGH_SUBSETS = 1.0
+"""Failed (or passed, near 0) disjoint subsets of k samples that a value has to amount to."""
+
+FEWEST_DF = 3.0
+"""Degrees of freedom below which the variance counts as unknown."""
+
+LARGEST_DF = 1e9
+
+Kind = Literal["interval", "lower bound", "upper bound", "none"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where the true value lies with the given confidence, or why that can't be said.
+
+    Args:
+        lower, upper: the limits. NaN where there is none: both for kind "none", one for a
+            bound.
+        kind: "interval" is two-sided; a "lower bound" or "upper bound" holds with at least
+            the given confidence by itself, and is all that is given where the data can't
+            support an interval.
+        confidence: such as .95.
+        note: why there is no interval; empty if there is one.
+        method: how the variance was found.
+        standard_error: of the value; NaN where unknown.
+    """
+
+    lower: float
+    upper: float
+    kind: Kind
+    confidence: float
+    note: str = ""
+    method: str = ""
+    standard_error: float = np.nan
+
+    @property
+    def given(self) -> bool:
+        """Whether this is a two-sided interval."""
+        return self.kind == "interval"
+
+    def __contains__(self, value: float) -> bool:
+        """Whether `value` is not excluded."""
+        return not (value < self.lower or value > self.upper)
+
+    def __str__(self) -> str:
+        if self.kind == "interval":
+            return f"[{self.lower:.4f}, {self.upper:.4f}]"
+        if self.kind == "none":
+            return "none"
+        sign, limit = (">=", self.lower) if self.kind == "lower bound" else ("<=", self.upper)
+        return f"{sign} {limit:.4f}"
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What an interval is made from.
+
+    Args:
+        mean: the estimate.
+        variance: of the estimate.
+        skewness: of the estimate.
+        df: degrees of freedom of `variance`.
+        bounds: of the values, for 0/1 rewards; None otherwise.
+        beta_share: 0..1, how much the values are like 0 and 1 alone; see `limits`.
+    """
+
+    mean: float
+    variance: float
+    skewness: float
+    df: float
+    bounds: tuple[float, float] | None = None
+    beta_share: float = 0.0
+
+
+def limits(moments: Moments, confidence: float) -> tuple[float, float]:
+    """Lower and upper limit.
+
+    The weighted mean, with weights `beta_share` and the rest, of two intervals: Jeffreys' for
+    a chance, with the number of trials that gives the variance; and Student's, with Hall's
+    correction for skewness (see `hall`). Both have equal tails.
+    """
+    tail = (1.0 - confidence) / 2
+    t = float(stdtrit(min(moments.df, LARGEST_DF), 1.0 - tail))
+    scale = np.sqrt(moments.variance)
+    low, high = (moments.mean - hall(q, moments.skewness) * scale for q in (t, -t))
+    if moments.bounds is None:
+        return float(low), float(high)
+    floor, ceiling = moments.bounds
+    share = moments.beta_share
+    if share > 0:
+        width = ceiling - floor
+        mean = (moments.mean - floor) / width
+        z = float(ndtri(1.0 - tail))
+        trials = mean * (1.0 - mean) / (moments.variance / width**2) * (z / t) ** 2
+        beta = betaincinv(trials * mean + 0.5, trials * (1.0 - mean) + 0.5, (tail, 1.0 - tail))
+        low = share * (floor + width * beta[0]) + (1.0 - share) * low
+        high = share * (floor + width * beta[1]) + (1.0 - share) * high
+    return float(max(low, floor)), float(min(high, ceiling))
+
+
+def hall(q: float, skewness: float) -> float:
+    """The studentised mean t at which Hall's transform is q.
+
+    With a = skewness / 3 of the mean, ((1 + a t - ...)^3 - 1) / (3 a) + a / 2 is closer to
+    Student's law than t is (Hall 1992, J. R. Statist. Soc. B 54, 221-228).
+    """
+    a = skewness / 3.0
+    if abs(a) < 1e-6:
+        return q
+    return float((np.cbrt(1.0 + 3.0 * a * (q - a / 2)) - 1.0) / a)
+
+
+def two_sided_p(moments: Moments) -> float:
+    """p-value of a mean of 0: one less the largest confidence whose `limits`, without bounds,
+    leave 0 out."""
+    t = moments.mean / np.sqrt(moments.variance)
+    a = moments.skewness / 3.0
+    q = t if abs(a) < 1e-6 else ((1.0 + a * t) ** 3 - 1.0) / (3.0 * a) + a / 2
+    return float(2.0 * stdtr(min(moments.df, LARGEST_DF), -abs(q)))
+
+
+def effective_number(values: np.ndarray) -> float:
+    """How many of the numbers carry their sum: (sum |y|)^2 / sum y^2, 0 if all are 0."""
+    total = np.abs(values).sum()
+    return float(total**2 / (values**2).sum()) if total > 0 else 0.0
+
+
+def support(
+    estimates: np.ndarray, bounds: tuple[float, float] | None, blocks: int = 1
+) -> tuple[float, float]:
+    """What the mean's distance from the nearer bound rests on.
+
+    Returns:
+        How many problems carry it; and how many of all disjoint subsets of k samples, `blocks`
+        a problem, it amounts to. Without bounds, the number of problems and infinity.
+    """
+    if bounds is None:
+        return float(len(estimates)), np.inf
+    low, high = bounds
+    nearer_low = estimates.mean() - low <= high - estimates.mean()
+    distances = estimates - low if nearer_low else high - estimates
+    return effective_number(distances), float(distances.sum() / (high - low)) * blocks
+
+
+def between_problems(
+    estimates: np.ndarray,
+    bounds: tuple[float, float] | None,
+    clusters: Sequence[str] | None = None,
+) -> tuple[Moments, float]:
+    """Moments of the mean over new problems, and the number of independent units.
+
+    The variance between problems holds that within them. With clusters, deviations are
+    summed within each, and the clusters are the units (the sandwich estimator with
+    G / (G - 1)). The variance's degrees of freedom are those that remain once its
+    dependence on the mean, which skewness measures, is taken out:
+    2 M / (kurtosis - 1 - skewness^2).
+    """
+    mean = float(estimates.mean())
+    units = estimates - mean
+    if clusters is not None:
+        _, codes = np.unique(np.asarray(clusters), return_inverse=True)
+        number = codes.max() + 1
+        units = np.bincount(codes, units) * number / len(estimates)
+    size = len(units)
+    second = float((units**2).mean())
+    rounding = (1e-12 * float(np.abs(estimates).max())) ** 2
+    if size < 2 or second <= rounding:
+        return Moments(mean, 0.0, 0.0, np.inf, bounds), float(size)
+    variance = second / (size - 1)
+    skewness = float((units**3).mean() / second**1.5)
+    kurtosis = float((units**4).mean() / second**2)
+    rest = kurtosis - 1.0 - skewness**2
+    df = 2.0 * size / rest if rest > 1e-9 else np.inf
+    if size < 20 or clusters is not None:
+        df = min(df, size - 1.0)
+    share = 0.0
+    if bounds is not None:
+        low, high = bounds
+        share = min(1.0, second / max((mean - low) * (high - mean), 1e-300))
+    return Moments(mean, variance, skewness / np.sqrt(size), df, bounds, share), float(size)
+
+
+def none(confidence: float, note: str) -> Interval:
+    return Interval(np.nan, np.nan, "none", confidence, note)
+
+
+def bound(
+    estimates: np.ndarray, confidence: float, note: str, blocks: int, binomial: bool
+) -> Interval:
+    """A one-sided bound for the mean of chances, on the side that the data can exclude.
+
+    With `binomial` each estimate is 0 or 1, and the bound is Clopper and Pearson's, which
+    holds for fixed problems too, whose chances differ (Hoeffding 1956). Otherwise it is
+    Chernoff's: the values whose relative entropy from the estimate is at most
+    -log(1 - confidence) / (M blocks), for estimates in [0, 1] and for U-statistics of
+    `blocks` disjoint subsets (Hoeffding 1963). Both hold for any M.
+
+    It holds with 1 - (1 - confidence) / 2, like each side of an interval, so that intervals
+    and the bounds in their place together miss no more often than they should.
+
+    Args:
+        estimates: of M independent problems, in [0, 1].
+        confidence: of the interval in whose place it stands.
+        note: why there is none.
+        blocks: the number of disjoint subsets of k samples that each fixed problem has; 1 if
+            problems are sampled.
+        binomial: k = n for all problems.
+    """
+    confidence = (1.0 + confidence) / 2
+    size, mean = len(estimates), float(estimates.mean())
+    upper = mean <= 0.5
+    rare = mean if upper else 1.0 - mean
+    if binomial:
+        hits = round(size * rare)
+        limit = float(betaincinv(hits + 1, size - hits, confidence))
+    else:
+        limit = _chernoff(rare, -np.log1p(-confidence) / (size * blocks))
+    if upper:
+        return Interval(np.nan, limit, "upper bound", confidence, note)
+    return Interval(1.0 - limit, np.nan, "lower bound", confidence, note)
+
+
+def _chernoff(mean: float, entropy: float) -> float:
+    """The largest chance whose relative entropy from `mean` is at most `entropy`."""
+
+    def excess(chance: float) -> float:
+        return float(rel_entr(mean, chance) + rel_entr(1.0 - mean, 1.0 - chance)) - entropy
+
+    bracket = (max(mean, 1e-300), 1.0 - 1e-12)
+    return float(root_scalar(excess, bracket=bracket, xtol=1e-12).root)

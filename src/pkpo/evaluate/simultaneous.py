@@ -1,0 +1,62 @@
+"""Levels at which the intervals of several objectives hold together."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import stats
+
+from pkpo.core.objectives import Objective
+from pkpo.evaluate.counts import covariance
+from pkpo.evaluate.grouped import Grouped
+from pkpo.evaluate.solve_rates import SolveRates, fit_solve_rates
+
+DRAWS = 20_000
+
+
+def critical_level(
+    correlation: np.ndarray | None, confidence: float, seed: int, number: int | None = None
+) -> float:
+    """The confidence for each interval at which all hold together.
+
+    Args:
+        correlation: (K, K) of the estimates; the largest of K normal deviates with it is
+            simulated. None if unknown: Bonferroni's level for `number`.
+        confidence: for all together.
+        seed: of the simulation.
+        number: K where the correlation isn't known.
+
+    Returns:
+        In [confidence, 1).
+    """
+    if correlation is None:
+        return 1.0 - (1.0 - confidence) / (number or 1)
+    values, vectors = np.linalg.eigh(correlation)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    draws = np.random.default_rng(seed).standard_normal((DRAWS, len(values)))
+    largest = np.abs(draws @ root.T).max(axis=1)
+    level = 1.0 - 2.0 * float(stats.norm.sf(np.quantile(largest, confidence)))
+    return max(level, confidence)
+
+
+def within_correlation(
+    grouped: Grouped,
+    used_P: np.ndarray,
+    objectives: tuple[Objective, ...],
+    rates: SolveRates | None,
+) -> np.ndarray | None:
+    """Correlation of the objectives' sampling errors on fixed problems, for 0/1 rewards from
+    exact covariances averaged over the fitted solve rates; None for other rewards."""
+    if not grouped.binary or not used_P.any():
+        return None
+    sizes = grouped.sizes_P[used_P]
+    if rates is None:
+        rates = fit_solve_rates(sizes, grouped.samples.correct_P[used_P])
+    result = np.zeros((len(objectives), len(objectives)))
+    for n, number in zip(*np.unique(sizes, return_counts=True)):
+        for i, first in enumerate(objectives):
+            for j, second in enumerate(objectives[: i + 1]):
+                along = covariance(int(n), (first, second), rates.grid_G)
+                result[i, j] += number * rates.mean(along)
+                result[j, i] = result[i, j]
+    scale = np.sqrt(np.diag(result))
+    return result / np.outer(scale, scale) if (scale > 0).all() else None
