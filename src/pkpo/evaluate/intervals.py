@@ -173,21 +173,11 @@ def between_problems(
     dependence on the mean, which skewness measures, is taken out:
     2 M / (kurtosis - 1 - skewness^2).
     """
-    mean = float(estimates.mean())
-    units = estimates - mean
-    if clusters is not None:
-        _, codes = np.unique(np.asarray(clusters), return_inverse=True)
-        number = codes.max() + 1
-        units = np.bincount(codes, units) * number / len(estimates)
-    size = len(units)
-    second = float((units**2).mean())
-    rounding = (1e-12 * float(np.abs(estimates).max())) ** 2
-    if size < 2 or second <= rounding:
+    mean, shape = float(estimates.mean()), _shape(estimates, clusters)
+    size, second = shape.units, shape.second
+    if second == 0:
         return Moments(mean, 0.0, 0.0, np.inf, bounds), float(size)
-    variance = second / (size - 1)
-    skewness = float((units**3).mean() / second**1.5)
-    kurtosis = float((units**4).mean() / second**2)
-    rest = kurtosis - 1.0 - skewness**2
+    rest = shape.kurtosis - 1.0 - shape.skewness**2
     df = 2.0 * size / rest if rest > 1e-9 else np.inf
     if size < 20 or clusters is not None:
         df = min(df, size - 1.0)
@@ -195,7 +185,50 @@ def between_problems(
     if bounds is not None:
         low, high = bounds
         share = min(1.0, second / max((mean - low) * (high - mean), 1e-300))
-    return Moments(mean, variance, skewness / np.sqrt(size), df, bounds, share), float(size)
+    skewness = shape.skewness / np.sqrt(size)
+    return Moments(mean, second / (size - 1), skewness, df, bounds, share), float(size)
+
+
+def between_differences(
+    differences: np.ndarray, clusters: Sequence[str] | None = None
+) -> tuple[Moments, float]:
+    """Moments of the mean of paired differences over new problems, and the number of units.
+
+    As `between_problems`, but for Student's interval: differences have little skewness, and
+    an estimate of it does more harm than good. The variance's degrees of freedom are
+    2 M / (kurtosis - 1), at most the M - 1 of a normal law.
+    """
+    mean, shape = float(differences.mean()), _shape(differences, clusters)
+    if shape.second == 0:
+        return Moments(mean, 0.0, 0.0, np.inf), float(shape.units)
+    df = 2.0 * shape.units / max(shape.kurtosis - 1.0, 1e-9)
+    variance = shape.second / (shape.units - 1)
+    return Moments(mean, variance, 0.0, min(df, shape.units - 1.0)), float(shape.units)
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """How independent units vary: their number, mean square, and scale-free third and fourth
+    moments; zeros where they don't vary by more than rounding."""
+
+    units: int
+    second: float = 0.0
+    skewness: float = 0.0
+    kurtosis: float = 0.0
+
+
+def _shape(values: np.ndarray, clusters: Sequence[str] | None) -> _Shape:
+    units = values - values.mean()
+    if clusters is not None:
+        _, codes = np.unique(np.asarray(clusters), return_inverse=True)
+        number = codes.max() + 1
+        units = np.bincount(codes, units) * number / len(values)
+    second = float((units**2).mean())
+    rounding = (1e-12 * float(np.abs(values).max())) ** 2
+    if len(units) < 2 or second <= rounding:
+        return _Shape(len(units))
+    skewness = float((units**3).mean() / second**1.5)
+    return _Shape(len(units), second, skewness, float((units**4).mean() / second**2))
 
 
 def none(confidence: float, note: str) -> Interval:
