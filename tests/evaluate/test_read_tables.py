@@ -125,6 +125,19 @@ def test_every_kind_of_reward_and_id(
         assert held(samples) == expected(as_numbers)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_an_array_of_records_is_a_table_too(tmp_path: Path, indent: int | None) -> None:
+    rows = records(4)
+    path = tmp_path / "log.json"
+    path.write_text(json.dumps(rows, indent=indent))
+    result = read(path)
+    assert result.format == "plain"
+    assert list(held(result.samples).items()) == list(expected(rows).items())
+    path.write_text(json.dumps([*rows, 3], indent=indent))
+    with pytest.raises(LogError, match=r"log.json, record 401: not a JSON object but a int"):
+        read(path)
+
+
 def test_mixed_types_of_one_value_are_read(tmp_path: Path) -> None:
     """Where polars would refuse the file, the exact way takes over."""
     path = tmp_path / "log.jsonl"

@@ -34,7 +34,7 @@ class Columns:
 
 
 def read_table(file: LogFile, columns: Columns, reading: Reading) -> pl.DataFrame:
-    """The tally of a JSONL, CSV or Parquet file with one sample a row.
+    """The tally of a JSONL, CSV or Parquet file, or a JSON array, with one sample a row.
 
     Raises:
         LogError: a row is bad and the caller wants to stop at that, or the file is damaged.
@@ -104,6 +104,8 @@ def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
 
 def _scan(file: LogFile, named: Mapping[str, str]) -> pl.LazyFrame | None:
     place: dict[str, Any] = {"row_index_name": _PLACE}
+    if file.kind == "json":
+        return None
     if file.kind == "csv":
         mark, header = csv_header(file.local)
         if len(set(header)) != len(header):

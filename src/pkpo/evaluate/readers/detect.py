@@ -62,9 +62,8 @@ def form_of(file: LogFile, head: Head, wanted: Wanted, name: str | None) -> Form
 
 
 def _is_table(head: Head, wanted: Wanted) -> bool:
-    table = head.kind in ("csv", "jsonl", "parquet")
     problem, reward = wanted.problem or "problem", wanted.reward or "reward"
-    return table and (head.has(problem, reward) or bool(wanted.problem and wanted.reward))
+    return head.is_table and (head.has(problem, reward) or bool(wanted.problem and wanted.reward))
 
 
 def _named(file: LogFile, head: Head, wanted: Wanted, name: str) -> Form:

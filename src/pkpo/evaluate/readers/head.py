@@ -35,6 +35,11 @@ class Head:
     record: Mapping[str, Any] = field(default_factory=dict)
     document: Any = None
 
+    @property
+    def is_table(self) -> bool:
+        """Whether it has one record a line, a row or an item of a JSON array."""
+        return self.kind in ("jsonl", "csv", "parquet") or isinstance(self.document, list)
+
     def has(self, *columns: str) -> bool:
         """Whether all of these columns are there."""
         return set(columns) <= set(self.columns)

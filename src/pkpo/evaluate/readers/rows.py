@@ -20,13 +20,14 @@ Row = tuple[int, dict[str, Any] | str]
 """The line or row number, and its fields by name or what is wrong with it."""
 
 UNITS = {"jsonl": "line", "csv": "line", "parquet": "row", "json": "record"}
+_BOM = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 20_000
 # Polars panics over some damaged files, with an exception that isn't an Exception.
 POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 def rows(file: LogFile, columns: Iterable[str] | None = None) -> Iterator[Row]:
-    """Each row of a JSONL, CSV or Parquet file.
+    """Each row of a JSONL, CSV or Parquet file, each item of a JSON array.
 
     Args:
         file: the file.
@@ -37,6 +38,8 @@ def rows(file: LogFile, columns: Iterable[str] | None = None) -> Iterator[Row]:
     """
     if file.kind == "parquet":
         return _parquet_rows(file, columns)
+    if file.kind == "json":
+        return _items(file.local)
     return _csv_rows(file.local) if file.kind == "csv" else _json_rows(file.local)
 
 
@@ -50,9 +53,16 @@ def parse_line(line: bytes) -> dict[str, Any] | str:
         return f"not complete JSON at column {error.colno}: {error.msg}"
     except (ValueError, RecursionError) as error:
         return f"not readable as JSON: {error}"
-    if not isinstance(value, dict):
-        return f"not a JSON object but a {type(value).__name__}"
-    return value
+    return _object(value)
+
+
+def _object(value: Any) -> dict[str, Any] | str:
+    return value if isinstance(value, dict) else f"not a JSON object but a {type(value).__name__}"
+
+
+def _items(local: Path) -> Iterator[Row]:
+    items = json.loads(local.read_bytes().removeprefix(_BOM))
+    yield from ((number, _object(item)) for number, item in enumerate(items, start=1))
 
 
 def separator(header: str) -> str:
@@ -83,7 +93,7 @@ def parquet_schema(file: LogFile) -> pl.Schema:
 def _json_rows(local: Path) -> Iterator[Row]:
     with local.open("rb") as source:
         for number, line in enumerate(source, start=1):
-            text = line.removeprefix(b"\xef\xbb\xbf").strip() if number == 1 else line.strip()
+            text = line.removeprefix(_BOM).strip() if number == 1 else line.strip()
             if text:
                 yield number, parse_line(text)
 

@@ -44,7 +44,7 @@ class TableForm:
         return read_table(file, self._columns(file, head, reading.wanted), reading)
 
     def _columns(self, file: LogFile, head: Head, wanted: Wanted) -> Columns:
-        if head.kind not in ("jsonl", "csv", "parquet"):
+        if not head.is_table:
             raise LogError(f"{file.path} is no table of samples: it is {_of_kind(head.kind)}")
         problem = wanted.problem or self.problem
         if problem is None:
@@ -155,8 +155,8 @@ PKPO = TableForm(
 )
 PLAIN = TableForm(
     name="plain",
-    looks_like="CSV, JSONL or Parquet with the columns problem and reward, or those named",
-    matches=lambda head: head.kind in ("csv", "jsonl", "parquet") and head.has("problem", "reward"),
+    looks_like="CSV, JSONL, JSON array or Parquet with problem and reward, or the columns named",
+    matches=lambda head: head.is_table and head.has("problem", "reward"),
     problem="problem",
     reward=_fixed("reward"),
 )
