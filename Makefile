@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-ray lint benchmark results clean
+.PHONY: help train test test-trl test-ray lint benchmark results clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
+	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
 	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
 	@echo "make benchmark  time the transform against its peers"
@@ -32,6 +33,15 @@ train: $(VENV)/.train
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
+# make test-trl TRL=1.8.0 for another version
+TRL ?= 0.29.0
+test-trl: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-trl-$(TRL)
+	grep -v '^trl==' constraints.txt > $(VENV)-trl-$(TRL)/constraints.txt
+	$(VENV)-trl-$(TRL)/bin/python -m pip install --quiet --constraint $(VENV)-trl-$(TRL)/constraints.txt \
+		--editable '.[trl,reasoning-gym]' 'trl==$(TRL)' requests pytest
+	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl_job $(ARGS)
+
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
 	$(VENV)-ray/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,ray]' pytest
@@ -50,4 +60,4 @@ results: $(VENV)/.train
 	$(BIN)/python experiments/main_job.py --out results/main_job
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

@@ -11,10 +11,11 @@ if find_spec("trl") is None:
 
 from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
 from pkpo.engines.trl.rewards import InternalsChangedError
-from pkpo.engines.trl.trainer import PKPORLOOTrainer, PKPOTrainer
+from pkpo.engines.trl.trainer import Generation, PKPORLOOTrainer, PKPOTrainer
 from pkpo.engines.trl.wrapper import joint_rewards
 
 __all__ = [
+    "Generation",
     "InternalsChangedError",
     "PKPOConfig",
     "PKPORLOOConfig",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -44,6 +45,22 @@ _HOOKS = (
     "_prepare_inputs",
     "_get_per_token_logps_and_entropies",
 )
+
+
+class Generation(NamedTuple):
+    """A generation batch of all processes with its advantages.
+
+    Args:
+        batch: rewards, which completions count, and prompts.
+        choice: the objective of each prompt.
+        advantages_PG: float64, n times the advantages of `pkpo.advantages`.
+        seconds: that advantages and checks took, gathering included.
+    """
+
+    batch: Batch
+    choice: Choice
+    advantages_PG: np.ndarray
+    seconds: float
 
 
 class _SavesPlan(TrainerCallback):
@@ -129,6 +146,7 @@ class JointAdvantages:
     def _replace_advantages(
         self, output: dict[str, Any], rewards_NF: Tensor, prompts_B: Tensor
     ) -> None:
+        began = time.perf_counter()
         training = self._mode == "train"
         n = self.num_generations if training else self.num_generations_eval  # type: ignore[attr-defined]
         own_B: Tensor = output["advantages"]
@@ -159,6 +177,11 @@ class JointAdvantages:
         self.plan.observe(step, batch.prompts_P, batch.rewards_PG, batch.counted_PG)
         if self._reweighing is not None:
             self._reweighing.begin(output, batch, choice, start)
+        advantages_PG = advantages_N.reshape(batch.rewards_PG.shape)
+        self.on_generation(Generation(batch, choice, advantages_PG, time.perf_counter() - began))
+
+    def on_generation(self, generation: Generation) -> None:
+        """Called in every process when a training batch has its advantages. Does nothing here."""
 
     def _gathered(self, values: Tensor) -> Tensor:
         return self.accelerator.gather(values)  # type: ignore[attr-defined]

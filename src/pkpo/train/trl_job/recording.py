@@ -6,16 +6,15 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 from transformers import TrainerCallback
 
-from pkpo.core.choices import Choice
 from pkpo.core.passk import pass_at_k
-from pkpo.engines.trl import PKPOTrainer
-from pkpo.engines.trl.rewards import Batch, prompt_number
+from pkpo.engines.trl import Generation, PKPOTrainer
+from pkpo.engines.trl.rewards import prompt_number
 from pkpo.errors import RunDirectoryError
 from pkpo.tasks.base import Split
 from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
@@ -52,29 +51,13 @@ class TaskReward:
         return self.prompts.score(self.split, problem, completion_ids)
 
 
-class _Step(NamedTuple):
-    batch: Batch
-    choice: Choice
-    advantages_PG: np.ndarray
-
-
 class RecordingTrainer(PKPOTrainer):
-    """A `PKPOTrainer` that keeps the last training batch of all processes, and the seconds
-    that its advantages took, checks and gathering included."""
+    """A `PKPOTrainer` that keeps the last training batch of all processes."""
 
-    last_step: _Step | None = None
-    transform_seconds = 0.0
+    last: Generation | None = None
 
-    def _replace_advantages(self, *args: Any, **kwargs: Any) -> None:
-        start = time.perf_counter()
-        super()._replace_advantages(*args, **kwargs)
-        self.transform_seconds = time.perf_counter() - start
-
-    def _log_batch(self, batch: Batch, choice: Choice, advantages_N: np.ndarray) -> None:
-        super()._log_batch(batch, choice, advantages_N)
-        if self._mode == "train":
-            advantages_PG = advantages_N.reshape(batch.rewards_PG.shape)
-            self.last_step = _Step(batch, choice, advantages_PG)
+    def on_generation(self, generation: Generation) -> None:
+        self.last = generation
 
 
 class Recorder(TrainerCallback):
@@ -188,10 +171,10 @@ class Recorder(TrainerCallback):
         self._metrics = self._evaluations = None
 
     @property
-    def _last(self) -> _Step:
+    def _last(self) -> Generation:
         assert self.trainer is not None
-        assert self.trainer.last_step is not None
-        return self.trainer.last_step
+        assert self.trainer.last is not None
+        return self.trainer.last
 
     def _problems_P(self) -> np.ndarray:
         return np.array([self._indices[number] for number in self._last.batch.prompts_P])
@@ -217,8 +200,7 @@ class Recorder(TrainerCallback):
             )
 
     def _row(self, step: int, logs: dict[str, Any]) -> dict[str, Any]:
-        assert self.trainer is not None
-        batch, choice, advantages_PG = self._last
+        batch, choice, advantages_PG, transform_seconds = self._last
         correct, n = (batch.rewards_PG == 1.0).sum(axis=1), batch.rewards_PG.shape[1]
         return {
             "step": step,
@@ -233,7 +215,7 @@ class Recorder(TrainerCallback):
             "grad_norm": float(logs["grad_norm"]),
             "completion_length": logs["completions/mean_length"],
             "samples_per_second": batch.rewards_PG.size / self.seconds,
-            "transform_share": self.trainer.transform_seconds / self.seconds,
+            "transform_share": transform_seconds / self.seconds,
             "elapsed": self.elapsed,
         }
 
