@@ -1,0 +1,191 @@
+"""Two or more runs on the same problems: paired differences, crossings, gains and losses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pkpo.errors import InvalidInputError
+from pkpo.evaluate.crossings import TARGETS, Crossing, crossing
+from pkpo.evaluate.differences import Difference, RunData, adjusted, difference_of
+from pkpo.evaluate.estimates import TooFew, checked, rates_if_needed, used_problems
+from pkpo.evaluate.moved import Moved, moved_problems
+from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.selection import Selection, as_objectives
+
+Unmatched = Literal["error", "drop"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs against a baseline; `print` shows it.
+
+    Args:
+        baseline: its name.
+        runs: names of the others.
+        differences: for each run, one for each objective.
+        crossings: for each run and target, over the ks of pass@k or max@k.
+        moved: for each run, the problems gained and lost.
+        num_problems: matched.
+        num_unmatched: problems that some run lacks, left out.
+        confidence: of all intervals.
+    """
+
+    baseline: str
+    runs: tuple[str, ...]
+    differences: tuple[Difference, ...]
+    crossings: tuple[Crossing, ...]
+    moved: tuple[Moved, ...]
+    num_problems: int
+    num_unmatched: int
+    confidence: float
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.num_problems} problems in common, {self.num_unmatched} left out; "
+            f"minus {self.baseline}; intervals at {100 * self.confidence:g} %, p by Holm"
+        ]
+        lines += [
+            f"{d.run} {d.name}: {d.difference:+.4f}  these problems {d.fixed.interval} "
+            f"p {d.fixed.adjusted_p:.2g}  problems like these {d.population.interval} "
+            f"p {d.population.adjusted_p:.2g}"
+            for d in self.differences
+        ]
+        lines += [f"{_TARGETS[c.target]}: {c.text}" for c in self.crossings]
+        lines += [moved.text for moved in self.moved]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+_TARGETS = {"fixed": "these problems", "population": "problems like these"}
+
+
+def compare(
+    runs: Mapping[str, Samples],
+    objectives: Selection | None = None,
+    *,
+    baseline: str | None = None,
+    unmatched: Unmatched = "error",
+    too_few: TooFew = "error",
+    confidence: float = 0.95,
+    seed: int = 0,
+) -> Comparison:
+    """Compares runs with a baseline, problem by problem.
+
+    Args:
+        runs: samples of at least two runs, by name; problems are matched by their ids.
+        objectives: as in `evaluate`; by default powers of two up to the smallest n.
+        baseline: one of the names; the first by default.
+        unmatched: problems that some run lacks are an "error", or "drop" leaves them out.
+        too_few: problems with fewer than k samples in some run, as in `evaluate`; "drop"
+            leaves them out of both runs.
+        confidence: of the intervals, in (0, 1).
+        seed: as in `evaluate`.
+
+    Raises:
+        InvalidInputError: fewer than two runs, an unknown baseline, problems that don't match
+            under "error" (naming one), clusters that differ, or no problem in common.
+        UndefinedEstimateError: n < k under too_few="error".
+
+    Source: docs/intervals.md.
+    """
+    if len(runs) < 2:
+        raise InvalidInputError(f"at least two runs are needed, got {len(runs)}")
+    names = list(runs)
+    baseline = names[0] if baseline is None else baseline
+    if baseline not in runs:
+        raise InvalidInputError(f"baseline must be one of {names}, got {baseline!r}")
+    if unmatched not in ("error", "drop"):
+        raise InvalidInputError(f"unmatched must be 'error' or 'drop', got {unmatched!r}")
+    matched, left_out = _matched(runs, unmatched)
+    grouped = {name: checked(samples, too_few, confidence) for name, samples in matched.items()}
+    if objectives is None:
+        smallest = min(int(g.sizes_P.min()) for g in grouped.values())
+        objectives = [2**j for j in range(smallest.bit_length())]
+    chosen = as_objectives(objectives)
+    others = [name for name in names if name != baseline]
+    usable = {
+        name: [used_problems(samples, objective, too_few) for objective in chosen]
+        for name, samples in matched.items()
+    }
+    data = {
+        name: RunData(name, one, rates_if_needed(one, chosen), seed)
+        for name, one in grouped.items()
+    }
+    level = 1.0 - (1.0 - confidence) / (len(chosen) * len(others))
+    differences = adjusted(
+        [
+            difference_of(
+                data[name],
+                data[baseline],
+                objective,
+                usable[name][place] & usable[baseline][place],
+                confidence,
+                level,
+            )
+            for name in others
+            for place, objective in enumerate(chosen)
+        ]
+    )
+    crossings = [
+        crossing([d for d in differences if d.run == name], target)
+        for name in others
+        for target in TARGETS
+    ]
+    moved = tuple(
+        moved_problems(matched[baseline], matched[name], baseline, name, 1.0 - confidence)
+        for name in others
+    )
+    count = len(grouped[baseline].sizes_P)
+    return Comparison(
+        baseline,
+        tuple(others),
+        differences,
+        tuple(c for c in crossings if c is not None),
+        moved,
+        count,
+        left_out,
+        confidence,
+    )
+
+
+def _matched(runs: Mapping[str, Samples], unmatched: str) -> tuple[dict[str, Samples], int]:
+    """The samples of the problems that all runs have, in the order of the first run."""
+    everything = dict.fromkeys(p for samples in runs.values() for p in samples.problems)
+    held = {name: set(samples.problems) for name, samples in runs.items()}
+    common = [p for p in everything if all(p in ids for ids in held.values())]
+    missing = len(everything) - len(common)
+    if missing and unmatched == "error":
+        problem, name = next(
+            (p, name) for p in everything for name, ids in held.items() if p not in ids
+        )
+        raise InvalidInputError(
+            f"{missing} problems aren't in every run; {name!r} lacks {problem!r}; "
+            "unmatched='drop' leaves them out"
+        )
+    if not common:
+        raise InvalidInputError(f"the runs {list(runs)} have no problem in common")
+    chosen = {name: _taken(samples, common) for name, samples in runs.items()}
+    clusters = {samples.clusters_P for samples in chosen.values() if samples.clusters_P}
+    if len(clusters) > 1:
+        raise InvalidInputError("the runs put the same problems into different clusters")
+    return chosen, missing
+
+
+def _taken(samples: Samples, problems: list[str]) -> Samples:
+    place = {problem: i for i, problem in enumerate(samples.problems)}
+    order = np.array([place[problem] for problem in problems])
+    sizes, offsets = samples.sizes_P[order], samples.offsets_P[order]
+    starts = np.repeat(offsets - (np.cumsum(sizes) - sizes), sizes)
+    clusters = samples.clusters_P
+    return Samples(
+        tuple(problems),
+        sizes,
+        samples.rewards_N[starts + np.arange(sizes.sum())],
+        None if clusters is None else tuple(clusters[i] for i in order),
+        samples.source,
+    )

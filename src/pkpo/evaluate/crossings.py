@@ -1,0 +1,104 @@
+"""Where the better of two runs changes with k."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Literal
+
+from pkpo.core.objectives import MaxAt, Mean
+from pkpo.evaluate.differences import Difference
+
+Target = Literal["fixed", "population"]
+TARGETS: tuple[Target, ...] = ("fixed", "population")
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """Whether the better of two runs changes with k.
+
+    Args:
+        run, baseline: names of the two.
+        target: "fixed" or "population".
+        estimated_at: the ks from which on the sign of the estimated difference is another.
+        better_from: the smallest k from which on the run is better at every k, by the
+            simultaneous intervals; None if there is none.
+        worse_from: the same where it is worse.
+        better_up_to, worse_up_to: the largest k up to which it is so at every k.
+        text: the same in words.
+    """
+
+    run: str
+    baseline: str
+    target: Target
+    estimated_at: tuple[int, ...]
+    better_from: int | None
+    worse_from: int | None
+    better_up_to: int | None
+    worse_up_to: int | None
+    text: str
+
+
+def crossing(differences: Sequence[Difference], target: Target) -> Crossing | None:
+    """The crossing of one run with the baseline, over its pass@k or max@k rows; None where
+    fewer than two of these have a value."""
+    rows = sorted(
+        (d for d in differences if _is_best_of_k(d) and d.num_problems > 0), key=lambda d: d.k
+    )
+    if len(rows) < 2:
+        return None
+    ks = [d.k for d in rows]
+    signs = [(d.fixed if target == "fixed" else d.population).sign for d in rows]
+    estimated = tuple(
+        later.k for earlier, later in pairwise(rows) if earlier.difference * later.difference < 0
+    )
+    run, baseline = rows[0].run, rows[0].baseline
+    found = Crossing(
+        run,
+        baseline,
+        target,
+        estimated,
+        better_from=_from(ks, signs, 1),
+        worse_from=_from(ks, signs, -1),
+        better_up_to=_from(ks[::-1], signs[::-1], 1),
+        worse_up_to=_from(ks[::-1], signs[::-1], -1),
+        text="",
+    )
+    return replace(found, text=_in_words(found, ks))
+
+
+def _is_best_of_k(difference: Difference) -> bool:
+    (weight, term), *others = difference.objective.terms
+    return not others and weight == 1 and isinstance(term, MaxAt | Mean)
+
+
+def _from(ks: Sequence[int], signs: Sequence[int], sign: int) -> int | None:
+    """The first k after which all signs, its own included, are `sign`."""
+    result = None
+    for k, found in zip(reversed(ks), reversed(signs)):
+        if found != sign:
+            break
+        result = k
+    return result
+
+
+def _in_words(found: Crossing, ks: Sequence[int]) -> str:
+    run, baseline = found.run, found.baseline
+    if found.better_from == ks[0]:
+        return f"{run} is better than {baseline} at every k asked for"
+    if found.worse_from == ks[0]:
+        return f"{baseline} is better than {run} at every k asked for"
+    parts = []
+    for name, up_to in ((run, found.better_up_to), (baseline, found.worse_up_to)):
+        if up_to is not None:
+            parts.append(f"{name} is better up to k = {up_to}")
+    for name, start in ((run, found.better_from), (baseline, found.worse_from)):
+        if start is not None:
+            parts.append(f"{name} is better from k = {start} on")
+    text = ", ".join(parts)
+    rest = "can't tell at the other k" if parts else f"can't tell {run} and {baseline} apart"
+    if found.estimated_at and len(parts) < 2:
+        where = ", ".join(map(str, found.estimated_at))
+        rest += f" (the estimates cross before k = {where}, which the intervals don't confirm)"
+    return f"{text}; {rest}" if text else rest

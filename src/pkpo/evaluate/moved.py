@@ -1,0 +1,116 @@
+"""Problems that one run solves more often than another, each with enough evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from pkpo.evaluate.samples import Samples
+
+
+@dataclass(frozen=True)
+class MovedProblem:
+    """One problem.
+
+    Args:
+        problem: its id.
+        rate, baseline_rate: mean reward (for 0/1 rewards the solve rate) in the two runs.
+        p: two-sided p-value of no difference: Fisher's exact test for 0/1 rewards,
+            Mann and Whitney's for others.
+    """
+
+    problem: str
+    rate: float
+    baseline_rate: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Problems gained and lost against the baseline.
+
+    Args:
+        run, baseline: names.
+        gained, lost: problems with a higher or lower mean reward, by size of the change.
+        false_discovery_rate: the expected share of mistakes among them is at most this
+            (Benjamini and Hochberg, over all problems).
+        num_problems: tested.
+    """
+
+    run: str
+    baseline: str
+    gained: tuple[MovedProblem, ...]
+    lost: tuple[MovedProblem, ...]
+    false_discovery_rate: float
+    num_problems: int
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.run} gained {len(self.gained)} and lost {len(self.lost)} of "
+            f"{self.num_problems} problems against {self.baseline} (at most "
+            f"{100 * self.false_discovery_rate:g} % of these by chance)"
+        )
+
+
+def moved_problems(
+    baseline: Samples, run: Samples, baseline_name: str, name: str, rate: float
+) -> Moved:
+    """The problems whose rewards differ between two runs with the same problems in the same
+    order, at false discovery rate `rate`."""
+    if baseline.binary and run.binary:
+        p = fisher_p(run.correct_P, run.sizes_P, baseline.correct_P, baseline.sizes_P)
+    else:
+        p = np.array([_ranks_p(a, b) for a, b in zip(run.groups(), baseline.groups())])
+    after = np.add.reduceat(run.rewards_N, run.offsets_P) / run.sizes_P
+    before = np.add.reduceat(baseline.rewards_N, baseline.offsets_P) / baseline.sizes_P
+    found = np.flatnonzero(benjamini_hochberg(p) <= rate)
+    order = found[np.argsort(-np.abs(after - before)[found], kind="stable")]
+    moved = [
+        MovedProblem(run.problems[i], float(after[i]), float(before[i]), float(p[i])) for i in order
+    ]
+    return Moved(
+        name,
+        baseline_name,
+        tuple(m for m in moved if m.rate > m.baseline_rate),
+        tuple(m for m in moved if m.rate < m.baseline_rate),
+        rate,
+        len(p),
+    )
+
+
+def fisher_p(
+    correct: np.ndarray, size: np.ndarray, other_correct: np.ndarray, other_size: np.ndarray
+) -> np.ndarray:
+    """(P,) two-sided p-values of Fisher's exact test."""
+    tables, inverse = np.unique(
+        np.stack([correct, size, other_correct, other_size], axis=-1), axis=0, return_inverse=True
+    )
+    values = np.empty(len(tables))
+    for place, (c, n, d, m) in enumerate(tables.tolist()):
+        possible = np.arange(max(0, c + d - m), min(n, c + d) + 1)
+        law = stats.hypergeom.pmf(possible, n + m, c + d, n)
+        seen = law[c - possible[0]]
+        values[place] = min(1.0, law[law <= seen * (1 + 1e-9)].sum())
+    return values[inverse.reshape(-1)]
+
+
+def _ranks_p(first: np.ndarray, second: np.ndarray) -> float:
+    if np.ptp(np.concatenate([first, second])) == 0:
+        return 1.0
+    return float(stats.mannwhitneyu(first, second).pvalue)
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Adjusted p-values.
+
+    >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03, 0.5])).round(4).tolist()
+    [0.04, 0.0533, 0.0533, 0.5]
+    """
+    order = np.argsort(p)
+    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    result = np.empty(len(p))
+    result[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return result
