@@ -14,6 +14,7 @@ import zstandard
 
 from pkpo.errors import LogError
 from pkpo.evaluate.read import read
+from pkpo.evaluate.readers import columns
 
 FILES = Path(__file__).parent / "files"
 GOOD = '{"problem": "a", "reward": 1}'
@@ -69,6 +70,33 @@ def test_a_line_that_is_not_utf_8(tmp_path: Path) -> None:
         read(path)
 
 
+@pytest.mark.parametrize("seed", range(100))
+def test_damage_at_random_is_seen_by_the_fast_way_too(
+    tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Either way gives the same samples, or the same complaint."""
+    rng = np.random.default_rng(seed)
+    path = tmp_path / "log.jsonl"
+    row = '{{"problem": "a{}", "text": "é, \\n", "reward": {}}}\n'
+    content = bytearray("".join(row.format(i % 3, rng.random()) for i in range(8)).encode())
+    for _ in range(rng.integers(1, 4)):
+        at = rng.integers(len(content))
+        content[at : at + rng.integers(2)] = bytes(rng.choice(list(b'"{}[],:05eEtn\n\\ .-\xff'), 1))
+    path.write_bytes(content)
+
+    def outcome() -> object:
+        try:
+            samples = read(path, on_bad_line="count" if seed % 2 else "error")
+        except LogError as error:
+            return str(error)
+        groups = [group.tolist() for group in samples.samples.groups()]
+        return samples.samples.problems, groups, samples.bad_lines
+
+    fast = outcome()
+    monkeypatch.setattr(columns, "_grouped", lambda file, named: None)
+    assert outcome() == fast
+
+
 def test_every_bad_line_is_counted_and_a_hundred_kept(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     path.write_text((GOOD + "\nnothing\n") * 250)
@@ -105,6 +133,26 @@ def test_bad_rows_of_csv(tmp_path: Path, row: str, line: int, reason: str) -> No
         read(path)
     assert str(caught.value) == f"{path}, line {line}: {reason}"
     assert read(path, on_bad_line="count").num_bad == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("b,1,t,u", "4 fields, where the header has 3"),
+        ("b,1,t,", "4 fields, where the header has 3"),
+        ("b,1", "2 fields, where the header has 3"),
+        ('b,1,"t" u', "not readable as CSV: ',' expected after '\"'"),
+    ],
+)
+def test_csv_rows_that_are_whole_only_up_to_the_reward(
+    tmp_path: Path, row: str, reason: str
+) -> None:
+    """Fields after those that are asked for count as well: the row may be cut or run together."""
+    path = tmp_path / "log.csv"
+    path.write_text(f"problem,reward,text\na,1,t\n{row}\n")
+    with pytest.raises(LogError) as caught:
+        read(path)
+    assert str(caught.value) == f"{path}, line 3: {reason}"
 
 
 def test_csv_that_is_not_utf_8(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def _grouped(file: LogFile, named: Mapping[str, str]) -> pl.DataFrame | None:
         if scanned is None:
             return None
         kinds = scanned.collect_schema()
+        if not set(named.values()) <= set(kinds):
+            return None
         read_as = [
             _read_as(name, column, kinds[column]).alias(name) for name, column in named.items()
         ]
@@ -110,7 +112,10 @@ def _scan(file: LogFile, named: Mapping[str, str]) -> pl.LazyFrame | None:
         mark, header = csv_header(file.local)
         if len(set(header)) != len(header):
             return None
-        return pl.scan_csv(file.local, separator=mark, infer_schema=False, glob=False, **place)
+        scanned = pl.scan_csv(file.local, separator=mark, infer_schema=False, glob=False, **place)
+        # Polars looks at the fields it was asked for: rows too long or short escape it unless
+        # that is all of them.
+        return scanned.map_batches(_of_whole_rows, projection_pushdown=False, streamable=True)
     if file.kind == "parquet":
         schema = parquet_schema(file)
         known = all(_plain(name, schema[column]) for name, column in named.items())
@@ -120,6 +125,17 @@ def _scan(file: LogFile, named: Mapping[str, str]) -> pl.LazyFrame | None:
     if any(kind is None for kind in kinds.values()):
         return None
     return pl.scan_ndjson(file.local, schema=kinds, **place)  # type: ignore[arg-type]
+
+
+def _of_whole_rows(batch: pl.DataFrame) -> pl.DataFrame:
+    """The batch itself, unless its last field may be missing.
+
+    Raises:
+        pl.exceptions.ShapeError: it may.
+    """
+    if batch[:, -1].null_count():
+        raise pl.exceptions.ShapeError("a row may lack its last field")
+    return batch
 
 
 def _plain(name: str, kind: pl.DataType) -> bool:

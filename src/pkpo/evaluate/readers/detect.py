@@ -48,7 +48,7 @@ def form_of(file: LogFile, head: Head, wanted: Wanted, name: str | None) -> Form
     fitting = [form for form in _TOOLS if form.matches(head)]
     if len(fitting) > 1:
         names = " or ".join(form.name for form in fitting)
-        raise LogError(f"{file.path} could be {names}: say which with format= (--format)")
+        raise LogError(f"{file.path} could be {names}: say which with format= (--format-in)")
     if fitting:
         return fitting[0]
     if PLAIN.matches(head) or _is_table(head, wanted):
