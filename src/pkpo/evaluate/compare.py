@@ -12,7 +12,9 @@ from pkpo.errors import InvalidInputError
 from pkpo.evaluate.crossings import TARGETS, Crossing, crossing
 from pkpo.evaluate.differences import Difference, RunData, adjusted, difference_of
 from pkpo.evaluate.estimates import TooFew, checked, rates_if_needed, used_problems
+from pkpo.evaluate.formats import ComparisonFormats
 from pkpo.evaluate.moved import Moved, moved_problems
+from pkpo.evaluate.read import ReadResult
 from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.selection import Selection, as_objectives
 
@@ -20,7 +22,7 @@ Unmatched = Literal["error", "drop"]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Comparison(ComparisonFormats):
     """Runs against a baseline; `print` shows it.
 
     Args:
@@ -65,7 +67,7 @@ _TARGETS = {"fixed": "these problems", "population": "problems like these"}
 
 
 def compare(
-    runs: Mapping[str, Samples],
+    runs: Mapping[str, Samples | ReadResult],
     objectives: Selection | None = None,
     *,
     baseline: str | None = None,
@@ -77,7 +79,8 @@ def compare(
     """Compares runs with a baseline, problem by problem.
 
     Args:
-        runs: samples of at least two runs, by name; problems are matched by their ids.
+        runs: samples, or what `read` gave, of at least two runs, by name; problems are
+            matched by their ids.
         objectives: as in `evaluate`; by default powers of two up to the smallest n.
         baseline: one of the names; the first by default.
         unmatched: problems that some run lacks are an "error", or "drop" leaves them out.
@@ -101,7 +104,10 @@ def compare(
         raise InvalidInputError(f"baseline must be one of {names}, got {baseline!r}")
     if unmatched not in ("error", "drop"):
         raise InvalidInputError(f"unmatched must be 'error' or 'drop', got {unmatched!r}")
-    matched, left_out = _matched(runs, unmatched)
+    samples_of = {
+        name: run.samples if isinstance(run, ReadResult) else run for name, run in runs.items()
+    }
+    matched, left_out = _matched(samples_of, unmatched)
     grouped = {name: checked(samples, too_few, confidence) for name, samples in matched.items()}
     if objectives is None:
         smallest = min(int(g.sizes_P.min()) for g in grouped.values())

@@ -11,6 +11,7 @@ import numpy as np
 from pkpo.core.objectives import Objective
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 from pkpo.evaluate.counts import bounds, is_chance
+from pkpo.evaluate.formats import EvaluationFormats
 from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import (
     ENOUGH,
@@ -24,6 +25,7 @@ from pkpo.evaluate.intervals import (
     none,
     support,
 )
+from pkpo.evaluate.read import ReadResult
 from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.selection import Selection, as_objectives, name_of
 from pkpo.evaluate.simultaneous import critical_level, within_correlation
@@ -62,7 +64,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(EvaluationFormats):
     """Values and intervals; `print` shows them as a table.
 
     Args:
@@ -122,7 +124,7 @@ class Evaluation:
 
 
 def evaluate(
-    samples: Samples,
+    samples: Samples | ReadResult,
     objectives: Selection | None = None,
     *,
     too_few: TooFew = "error",
@@ -138,7 +140,7 @@ def evaluate(
     as n wasn't chosen by looking at the rewards.
 
     Args:
-        samples: rewards by problem.
+        samples: rewards by problem, or what `read` gave.
         objectives: k for max@k (pass@k), text such as "pass^4" or "mean", Objectives, or a
             sequence of these. By default powers of two up to the smallest n.
         too_few: for problems with fewer than k samples, which have no unbiased estimate:
@@ -167,6 +169,7 @@ def evaluate(
     pass@4  0.4822  [0.3825, 0.5831]  [0.2469, 0.7262]     12
     pass@1, problems like these: the value rests on about 4.9 problems; 5 are needed
     """
+    samples = samples.samples if isinstance(samples, ReadResult) else samples
     grouped = checked(samples, too_few, confidence)
     if objectives is None:
         smallest = int(samples.sizes_P.min())
@@ -178,10 +181,11 @@ def evaluate(
     fixed_level = population_level = confidence
     if simultaneous and len(chosen) > 1:
         common = np.logical_and.reduce(used)
-        population_level = critical_level(_correlation(columns, common), confidence, seed)
-        fixed_level = critical_level(
-            within_correlation(grouped, common, chosen, rates), confidence, seed
-        )
+        number = len(chosen)
+        between = _correlation(columns, common)
+        population_level = critical_level(between, number, confidence, seed)
+        within = within_correlation(grouped, common, chosen, rates)
+        fixed_level = critical_level(within, number, confidence, seed)
     levels = (fixed_level, population_level, confidence)
     rows = tuple(
         _row(grouped, objective, used_P, values_P, rates, levels, seed)
@@ -224,7 +228,7 @@ def used_problems(samples: Samples, objective: Objective, too_few: str) -> np.nd
         f"{int((~enough).sum())} of {len(enough)} problems{_of(samples)} have fewer than "
         f"k = {objective.k} samples, the first {samples.problems[first]!r} with "
         f"{samples.sizes_P[first]}, so {objective} has no unbiased estimate there; too_few='drop' "
-        "leaves them out, too_few='nan' gives NaN"
+        "(--too-few drop) leaves them out, too_few='nan' gives NaN"
     )
 
 

@@ -11,6 +11,7 @@ from typing import get_args
 import polars as pl
 
 from pkpo.errors import InvalidInputError, LogError
+from pkpo.evaluate.account import reading_lines
 from pkpo.evaluate.readers.collect import BadLine, OnBadLine, Reading, Wanted
 from pkpo.evaluate.readers.detect import form_of
 from pkpo.evaluate.readers.head import look_at
@@ -39,6 +40,9 @@ class ReadResult:
     num_bad: int = 0
     bad_lines: tuple[BadLine, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(reading_lines(self))
 
 
 def read(

@@ -168,6 +168,10 @@ class Samples:
         """The number of problems, P."""
         return len(self.problems)
 
+    def __repr__(self) -> str:
+        of = f" of {self.source}" if self.source else ""
+        return f"<Samples{of}: {len(self)} problems, {self.num_samples} samples>"
+
     @property
     def num_samples(self) -> int:
         """The number of samples of all problems together, N."""

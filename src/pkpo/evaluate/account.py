@@ -1,0 +1,131 @@
+"""What was read and what was left out, in sentences."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pkpo.evaluate.estimates import Evaluation
+    from pkpo.evaluate.read import ReadResult
+    from pkpo.evaluate.samples import Samples
+
+_BAD_SHOWN = 3
+
+
+def reading_lines(result: ReadResult) -> list[str]:
+    """Files, form, problems, samples, rewards, bad records, choices that were made."""
+    return [
+        f"{_files(result)}, read as {result.format}",
+        *samples_lines(result.samples),
+        *_bad(result),
+        *(note.removesuffix(".") for note in result.notes),
+    ]
+
+
+def samples_lines(samples: Samples) -> list[str]:
+    """Numbers of problems and samples, and what the rewards are."""
+    return [
+        f"{_count(len(samples.problems), 'problem')}, {_count(samples.num_samples, 'sample')}: "
+        f"{_sizes(samples)}{_clusters(samples)}",
+        *_rewards(samples),
+    ]
+
+
+def left_out_line(evaluation: Evaluation) -> str:
+    """Which values leave problems out, for having fewer than k samples."""
+    parts = [
+        f"{row.name}: {row.num_dropped} of {evaluation.num_problems}"
+        for row in evaluation.rows
+        if row.num_dropped
+    ]
+    return f"problems left out for n < k: {', '.join(parts) or 'none'}"
+
+
+def solved_line(baseline: Samples, run: Samples, names: tuple[str, str]) -> str:
+    """Of 0/1 rewards: how many problems only one of two runs ever solved; empty for others."""
+    if not (baseline.binary and run.binary):
+        return ""
+    before, after = (
+        {problem for problem, correct in zip(samples.problems, samples.correct_P) if correct}
+        for samples in (baseline, run)
+    )
+    common = set(baseline.problems) & set(run.problems)
+    return (
+        f"Solved at least once, in the samples at hand: by {names[1]} alone "
+        f"{_count(len((after - before) & common), 'problem')}, by {names[0]} alone "
+        f"{len((before - after) & common):,}"
+    )
+
+
+def default_ks_line(samples: Samples, flag: str) -> str:
+    """Why the ks are those that they are, and how others are asked for.
+
+    Args:
+        samples: evaluated at powers of two up to the smallest n.
+        flag: such as "--k", which chooses others.
+    """
+    smallest, median = int(samples.sizes_P.min()), int(np.median(samples.sizes_P))
+    line = f"k: powers of two up to the smallest n, {smallest}; {flag} chooses others"
+    if smallest == median:
+        return line
+    first = samples.problems[int(samples.sizes_P.argmin())]
+    return (
+        f"{line} (problem {first!r} has {smallest} where half of the problems have {median} or "
+        "more; --too-few drop leaves such problems out of larger k)"
+    )
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _files(result: ReadResult) -> str:
+    first, *rest = result.files
+    if not rest:
+        return str(first)
+    return f"{first} and {_count(len(rest), 'more file')}, together as one run"
+
+
+def _sizes(samples: Samples) -> str:
+    sizes = samples.sizes_P
+    low, middle, high = int(sizes.min()), float(np.median(sizes)), int(sizes.max())
+    if low == high:
+        return f"{low} for each problem"
+    return f"{low} to {high} for a problem, median {middle:g}"
+
+
+def _clusters(samples: Samples) -> str:
+    if samples.clusters_P is None:
+        return ""
+    return f", in {_count(len(set(samples.clusters_P)), 'cluster')}"
+
+
+def _rewards(samples: Samples) -> list[str]:
+    if samples.binary:
+        never = int((samples.correct_P == 0).sum())
+        always = int((samples.correct_P == samples.sizes_P).sum())
+        return [f"rewards are 0 and 1: {_count(never, 'problem')} never solved, {always:,} always"]
+    rewards = samples.rewards_N
+    low, high = float(rewards.min()), float(rewards.max())
+    line = (
+        f"rewards are numbers from {low:g} to {high:g}, so that max@k, the best of k, stands for "
+        "pass@k"
+    )
+    if bool(((rewards == low) | (rewards == high)).all()) and low < high:
+        line = (
+            f"rewards are {low:g} and {high:g}; --threshold {high:g} makes them wrong and right, "
+            "for pass@k"
+        )
+    return [line]
+
+
+def _bad(result: ReadResult) -> list[str]:
+    if not result.num_bad:
+        return ["bad records left out: none"]
+    shown = [str(line) for line in result.bad_lines[:_BAD_SHOWN]]
+    more = result.num_bad - len(shown)
+    if more > 0:
+        shown.append(f"and {more:,} more")
+    return [f"BAD RECORDS LEFT OUT: {result.num_bad:,} ({'; '.join(shown)})"]
