@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from html import escape
 
 import numpy as np
 
 from pkpo.report.completions import ArmSamples, ProblemSamples
 from pkpo.report.figures import Picture
+from pkpo.report.page import figure, listed, page
 from pkpo.report.records import Arm, Run
 from pkpo.report.statistics import BASE_NAME, Estimate, Summary
 from pkpo.report.style import BASE_GREY, arm_style
-from pkpo.report.stylesheet import CSS
 from pkpo.report.summary import (
     ABSENT,
     Table,
@@ -52,29 +51,11 @@ def render_page(
         _header(run, summary),
         _missing(notes),
         _results(summary, colors),
-        *(_figure(picture) for picture in pictures),
+        *(figure(picture) for picture in pictures),
         _completions(samples, colors),
         _setup(run, colors),
     ]
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(run.title)}: pass@k training report</title>",
-            f"<style>{CSS}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
-            *sections,
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
+    return page(f"{run.title}: pass@k training report", sections)
 
 
 def _header(run: Run, summary: Summary) -> str:
@@ -118,14 +99,9 @@ def _missing(notes: Sequence[str]) -> str:
     if not notes:
         return ""
     return (
-        f'<section class="missing"><strong>This report is incomplete.</strong>{_list(notes)}'
+        f'<section class="missing"><strong>This report is incomplete.</strong>{listed(notes)}'
         "</section>"
     )
-
-
-def _list(items: Iterable[str], css_class: str = "") -> str:
-    opening = f'<ul class="{css_class}">' if css_class else "<ul>"
-    return opening + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
 def _results(summary: Summary, colors: dict[str, str]) -> str:
@@ -155,22 +131,12 @@ def _table(table: Table, colors: dict[str, str]) -> str:
     rows = "\n".join(body)
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>\n{_list(table.notes, 'notes')}"
+        f"<tbody>\n{rows}\n</tbody></table></div>\n{listed(table.notes, 'notes')}"
     )
 
 
 def _key(color: str | None) -> str:
     return f'<span class="key" style="background:{color}"></span>' if color else ""
-
-
-def _figure(picture: Picture) -> str:
-    data = base64.b64encode(picture.png).decode("ascii")
-    return (
-        f"<h2>{escape(picture.title)}</h2>\n"
-        f'<figure><div class="frame"><img alt="{escape(picture.alt)}" '
-        f'src="data:image/png;base64,{data}"></div>\n'
-        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
-    )
 
 
 def _completions(samples: Sequence[ProblemSamples], colors: dict[str, str]) -> str:
@@ -261,7 +227,7 @@ def _arms_table(run: Run, colors: dict[str, str]) -> str:
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>\n'
         + "\n".join(rows)
-        + f"\n</tbody></table></div>\n{_list([note], 'notes')}"
+        + f"\n</tbody></table></div>\n{listed([note], 'notes')}"
     )
 
 
