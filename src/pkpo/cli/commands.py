@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import tyro
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from rich.console import Console
 
-from pkpo.cli.flags import say
-from pkpo.cli.sweep import Sweep
-from pkpo.cli.train import Train
 from pkpo.errors import PkpoError
-from pkpo.report import write_report
-from pkpo.report.sweep import write_sweep_report
-from pkpo.report.sweep_load import CELLS
-from pkpo.train.interrupt import Interrupted
 
+EVALUATION = ("eval", "compare")
+"""Commands that need the `eval` extra alone: no PyTorch."""
 
-@dataclass(frozen=True)
-class Report:
-    """Write the report of a run or sweep again, finished or not."""
-
-    run: tyro.conf.Positional[Path]
-    """Run directory, or the folder of a sweep."""
-
-    def __call__(self, command: str) -> int:
-        sweep = (self.run / CELLS).exists()
-        report = write_sweep_report(self.run) if sweep else write_report(self.run)
-        say(Console(), f"Report: {report}")
-        return 0
-
-
-_COMMANDS = {"train": Train, "sweep": Sweep, "report": Report}
+TRAINING = ("train", "sweep", "report")
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; returns the exit code."""
     chosen = tyro.extras.subcommand_cli_from_dict(
-        _COMMANDS,
+        load(arguments),
         prog="pkpo",
-        description="Train for pass@k, and see what training does to it.",
+        description="Measure pass@k, train for it, and see what training does to it.",
         args=list(arguments),
     )
     try:
-        return chosen(shlex.join(["pkpo", *arguments]))
+        code = chosen(shlex.join(["pkpo", *arguments]))
+        sys.stdout.flush()
     except ValidationError as error:
         return _fail("; ".join(_explain(problem) for problem in error.errors()))
-    except Interrupted as error:
-        _fail(str(error))
-        return error.exit_code
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (PkpoError, OSError) as error:
-        return _fail(str(error))
+        _fail(str(error))
+        return int(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
-        print("\npkpo: interrupted; --resume continues the run", file=sys.stderr)
+        hint = "" if arguments[0] in EVALUATION else "; --resume continues the run"
+        print(f"\npkpo: interrupted{hint}", file=sys.stderr)
         return 130
+    return code
+
+
+def load(arguments: Sequence[str]) -> dict[str, Callable[..., Callable[[str], int]]]:
+    """The commands to choose from, with PyTorch only if one of `TRAINING` may be chosen.
+
+    Raises:
+        ImportError: a package is missing without which the command can't run.
+    """
+    from pkpo.cli.compare import Compare
+    from pkpo.cli.evaluate import Eval
+
+    commands = {"eval": Eval, "compare": Compare}
+    chosen = arguments[0] if arguments else ""
+    if chosen in EVALUATION:
+        return commands
+    try:
+        from pkpo.cli.report import Report
+        from pkpo.cli.sweep import Sweep
+        from pkpo.cli.train import Train
+    except ImportError as error:
+        if chosen in TRAINING or (error.name or "pkpo").partition(".")[0] == "pkpo":
+            raise
+        return commands
+    return {**commands, "train": Train, "sweep": Sweep, "report": Report}
 
 
 def _explain(problem: ErrorDetails) -> str:

@@ -1,0 +1,196 @@
+"""`pkpo compare`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from pkpo.cli.errors import UsageError
+from pkpo.cli.log_flags import LogFlags, progress, warn
+from pkpo.cli.show import show_lines, show_table
+from pkpo.evaluate.account import default_ks_line, reading_lines
+from pkpo.evaluate.compare import Comparison, Unmatched, compare
+from pkpo.evaluate.formats import bullets, to_json
+from pkpo.evaluate.read import ReadResult
+from pkpo.evaluate.records import reading_record, samples_record
+from pkpo.evaluate.shown import (
+    WHAT_THE_INTERVALS_ARE,
+    difference_tables,
+    how_to_read,
+    moved_tables,
+    verdicts,
+)
+
+
+@dataclass(frozen=True)
+class Compare(LogFlags):
+    """Two or more runs on the same problems: differences with intervals.
+
+    Problems are matched by their ids; every further run is compared with the first. The
+    intervals of all differences hold together, however many k and runs there are.
+
+    pkpo compare base.jsonl new.jsonl
+
+    pkpo compare base.jsonl new.jsonl --k 1-16 --names base "new, step 500"
+
+    pkpo compare "base/*.eval" "new/*.eval" --html comparison.html
+
+    Exit codes: 0 done, 1 bad input, 2 wrong usage.
+    """
+
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN ...")] = ()
+    """One for each run: a file, a pattern in quotes, or a folder of a pkpo run."""
+
+    names: Annotated[
+        tuple[str, ...],
+        tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: from the paths)"),
+    ] = ()
+    """What to call the runs, in their order."""
+
+    baseline: Annotated[
+        str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the first)")
+    ] = None
+    """The run that the others are compared with."""
+
+    unmatched: Unmatched = "error"
+    """Problems that some run lacks: stop, or leave them out and say how many."""
+
+    def __call__(self, command: str) -> int:
+        self.check()
+        names = self.names or short_names(self.runs)
+        results: dict[str, ReadResult] = {}
+        for name, path in zip(names, self.runs):
+            with progress(f"Reading {name} ..."):
+                results[name] = self.read([path])
+        smallest = min(int(result.samples.sizes_P.min()) for result in results.values())
+        with progress("Comparing ..."):
+            comparison = compare(
+                {name: result.samples for name, result in results.items()},
+                self.objectives(smallest),
+                baseline=self.baseline,
+                unmatched=self.unmatched,
+                too_few=self.too_few,
+                confidence=self.confidence,
+                seed=self.seed,
+            )
+        lines = [
+            line
+            for name, result in results.items()
+            for line in _indented(name, reading_lines(result))
+        ]
+        lines.append(
+            f"{comparison.num_problems:,} problems in common, {comparison.num_unmatched:,} left out"
+        )
+        if self.k is None and not self.objective:
+            fewest = min(results.values(), key=lambda result: int(result.samples.sizes_P.min()))
+            lines.append(default_ks_line(fewest.samples, "--k"))
+        self._show(results, comparison, lines, command)
+        self._draw(results, comparison, lines, command)
+        return 0
+
+    def check(self) -> None:
+        super().check()
+        if len(self.runs) < 2:
+            raise UsageError(
+                f"two runs or more are compared, got {len(self.runs)}: `pkpo compare RUN RUN`; "
+                "`pkpo compare --help` has examples"
+            )
+        if self.names and len(self.names) != len(self.runs):
+            raise UsageError(
+                f"--names takes one name for each of the {len(self.runs)} runs, got "
+                f"{len(self.names)}"
+            )
+        names = self.names or short_names(self.runs)
+        if len(set(names)) < len(names):
+            raise UsageError(f"the runs' names must differ, got {', '.join(names)}; see --names")
+        if self.baseline is not None and self.baseline not in names:
+            raise UsageError(
+                f"--baseline must be one of the runs' names, {', '.join(names)}; got "
+                f"{self.baseline!r}"
+            )
+
+    def _show(
+        self,
+        results: dict[str, ReadResult],
+        comparison: Comparison,
+        lines: list[str],
+        command: str,
+    ) -> None:
+        if self.format == "json":
+            document = comparison.to_dict() | {
+                "command": command,
+                "seed": self.seed,
+                "too_few": self.too_few,
+                "unmatched": self.unmatched,
+                "readings": {name: reading_record(result) for name, result in results.items()},
+                "samples": {
+                    name: samples_record(result.samples) for name, result in results.items()
+                },
+            }
+            sys.stdout.write(to_json(document))
+        elif self.format == "csv":
+            for line in [*lines, *verdicts(comparison)]:
+                warn(line)
+            sys.stdout.write(comparison.to_csv())
+        elif self.format == "md":
+            parts = [bullets(lines), comparison.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
+            show_lines(["\n\n".join(parts)])
+        else:
+            show_lines(lines)
+            for table in difference_tables(comparison):
+                show_lines([""])
+                show_table(table)
+            show_lines([how_to_read(comparison), "", *verdicts(comparison)])
+            for table in moved_tables(comparison):
+                show_lines([""])
+                show_table(table)
+            show_lines(["", *WHAT_THE_INTERVALS_ARE])
+
+    def _draw(
+        self,
+        results: dict[str, ReadResult],
+        comparison: Comparison,
+        lines: list[str],
+        command: str,
+    ) -> None:
+        if self.html is None and self.figures is None:
+            return
+        from pkpo.report.evaluation import write_comparison_report
+
+        with progress("Drawing ..."):
+            written = write_comparison_report(
+                comparison,
+                {name: result.samples for name, result in results.items()},
+                lines=lines,
+                command=command,
+                page=self.html,
+                folder=self.figures,
+            )
+        for path in written:
+            warn(f"wrote {path}")
+
+
+def short_names(paths: Sequence[str]) -> tuple[str, ...]:
+    """The parts of the paths that tell them apart, the last ones without endings.
+
+    >>> short_names(["a/base/log.jsonl", "a/new/log.jsonl"]), short_names(["x/a.csv.gz", "b.csv"])
+    (('base', 'new'), ('a', 'b'))
+    """
+    parts = [list(Path(path).parts) for path in paths]
+    for place in range(1, 1 + max(map(len, parts))):
+        found = tuple(p[-place] if place <= len(p) else p[0] for p in parts)
+        plain = tuple(name.partition(".")[0] or name for name in found)
+        for names in (plain, found):
+            if len(set(names)) == len(paths):
+                return names
+    return tuple(paths)
+
+
+def _indented(name: str, lines: Sequence[str]) -> list[str]:
+    first, *rest = lines
+    return [f"{name}: {first}", *(f"  {line}" for line in rest)]

