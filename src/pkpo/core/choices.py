@@ -70,6 +70,24 @@ class Choice:
             if len(places):
                 yield objective, places
 
+    def record(self, step: int, prompts: Sequence[Hashable] | None = None) -> dict[str, Any]:
+        """As JSON values, for a log.
+
+        Args:
+            step: of the choice.
+            prompts: their labels, integers or text, for lists of objectives and reasons by
+                prompt; None for a choice that is the same for all.
+        """
+        if prompts is None:
+            return {"step": step, "objective": str(self), "reason": self.reasons[0]}
+        names = [str(objective) for objective in self.objectives]
+        return {
+            "step": step,
+            "prompts": [*prompts],
+            "objectives": [names[place] for place in self.index_P],
+            "reasons": [*self.reasons] * (len(prompts) // len(self.reasons)),
+        }
+
     def __str__(self) -> str:
         """The objective, or how many prompts get which, largest k first."""
         counts = [(objective, len(places)) for objective, places in self.parts()]

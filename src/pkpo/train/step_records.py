@@ -107,22 +107,13 @@ class ChoiceLog:
     def append(self, step: int, prompts: Sequence[str], choice: Choice) -> None:
         if self._lines is None:
             return
-        if self._changes_only:
-            (reason,) = choice.reasons
-            if reason != self.shown:
-                self._lines.append({"step": step, "objective": str(choice), "reason": reason})
-            self.shown = reason
+        if not self._changes_only:
+            self._lines.append(choice.record(step, prompts))
             return
-        objectives = [str(choice.objectives[place]) for place in choice.index_P]
-        reasons = [*choice.reasons] * (len(prompts) // len(choice.reasons))
-        self._lines.append(
-            {
-                "step": step,
-                "prompts": [*prompts],
-                "objectives": objectives,
-                "reasons": reasons,
-            }
-        )
+        (reason,) = choice.reasons
+        if reason != self.shown:
+            self._lines.append(choice.record(step))
+        self.shown = reason
 
     def sync(self) -> None:
         """Return once everything appended so far is on the disk."""

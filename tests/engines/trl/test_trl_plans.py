@@ -55,6 +55,11 @@ def test_a_plateau_of_the_evaluation(tmp_path: Path, model_folder: Path) -> None
             break
     assert ks == sorted(ks, reverse=True)
     assert set(ks) == {4, 1}
+    lines = (tmp_path / "pkpo_choices.jsonl").read_text().splitlines()
+    first, second = map(json.loads, lines)
+    assert (first["step"], first["objective"]) == (0, "max@4")
+    assert second["objective"] == "mean"
+    assert "not beaten for 2 evaluations: stage 2 of 2" in second["reason"]
 
 
 def solved_by_first_letter(
@@ -120,6 +125,29 @@ def test_a_continued_run_remembers_its_plan(tmp_path: Path, model_folder: Path) 
     assert again.plan.state() == first.plan.state()
     for name, value in first.model.state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[name], value)
+
+
+def test_choices_and_their_reasons_are_kept(tmp_path: Path, model_folder: Path) -> None:
+    """As if the continued run had never stopped; and nothing for a schedule."""
+    first = tiny.make_trainer(tmp_path, model_folder, **CHECKPOINTS)
+    first.train()
+    path = tmp_path / "pkpo_choices.jsonl"
+    whole = path.read_text()
+    rows = [json.loads(line) for line in whole.splitlines()]
+    assert [row["step"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    known = {prompt_number({"prompt": prompt + "<answer>"}) for prompt in tiny.PROMPTS}
+    assert all(set(row["prompts"]) <= known for row in rows)
+    assert set(rows[0]["objectives"]) == {"max@4"}
+    assert set(rows[0]["reasons"]) == {"no earlier samples: k = 4"}
+    assert any("4 earlier samples" in reason for reason in rows[5]["reasons"])
+    with path.open("a") as file:
+        file.write('{"step": 6, "half a line')
+    again = tiny.make_trainer(tmp_path, model_folder, **CHECKPOINTS)
+    again.train(resume_from_checkpoint=str(tmp_path / "checkpoint-3"))
+    assert path.read_text() == whole
+    plain = tiny.make_trainer(tmp_path / "plain", model_folder, objective_schedule="4->1@1")
+    plain.train()
+    assert not (tmp_path / "plain" / "pkpo_choices.jsonl").exists()
 
 
 def test_a_checkpoint_without_its_plan(tmp_path: Path, model_folder: Path) -> None:

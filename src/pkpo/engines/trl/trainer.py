@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from trl import GRPOTrainer, RLOOTrainer
 from pkpo.core.credit import Credit
 from pkpo.core.plans import Choice
 from pkpo.core.transforms import estimate
+from pkpo.engines.trl.choice_file import ChoiceFile
 from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
 from pkpo.engines.trl.loss_check import check_loss
 from pkpo.engines.trl.reuse import Reweighing
@@ -93,6 +95,7 @@ class JointAdvantages:
                 f"args must be a {self._config_class.__name__}, got {type(config).__name__}"
             )
         self.plan = config.plan()
+        self._choices = ChoiceFile(Path(config.output_dir) / "pkpo_choices.jsonl", self.plan)
         self._credit = Credit(baseline=config.baseline)
         self._reweighing = Reweighing(self) if config.reuse == "exact" else None
         self._seen: list[Tensor] = []
@@ -159,6 +162,8 @@ class JointAdvantages:
         batch = group(rewards_N, counted_N, self._gathered(prompts_B).tolist(), n)
         step = self.state.global_step  # type: ignore[attr-defined]
         choice = self.plan.choose(step, batch.prompts_P)
+        if training and self.accelerator.is_main_process:  # type: ignore[attr-defined]
+            self._choices.append(step, batch.prompts_P, choice)
         everything = bool(batch.counted_PG.all())
         advantages_N = self._credit(
             batch.rewards_PG,
