@@ -133,6 +133,38 @@ def test_simultaneous_intervals_hold_the_single_ones() -> None:
             assert a.confidence < b.confidence < 1 - 0.05 / 3
 
 
+def test_simultaneous_intervals_for_real_rewards_are_bonferronis() -> None:
+    samples = Samples.from_groups(list(RNG.normal(size=(30, 8))))
+    rows = evaluate(samples, [1, 2, 4], simultaneous=True).rows
+    assert [row.fixed.confidence for row in rows] == pytest.approx([1 - 0.05 / 3] * 3)
+    assert all(0.95 < row.population.confidence < 1 - 0.05 / 3 for row in rows)
+
+
+def test_simultaneous_coverage() -> None:
+    rng = np.random.default_rng(12)
+    ks = [1, 2, 4, 8, 16]
+    held = {True: 0, False: 0}
+    for _ in range(200):
+        p = rng.beta(0.5, 1.0, 100)
+        samples = Samples.from_counts(16, rng.binomial(16, p))
+        truths = [float((1 - (1 - p) ** k).mean()) for k in ks]
+        for simultaneous in held:
+            rows = evaluate(samples, ks, simultaneous=simultaneous).rows
+            held[simultaneous] += all(t in row.fixed for t, row in zip(truths, rows, strict=True))
+    assert held[True] / 200 > 0.915
+    assert held[False] / 200 < 0.905
+
+
+@pytest.mark.parametrize("problems", [1, 2, 4])
+def test_few_problems_get_no_population_interval(problems: int) -> None:
+    samples = Samples.from_counts(64, [20, 30, 10, 50][:problems])
+    for row in evaluate(samples, [1, 4, 64]):
+        assert not row.population.given
+        assert row.population.note
+        assert row.value in row.population
+        assert row.value in row.fixed
+
+
 def test_the_seed_decides_everything() -> None:
     samples = Samples.from_groups(RNG.normal(size=(20, 8)).tolist())
     objectives = [1, 4, 8, "top_mean(2, 4)"]

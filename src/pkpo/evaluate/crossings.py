@@ -96,9 +96,13 @@ def _in_words(found: Crossing, ks: Sequence[int]) -> str:
     for name, start in ((run, found.better_from), (baseline, found.worse_from)):
         if start is not None:
             parts.append(f"{name} is better from k = {start} on")
-    text = ", ".join(parts)
-    rest = "can't tell at the other k" if parts else f"can't tell {run} and {baseline} apart"
-    if found.estimated_at and len(parts) < 2:
+    told = [k for k in (found.better_up_to, found.worse_up_to) if k is not None]
+    last = max(told, default=0)
+    start = min((k for k in (found.better_from, found.worse_from) if k is not None), default=None)
+    if all(k <= last or (start is not None and k >= start) for k in ks):
+        return "; ".join(parts)
+    parts.append("can't tell at the other k" if parts else f"can't tell {run} and {baseline} apart")
+    if found.estimated_at and len(parts) < 3:
         where = ", ".join(map(str, found.estimated_at))
-        rest += f" (the estimates cross before k = {where}, which the intervals don't confirm)"
-    return f"{text}; {rest}" if text else rest
+        parts.append(f"the estimates cross before k = {where}, which the intervals don't confirm")
+    return "; ".join(parts)

@@ -14,22 +14,22 @@ DRAWS = 20_000
 
 
 def critical_level(
-    correlation: np.ndarray | None, confidence: float, seed: int, number: int | None = None
+    correlation: np.ndarray | None, number: int, confidence: float, seed: int
 ) -> float:
     """The confidence for each interval at which all hold together.
 
     Args:
         correlation: (K, K) of the estimates; the largest of K normal deviates with it is
             simulated. None if unknown: Bonferroni's level for `number`.
+        number: of intervals, at least K.
         confidence: for all together.
         seed: of the simulation.
-        number: K where the correlation isn't known.
 
     Returns:
         In [confidence, 1).
     """
     if correlation is None:
-        return 1.0 - (1.0 - confidence) / (number or 1)
+        return 1.0 - (1.0 - confidence) / number
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     draws = np.random.default_rng(seed).standard_normal((DRAWS, len(values)))
