@@ -22,11 +22,12 @@ def help_text(*arguments: str) -> str:
 
 def page() -> str:
     parts = ["# The command line\n\nMade by `python docs/make_cli_page.py` from `--help`."]
-    for arguments in ((), ("train",), ("sweep",), ("report",)):
+    for arguments in ((), ("eval",), ("compare",), ("train",), ("sweep",), ("report",)):
         command = " ".join(("pkpo", *arguments))
         parts.append(f"## {command}\n\n```\n{help_text(*arguments)}\n```")
     parts.append(
-        "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (143 by SIGTERM). At the "
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (143 by SIGTERM); those of "
+        "`pkpo eval` and `pkpo compare` in [eval.md](eval.md). At the "
         "first interrupt running arms end after a step, with a checkpoint, and the report is "
         "written; the second ends at once. `--resume` goes on, to the same results."
     )

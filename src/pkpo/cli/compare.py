@@ -6,14 +6,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from pkpo.cli.errors import UsageError
 from pkpo.cli.log_flags import LogFlags, progress, warn
 from pkpo.cli.show import show_lines, show_table
-from pkpo.evaluate.account import default_ks_line, reading_lines
+from pkpo.evaluate.account import default_ks_line, reading_lines, solved_lines
 from pkpo.evaluate.compare import Comparison, Unmatched, compare
 from pkpo.evaluate.formats import bullets, to_json
 from pkpo.evaluate.read import ReadResult
@@ -25,6 +25,8 @@ from pkpo.evaluate.shown import (
     moved_tables,
     verdicts,
 )
+
+_required_runs: Any = tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Compare(LogFlags):
     Exit codes: 0 done, 1 bad input, 2 wrong usage.
     """
 
-    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="RUN ...")] = ()
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], _required_runs] = ()
     """One for each run: a file, a pattern in quotes, or a folder of a pkpo run."""
 
     names: Annotated[
@@ -141,13 +143,15 @@ class Compare(LogFlags):
             parts = [bullets(lines), comparison.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
             show_lines(["\n\n".join(parts)])
         else:
+            samples = {name: result.samples for name, result in results.items()}
+            solved = solved_lines(samples, comparison.baseline)
             show_lines(lines)
             for table in difference_tables(comparison):
                 show_lines([""])
                 show_table(table)
             show_lines([how_to_read(comparison), "", *verdicts(comparison)])
+            show_lines(["", *solved])
             for table in moved_tables(comparison):
-                show_lines([""])
                 show_table(table)
             show_lines(["", *WHAT_THE_INTERVALS_ARE])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -15,11 +15,13 @@ from pkpo.errors import InvalidInputError
 from pkpo.evaluate.account import default_ks_line, left_out_line, reading_lines
 from pkpo.evaluate.estimates import Evaluation, evaluate
 from pkpo.evaluate.extrapolate import Extrapolation, extrapolate_pass_at_k
-from pkpo.evaluate.formats import bullets, to_json
+from pkpo.evaluate.formats import bullets, markdown, to_json
 from pkpo.evaluate.read import ReadResult
 from pkpo.evaluate.records import extrapolation_record, reading_record, samples_record
 from pkpo.evaluate.selection import parse_ks
-from pkpo.evaluate.shown import WHAT_THE_INTERVALS_ARE, evaluation_table
+from pkpo.evaluate.shown import WHAT_THE_INTERVALS_ARE, evaluation_table, extrapolation_table
+
+_required_paths: Any = tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Eval(LogFlags):
     Exit codes: 0 done, 1 bad input, 2 wrong usage.
     """
 
-    paths: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PATH ...")] = ()
+    paths: Annotated[tyro.conf.Positional[tuple[str, ...]], _required_paths] = ()
     """Logs of one run: files, patterns in quotes, or folders of pkpo runs. The samples that
     several files have for a problem are put together; `pkpo compare` keeps runs apart."""
 
@@ -109,7 +111,7 @@ class Eval(LogFlags):
         lines: list[str],
         command: str,
     ) -> None:
-        said = [str(extrapolation) for extrapolation in modelled]
+        models = [extrapolation_table(extrapolation) for extrapolation in modelled]
         if self.format == "json":
             document = evaluation.to_dict() | {
                 "command": command,
@@ -121,17 +123,22 @@ class Eval(LogFlags):
             }
             sys.stdout.write(to_json(document))
         elif self.format == "csv":
-            for line in [*lines, *said]:
+            for line in lines:
                 warn(line)
+            if modelled:
+                warn("what models say isn't in CSV, among the estimates; --format json has it")
             sys.stdout.write(evaluation.to_csv())
         elif self.format == "md":
             parts = [bullets(lines), evaluation.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
-            parts += [f"```\n{text}\n```" for text in said]
+            parts += [markdown(table) for table in models]
             show_lines(["\n\n".join(parts)])
         else:
             show_lines([*lines, ""])
             show_table(evaluation_table(evaluation))
-            show_lines(["", *WHAT_THE_INTERVALS_ARE, *(f"\n{text}" for text in said)])
+            show_lines(["", *WHAT_THE_INTERVALS_ARE])
+            for table in models:
+                show_lines([""])
+                show_table(table)
 
     def _draw(
         self,

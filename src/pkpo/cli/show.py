@@ -24,9 +24,7 @@ def show_table(table: Table) -> None:
     if console.is_terminal and console.width >= _width(table):
         grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=True, show_edge=False)
         for place, header in enumerate(table.headers):
-            grid.add_column(
-                Text(header), justify="right" if place else "left", no_wrap=True, overflow="ignore"
-            )
+            grid.add_column(Text(header), justify="right" if place else "left")
         for row in table.rows:
             name, value, *rest = row
             grid.add_row(Text(name, "bold"), Text(value, "bold"), *map(_cell, rest))

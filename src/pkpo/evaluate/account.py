@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,19 +44,25 @@ def left_out_line(evaluation: Evaluation) -> str:
     return f"problems left out for n < k: {', '.join(parts) or 'none'}"
 
 
-def solved_line(baseline: Samples, run: Samples, names: tuple[str, str]) -> str:
-    """Of 0/1 rewards: how many problems only one of two runs ever solved; empty for others."""
-    if not (baseline.binary and run.binary):
-        return ""
+def solved_lines(runs: Mapping[str, Samples], baseline: str) -> list[str]:
+    """For each run of 0/1 rewards, how many problems only it or only the baseline ever solved."""
+    return [
+        _solved(runs[baseline], run, (baseline, name))
+        for name, run in runs.items()
+        if name != baseline and run.binary and runs[baseline].binary
+    ]
+
+
+def _solved(baseline: Samples, run: Samples, names: tuple[str, str]) -> str:
     before, after = (
         {problem for problem, correct in zip(samples.problems, samples.correct_P) if correct}
         for samples in (baseline, run)
     )
     common = set(baseline.problems) & set(run.problems)
+    gained, lost = len((after - before) & common), len((before - after) & common)
     return (
-        f"Solved at least once, in the samples at hand: by {names[1]} alone "
-        f"{_count(len((after - before) & common), 'problem')}, by {names[0]} alone "
-        f"{len((before - after) & common):,}"
+        f"Solved by at least one of the samples at hand: by {names[1]} alone "
+        f"{_count(gained, 'problem')}, by {names[0]} alone {lost:,}"
     )
 
 
@@ -115,8 +122,8 @@ def _rewards(samples: Samples) -> list[str]:
     )
     if bool(((rewards == low) | (rewards == high)).all()) and low < high:
         line = (
-            f"rewards are {low:g} and {high:g}; --threshold {high:g} makes them wrong and right, "
-            "for pass@k"
+            f"rewards are {low:g} and {high:g}; a threshold of {high:g} (--threshold) makes them "
+            "wrong and right, for pass@k"
         )
     return [line]
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pkpo.evaluate.compare import Comparison
     from pkpo.evaluate.differences import Contrast, Difference
     from pkpo.evaluate.estimates import Evaluation, Row
+    from pkpo.evaluate.extrapolate import Extrapolation
 
 TARGET_NAMES = {"fixed": "these problems", "population": "problems like these"}
 MOST_MOVED = 10
@@ -132,7 +133,8 @@ def evaluation_table(evaluation: Evaluation) -> Table:
                 + ("" if math.isnan(row.value) else numbers.unit)
                 + notes.mark(row.note),
                 *(
-                    numbers.interval(interval) + notes.mark(_why(interval))
+                    numbers.interval(interval)
+                    + notes.mark(_why(interval) if row.num_problems else "")
                     for interval in (row.fixed, row.population)
                 ),
                 f"{row.num_problems}",
@@ -149,6 +151,20 @@ def _numbers_of(evaluation: Evaluation, row: Row) -> Numbers:
     return numbers_for(
         [row.name], [interval for r in alike for interval in (r.fixed, r.population)], False
     )
+
+
+def extrapolation_table(extrapolation: Extrapolation) -> Table:
+    """One row a k; the title says that it is a model, and what it assumes."""
+    numbers = Numbers(percent=True, decimals=1)
+    body = tuple(
+        (f"pass@{k}", numbers.text(value) + " %", f"{numbers.text(low)} to {numbers.text(high)} %")
+        for k, value, low, high in zip(
+            extrapolation.ks, extrapolation.values, extrapolation.lower, extrapolation.upper
+        )
+    )
+    headers = ("", "modelled", f"{100 * extrapolation.confidence:g} %, if the model holds")
+    title = f"A model, not an estimate: it assumes that {extrapolation.assumptions}"
+    return Table(headers, body, (), title)
 
 
 def difference_tables(comparison: Comparison) -> tuple[Table, ...]:
@@ -255,5 +271,10 @@ def moved_tables(comparison: Comparison) -> tuple[Table, ...]:
             if rest > 0:
                 rows.append((f"... and {rest} more", kind, "", "", ""))
         headers = ("problem", "", moved.baseline, moved.run, "p")
-        tables.append(Table(headers, tuple(rows), (), f"{moved.text}."))
+        title = (
+            f"Problems whose own samples show that {moved.run} is better: {len(moved.gained)} of "
+            f"{moved.num_problems}; worse: {len(moved.lost)} (false discovery rate "
+            f"{100 * moved.false_discovery_rate:g} %)"
+        )
+        tables.append(Table(headers, tuple(rows), (), title))
     return tuple(tables)

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from pkpo.evaluate.account import solved_line
+from pkpo.evaluate.account import solved_lines
 from pkpo.evaluate.compare import Comparison
 from pkpo.evaluate.estimates import Evaluation
 from pkpo.evaluate.extrapolate import Extrapolation
@@ -23,6 +23,7 @@ from pkpo.evaluate.shown import (
     Table,
     difference_tables,
     evaluation_table,
+    extrapolation_table,
     how_to_read,
     moved_tables,
     verdicts,
@@ -94,7 +95,7 @@ def write_evaluation_report(
         _header(f"pass@k of {Path(samples.source).name or 'samples'}", lines),
         html(evaluation_table(evaluation)),
         listed(WHAT_THE_INTERVALS_ARE, "notes"),
-        *(f"<pre>{escape(str(one))}</pre>" for one in modelled),
+        *(html(extrapolation_table(one)) for one in modelled),
         *(figure(one.picture()) for one in drawn),
         _problems({"": samples}),
         _command(command),
@@ -155,11 +156,7 @@ def write_comparison_report(
     names = f"{', '.join(comparison.runs)} against {comparison.baseline}"
     tables = [html(table) for table in difference_tables(comparison)]
     moved = [html(table) for table in moved_tables(comparison)]
-    solved = [
-        line
-        for run in comparison.runs
-        if (line := solved_line(runs[comparison.baseline], runs[run], (comparison.baseline, run)))
-    ]
+    solved = solved_lines(runs, comparison.baseline)
     sections = [
         _header(names, verdicts(comparison), "finding"),
         *tables,

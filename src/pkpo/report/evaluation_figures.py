@@ -45,7 +45,7 @@ def pass_at_k_figure(evaluation: Evaluation) -> Figure:
     A bound that stands in the place of an interval is an arrow from it to the side where the
     value lies.
     """
-    figure = new_figure(6.8, 4.4)
+    figure = new_figure(9.6, 4.6)
     axes = figure.subplots()
     families = [
         (place, sign, rows)
@@ -89,15 +89,17 @@ def pass_at_k_figure(evaluation: Evaluation) -> Figure:
 def solve_rates_figure(runs: Mapping[str, Samples]) -> Figure:
     """How many problems have which mean reward, one panel a run; for 0/1 rewards the solve
     rate, with the problems that are never and always solved apart."""
-    figure = new_figure(6.8, 1.0 + 2.6 * len(runs))
+    figure = new_figure(9.6, 0.8 + 2.5 * len(runs))
     panels = figure.subplots(len(runs), 1, squeeze=False, sharex=True, sharey=True).flatten()
     for index, (axes, (name, samples)) in enumerate(zip(panels, runs.items())):
         title = f"{name}: " if len(runs) > 1 else ""
-        what = "solve rate" if samples.binary else "mean reward"
-        last = index == len(runs) - 1
-        style_axes(
-            axes, f"{title}problems by {what}", f"{what} of the problem" if last else "", "problems"
-        )
+        what, ends = "mean reward", ""
+        if samples.binary:
+            never = int((samples.correct_P == 0).sum())
+            always = int((samples.correct_P == samples.sizes_P).sum())
+            what, ends = "solve rate", f"; {never} never solved, {always} always"
+        label = f"{what} of the problem" if index == len(runs) - 1 else ""
+        style_axes(axes, f"{title}problems by {what}{ends}", label, "problems")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         if samples.binary:
             _solve_rate_bars(axes, samples, index)
@@ -143,7 +145,7 @@ def differences_figure(comparison: Comparison) -> Figure:
 def runs_figure(comparison: Comparison) -> Figure:
     """pass@k (max@k) of all runs against k, over the problems that are compared. Without bands:
     whether runs differ is for `differences_figure` to show, since they share problems."""
-    figure = new_figure(6.8, 4.4)
+    figure = new_figure(9.6, 4.6)
     axes = figure.subplots()
     shown = [d for d in comparison.differences if _is_best_of_k(d.objective) and d.num_problems]
     chances = all(is_chance(d.name) for d in shown)
@@ -260,7 +262,7 @@ def _solve_rate_bars(axes: Axes, samples: Samples, index: int) -> None:
         n = int(sizes[0])
         heights = np.bincount(samples.correct_P, minlength=n + 1)
         axes.bar(np.arange(n + 1) / n, heights, width=0.82 / n, color=color)
-        ends, width = (heights[0], heights[-1]), 0.82 / n
+        width = 0.82 / n
     else:
         inside = rates[(rates > 0) & (rates < 1)]
         heights, edges = np.histogram(inside, bins=20, range=(0.0, 1.0))
@@ -268,18 +270,6 @@ def _solve_rate_bars(axes: Axes, samples: Samples, index: int) -> None:
         axes.bar(edges[:-1] + width / 2, heights, width=0.82 * width, color=color)
         ends = (int((rates == 0).sum()), int((rates == 1).sum()))
         axes.bar([-width, 1 + width], ends, width=0.82 * width, color=MUTED)
-    places = (0.0, 1.0) if len(sizes) == 1 and sizes[0] < _MOST_BARS else (-0.05, 1.05)
-    for place, height, name in zip(places, ends, ("never", "always")):
-        axes.annotate(
-            f"{name}: {height}",
-            (place, height),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="left" if place <= 0 else "right",
-            fontsize=9,
-            color=MUTED,
-        )
-    axes.margins(y=0.16)
     axes.set_xlim(min(-0.03, -width / 2) - 0.06, 1.06 + max(0.03, width / 2))
     percent_axis(axes.xaxis)
 
