@@ -31,7 +31,7 @@ train: $(VENV)/.train
 	$(BIN)/pkpo train $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 # make test-trl TRL=1.8.0 for another version
 TRL ?= 0.29.0
