@@ -102,6 +102,13 @@ def test_few_failures_get_a_bound() -> None:
     assert "about 3.0 problems" in row.population.note
 
 
+def test_one_sample_a_problem_shows_no_error_within() -> None:
+    row = evaluate(Samples.from_counts(1, [0, 1, 1] * 20), 1)["pass@1"]
+    assert not row.fixed.given
+    assert "one sample" in row.fixed.note
+    assert row.population.given
+
+
 def test_the_population_interval_is_the_wider_one() -> None:
     for row in evaluate(some(), [1, 4, 8, 16]):
         assert row.fixed.given

@@ -11,7 +11,7 @@ import numpy as np
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.crossings import TARGETS, Crossing, crossing
 from pkpo.evaluate.differences import Difference, RunData, adjusted, difference_of
-from pkpo.evaluate.estimates import TooFew, checked, rates_if_needed, used_problems
+from pkpo.evaluate.estimates import TooFew, checked, used_problems
 from pkpo.evaluate.formats import ComparisonFormats
 from pkpo.evaluate.moved import Moved, moved_problems
 from pkpo.evaluate.read import ReadResult
@@ -118,10 +118,7 @@ def compare(
         name: [used_problems(samples, objective, too_few) for objective in chosen]
         for name, samples in matched.items()
     }
-    data = {
-        name: RunData(name, one, rates_if_needed(one, chosen), seed)
-        for name, one in grouped.items()
-    }
+    data = {name: RunData(name, one, seed) for name, one in grouped.items()}
     level = 1.0 - (1.0 - confidence) / (len(chosen) * len(others))
     differences = adjusted(
         [
@@ -164,6 +161,12 @@ def _matched(runs: Mapping[str, Samples], unmatched: str) -> tuple[dict[str, Sam
     everything = dict.fromkeys(p for samples in runs.values() for p in samples.problems)
     held = {name: set(samples.problems) for name, samples in runs.items()}
     common = [p for p in everything if all(p in ids for ids in held.values())]
+    if not common:
+        firsts = ", ".join(
+            f"{name!r} has {repr(run.problems[0]) if run.problems else 'none'}"
+            for name, run in runs.items()
+        )
+        raise InvalidInputError(f"the runs have no problem in common: {firsts}")
     missing = len(everything) - len(common)
     if missing and unmatched == "error":
         problem, name = next(
@@ -171,10 +174,8 @@ def _matched(runs: Mapping[str, Samples], unmatched: str) -> tuple[dict[str, Sam
         )
         raise InvalidInputError(
             f"{missing} problems aren't in every run; {name!r} lacks {problem!r}; "
-            "unmatched='drop' leaves them out"
+            "unmatched='drop' (--unmatched drop) leaves them out"
         )
-    if not common:
-        raise InvalidInputError(f"the runs {list(runs)} have no problem in common")
     chosen = {name: _taken(samples, common) for name, samples in runs.items()}
     clusters = {samples.clusters_P for samples in chosen.values() if samples.clusters_P}
     if len(clusters) > 1:

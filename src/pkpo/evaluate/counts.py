@@ -15,11 +15,16 @@ from scipy import stats
 from scipy.special import gammaln
 
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective
-from pkpo.core.passk import pass_at_k
-from pkpo.core.weights import elevate, estimate_weights
+from pkpo.core.weights import elevate, estimate_weights, top_bernstein
+from pkpo.errors import UndefinedEstimateError
 
 
-@lru_cache(maxsize=1024)
+def _all_of_k(n: int, k: int) -> np.ndarray:
+    """C(c, k) / C(n, k) for c = 0..n: the share of the k-subsets of n within c of them."""
+    return top_bernstein(k + 1, n)
+
+
+@lru_cache(maxsize=4096)
 def values(n: int, objective: Objective) -> np.ndarray:
     """Unbiased value of a problem with c of n samples correct, for c = 0..n.
 
@@ -35,10 +40,12 @@ def values(n: int, objective: Objective) -> np.ndarray:
     """
     correct = np.arange(n + 1)
     (weight, term), *others = objective.terms
+    if n < objective.k:
+        raise UndefinedEstimateError(f"{objective} needs at least {objective.k} samples, got {n}")
     if not others and isinstance(term, MaxAt):
-        table = weight * pass_at_k(n, correct, term.k)
+        table = weight * (1.0 - _all_of_k(n, term.k)[::-1])
     elif not others and isinstance(term, MinAt):
-        table = weight * (1.0 - pass_at_k(n, n - correct, term.k))
+        table = weight * _all_of_k(n, term.k)
     elif not others and isinstance(term, Mean):
         table = weight * correct / n
     else:
@@ -90,7 +97,7 @@ def _law(n: int, p: tuple[float, ...]) -> np.ndarray:
     return stats.binom.pmf(np.arange(n + 1)[:, None], n, np.asarray(p))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def unbiased_variance(n: int, objective: Objective) -> np.ndarray:
     """Unbiased estimate of Var rho from c of n correct, for c = 0..n; may be negative.
 
@@ -104,11 +111,18 @@ def unbiased_variance(n: int, objective: Objective) -> np.ndarray:
     Raises:
         ValueError: n < 2k.
 
-    Cost: O(n^2) once.
+    Cost: O(n) for max, min and mean, O(n^2) for others, once.
     """
     k = objective.k
     if n < 2 * k:
         raise ValueError(f"no unbiased variance from n = {n} < 2k = {2 * k}")
+    (weight, term), *others = objective.terms
+    if not others and isinstance(term, MaxAt | MinAt | Mean):
+        # J^2 is a square of q^k or p^k, or of one less it, whose unbiased estimate is known.
+        table = weight**2 * (_all_of_k(n, k) ** 2 - _all_of_k(n, 2 * k))
+        result = table if isinstance(term, MinAt) else table[::-1]
+        result.flags.writeable = False
+        return result
     low, high = bounds(objective)
     # Measured from the larger bound, pass@k near 1 leaves small numbers to subtract.
     origin = low if abs(low) > abs(high) else high

@@ -18,7 +18,6 @@ from pkpo.evaluate.intervals import (
     two_sided_p,
 )
 from pkpo.evaluate.selection import name_of
-from pkpo.evaluate.solve_rates import SolveRates
 from pkpo.evaluate.within import NO_VARIATION, Within, within_problems
 
 
@@ -84,18 +83,16 @@ class RunData:
     Args:
         name: the run's.
         grouped: its samples, problems in the order of all runs.
-        rates: fitted solve rates, or None where not needed.
         seed: see `within_problems`.
     """
 
     name: str
     grouped: Grouped
-    rates: SolveRates | None
     seed: int
 
     def within(self, used_P: np.ndarray, objective: Objective) -> Within | str:
         """The sampling variance; 0 where nothing varies, which only the other run's can save."""
-        found = within_problems(self.grouped, used_P, objective, self.rates, self.seed)
+        found = within_problems(self.grouped, used_P, objective, self.seed)
         return Within(0.0, 0.0, np.inf, "none") if found == NO_VARIATION else found
 
 

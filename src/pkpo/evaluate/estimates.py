@@ -29,7 +29,6 @@ from pkpo.evaluate.read import ReadResult
 from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.selection import Selection, as_objectives, name_of
 from pkpo.evaluate.simultaneous import critical_level, within_correlation
-from pkpo.evaluate.solve_rates import SolveRates, fit_solve_rates
 from pkpo.evaluate.within import Within, within_problems
 
 TooFew = Literal["error", "nan", "drop"]
@@ -176,7 +175,6 @@ def evaluate(
         objectives = [2**j for j in range(smallest.bit_length())]
     chosen = as_objectives(objectives)
     used = [used_problems(samples, objective, too_few) for objective in chosen]
-    rates = rates_if_needed(grouped, chosen)
     columns = [grouped.estimates(objective) for objective in chosen]
     fixed_level = population_level = confidence
     if simultaneous and len(chosen) > 1:
@@ -184,11 +182,11 @@ def evaluate(
         number = len(chosen)
         between = _correlation(columns, common)
         population_level = critical_level(between, number, confidence, seed)
-        within = within_correlation(grouped, common, chosen, rates)
+        within = within_correlation(grouped, common, chosen)
         fixed_level = critical_level(within, number, confidence, seed)
     levels = (fixed_level, population_level, confidence)
     rows = tuple(
-        _row(grouped, objective, used_P, values_P, rates, levels, seed)
+        _row(grouped, objective, used_P, values_P, levels, seed)
         for objective, used_P, values_P in zip(chosen, used, columns)
     )
     return Evaluation(
@@ -232,14 +230,6 @@ def used_problems(samples: Samples, objective: Objective, too_few: str) -> np.nd
     )
 
 
-def rates_if_needed(grouped: Grouped, objectives: tuple[Objective, ...]) -> SolveRates | None:
-    """The fitted solve rates, where 0/1 rewards have n < 2k for some objective."""
-    largest = max(objective.k for objective in objectives)
-    if not grouped.binary or grouped.sizes_P.min() >= 2 * largest:
-        return None
-    return fit_solve_rates(grouped.sizes_P, grouped.samples.correct_P)
-
-
 def fixed_moments(
     estimates: np.ndarray, within: Within, objective: Objective, binary: bool
 ) -> Moments:
@@ -259,7 +249,6 @@ def _row(
     objective: Objective,
     used_P: np.ndarray,
     values_P: np.ndarray,
-    rates: SolveRates | None,
     levels: tuple[float, float, float],
     seed: int,
 ) -> Row:
@@ -275,7 +264,7 @@ def _row(
     estimates = values_P[used_P]
     value_bounds = bounds(objective) if grouped.binary else None
     blocks = int(samples.sizes_P[used_P].min()) // objective.k
-    within = within_problems(grouped, used_P, objective, rates, seed)
+    within = within_problems(grouped, used_P, objective, seed)
     if isinstance(within, str):
         fixed = none(fixed_level, within)
     else:

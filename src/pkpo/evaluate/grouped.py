@@ -10,6 +10,7 @@ from pkpo.core.objectives import Objective
 from pkpo.core.weights import estimate_weights
 from pkpo.evaluate.counts import values
 from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.solve_rates import SolveRates, fit_solve_rates
 
 
 class Grouped:
@@ -23,6 +24,7 @@ class Grouped:
         self.samples = samples
         self.sizes_P = samples.sizes_P
         self.binary = samples.binary
+        self._rates: dict[bytes, SolveRates] = {}
 
     @cached_property
     def by_size(self) -> dict[int, np.ndarray]:
@@ -37,6 +39,14 @@ class Grouped:
             n: np.sort(rewards[offsets[places][:, None] + np.arange(n)], axis=1)
             for n, places in self.by_size.items()
         }
+
+    def rates(self, used_P: np.ndarray) -> SolveRates:
+        """The solve rates fitted to the counts of the used problems; kept for the next call."""
+        key = used_P.tobytes()
+        if key not in self._rates:
+            correct = self.samples.correct_P[used_P]
+            self._rates[key] = fit_solve_rates(self.sizes_P[used_P], correct)
+        return self._rates[key]
 
     def varies(self, used_P: np.ndarray) -> bool:
         """Whether some used problem has samples with different rewards."""

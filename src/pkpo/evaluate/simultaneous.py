@@ -8,7 +8,6 @@ from scipy import stats
 from pkpo.core.objectives import Objective
 from pkpo.evaluate.counts import covariance
 from pkpo.evaluate.grouped import Grouped
-from pkpo.evaluate.solve_rates import SolveRates, fit_solve_rates
 
 DRAWS = 20_000
 
@@ -42,15 +41,13 @@ def within_correlation(
     grouped: Grouped,
     used_P: np.ndarray,
     objectives: tuple[Objective, ...],
-    rates: SolveRates | None,
 ) -> np.ndarray | None:
     """Correlation of the objectives' sampling errors on fixed problems, for 0/1 rewards from
     exact covariances averaged over the fitted solve rates; None for other rewards."""
     if not grouped.binary or not used_P.any():
         return None
     sizes = grouped.sizes_P[used_P]
-    if rates is None:
-        rates = fit_solve_rates(sizes, grouped.samples.correct_P[used_P])
+    rates = grouped.rates(used_P)
     result = np.zeros((len(objectives), len(objectives)))
     for n, number in zip(*np.unique(sizes, return_counts=True)):
         for i, first in enumerate(objectives):

@@ -15,6 +15,10 @@ import numpy as np
 from scipy.special import xlog1py, xlogy
 
 PRIOR_PROBLEMS = 2.0
+MOST_PAIRS = 2000
+"""Distinct pairs (n, c) above which a fit looks at every second, third, ... problem in their
+order."""
+
 _STEPS = 200
 
 
@@ -54,9 +58,12 @@ def fit_solve_rates(num_samples_P: np.ndarray, num_correct_P: np.ndarray) -> Sol
     Cost: about ten Newton steps of O(C G^2), with C distinct pairs (n, c) and
     40 <= G <= 200 grid points.
     """
-    pairs, counts = np.unique(
-        np.stack([num_samples_P, num_correct_P], axis=-1), axis=0, return_counts=True
-    )
+    both = np.stack([num_samples_P, num_correct_P], axis=-1)
+    pairs, counts = np.unique(both, axis=0, return_counts=True)
+    if len(pairs) > MOST_PAIRS:
+        order = np.lexsort((num_correct_P, num_samples_P))
+        both = both[order[:: -(-len(pairs) // MOST_PAIRS)]]
+        pairs, counts = np.unique(both, axis=0, return_counts=True)
     n, c = pairs[:, :1], pairs[:, 1:]
     size = int(np.clip(np.ceil(2 * np.pi * np.sqrt(n.max())), 40, 200))
     grid = np.sin(np.linspace(0.0, np.pi / 2, size)) ** 2
@@ -83,9 +90,8 @@ def _maximise(
         mixed = likelihood @ weights
         slope = (counts / mixed) @ likelihood + prior / weights - total
         step = np.linalg.solve(_curvature(likelihood, counts, mixed, prior, weights), slope)
-        shrinking = step < 0
-        room = np.min(-weights[shrinking] / step[shrinking], initial=np.inf)
-        share = min(1.0, 0.95 * room)
+        fastest = float(np.max(-step / weights))  # at which share of itself a weight shrinks
+        share = min(1.0, 0.95 / fastest) if fastest > 0 else 1.0
         weights = weights + share * step
         if share == 1.0 and slope @ step < 1e-10 * total:
             break

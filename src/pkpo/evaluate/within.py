@@ -10,7 +10,6 @@ from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, max_
 from pkpo.core.weights import estimate_weights, top_bernstein
 from pkpo.evaluate.counts import central_moment, unbiased_variance
 from pkpo.evaluate.grouped import Grouped, l_statistic, weights_of
-from pkpo.evaluate.solve_rates import SolveRates
 
 SPLITS = 16
 """Random divisions of the samples that a split variance averages over."""
@@ -40,7 +39,6 @@ def within_problems(
     grouped: Grouped,
     used_P: np.ndarray,
     objective: Objective,
-    rates: SolveRates | None,
     seed: int,
 ) -> Within | str:
     """The sampling variance of the mean of the estimates of the used problems.
@@ -49,7 +47,6 @@ def within_problems(
         grouped: the samples.
         used_P: which problems the mean is over; all have n >= k.
         objective: what is estimated.
-        rates: the fitted solve rates, needed for 0/1 rewards where some n < 2k.
         seed: for the random divisions of samples that some rewards and objectives need.
 
     Returns:
@@ -58,8 +55,7 @@ def within_problems(
     sizes = grouped.sizes_P[used_P]
     enough = bool((sizes >= 2 * objective.k).all())
     if grouped.binary and not enough:
-        assert rates is not None
-        return _by_mixture(sizes, objective, rates)
+        return _by_mixture(grouped, used_P, objective)
     if not grouped.binary and not grouped.varies(used_P):
         return NO_VARIATION
     if enough:
@@ -71,16 +67,29 @@ def within_problems(
     return _extrapolated(grouped, used_P, objective, seed)
 
 
-def _by_mixture(sizes: np.ndarray, objective: Objective, rates: SolveRates) -> Within:
+def _by_mixture(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Within | str:
+    """The exact variance averaged over the solve rates of the problems with n < 2k, and the
+    unbiased one for the others."""
+    short_P = used_P & (grouped.sizes_P < 2 * objective.k)
+    sizes = grouped.sizes_P[short_P]
+    if np.median(sizes) < 2:
+        return "most problems have one sample, which shows nothing of its sampling error"
+    rates = grouped.rates(short_P)
     second, third = np.zeros_like(rates.grid_G), np.zeros_like(rates.grid_G)
     for n, number in zip(*np.unique(sizes, return_counts=True)):
-        share = number / len(sizes)
-        second += share * central_moment(int(n), objective, rates.grid_G, 2)
-        third += share * central_moment(int(n), objective, rates.grid_G, 3)
-    variance = rates.mean(second)
-    relative = rates.variance_of_mean(second) / variance**2
-    skewness = rates.mean(third) / variance**1.5 / np.sqrt(len(sizes))
-    return Within(variance / len(sizes), skewness, 2.0 / relative, "mixture")
+        second += number * central_moment(int(n), objective, rates.grid_G, 2)
+        third += number * central_moment(int(n), objective, rates.grid_G, 3)
+    variance, uncertainty = rates.mean(second), rates.variance_of_mean(second)
+    others = used_P & ~short_P
+    if others.any():
+        unbiased = _unbiased(grouped, others, objective, 0)
+        variance += float(unbiased.sum())
+        uncertainty += float(unbiased.var(ddof=1) * len(unbiased)) if len(unbiased) > 1 else np.inf
+    if variance <= 0:
+        return NO_VARIATION
+    number = int(used_P.sum())
+    skewness = rates.mean(third) / variance**1.5
+    return Within(variance / number**2, skewness, 2.0 * variance**2 / uncertainty, "mixture")
 
 
 def _by_average(variance_P: np.ndarray) -> Within | str:
