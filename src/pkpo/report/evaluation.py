@@ -125,6 +125,7 @@ def write_comparison_report(
     Raises:
         OSError: a file can't be written.
     """
+    runs = {name: runs[name] for name in (comparison.baseline, *comparison.runs)}
     percent = f"{100 * comparison.confidence:g} %"
     drawn = [
         _Drawn(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -25,7 +26,6 @@ from pkpo.report.style import (
     arm_handle,
     arm_style,
     legend_above,
-    literal,
     new_figure,
     percent_axis,
     say_empty,
@@ -35,6 +35,7 @@ from pkpo.report.style import (
 
 _MOST_TICKS = 12
 _MOST_BARS = 24
+_LONGEST_NAME = 24
 _FAMILIES = ((MaxAt, "@"), (MinAt, "^"))
 
 
@@ -79,7 +80,10 @@ def pass_at_k_figure(evaluation: Evaluation) -> Figure:
         Patch(color=PALETTE[families[0][0]], alpha=alpha, linewidth=0, label=TARGET_NAMES[part])
         for part, alpha in (("fixed", 0.48), ("population", 0.14))
     ]
-    _k_axis(axes, sorted({row.k for _, _, rows in families for row in rows}))
+    shown = [row for _, _, rows in families for row in rows]
+    if any("bound" in part.kind for row in shown for part in (row.fixed, row.population)):
+        handles.append(_bound_handle())
+    _k_axis(axes, sorted({row.k for row in shown}))
     if chances:
         _chance_axis(axes)
     legend_above(figure, handles)
@@ -119,7 +123,7 @@ def differences_figure(comparison: Comparison) -> Figure:
     ks = sorted({d.k for d in shown})
     for axes, (target, title) in zip(panels, TARGET_NAMES.items()):
         unit = "percentage points" if chances else "reward"
-        label = f"{'pass' if chances else 'max'}@k minus {literal(comparison.baseline)}, {unit}"
+        label = f"difference of {'pass' if chances else 'max'}@k, {unit}"
         style_axes(
             axes,
             title.capitalize(),
@@ -138,7 +142,8 @@ def differences_figure(comparison: Comparison) -> Figure:
         if chances:
             signed_points_axis(axes.yaxis)
     if shown:
-        legend_above(figure, [arm_handle(i + 1, run) for i, run in enumerate(comparison.runs)])
+        names = [f"{_short(r)} minus {_short(comparison.baseline)}" for r in comparison.runs]
+        legend_above(figure, [arm_handle(i + 1, name) for i, name in enumerate(names)])
     return figure
 
 
@@ -170,12 +175,17 @@ def runs_figure(comparison: Comparison) -> Figure:
             linewidth=2.0,
             markersize=5.5,
         )
-        handles.append(arm_handle(place, name))
+        handles.append(arm_handle(place, _short(name)))
     _k_axis(axes, sorted({d.k for d in shown}))
     if chances:
         _chance_axis(axes)
     legend_above(figure, handles)
     return figure
+
+
+def _short(name: str) -> str:
+    """As much of a name as a legend has room for."""
+    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
 def _is_best_of_k(objective: Objective) -> bool:
@@ -225,6 +235,12 @@ def _band(axes: Axes, rows: Sequence[Row], part: str, color: str, alpha: float) 
             )
 
 
+def _bound_handle() -> Line2D:
+    return Line2D(
+        [], [], color=MUTED, marker="v", linestyle="", label="bound, where there is no interval"
+    )
+
+
 def _contrasts(
     axes: Axes, rows: Sequence[Difference], target: str, place: int, shift: float
 ) -> None:
@@ -262,6 +278,8 @@ def _solve_rate_bars(axes: Axes, samples: Samples, index: int) -> None:
         n = int(sizes[0])
         heights = np.bincount(samples.correct_P, minlength=n + 1)
         axes.bar(np.arange(n + 1) / n, heights, width=0.82 / n, color=color)
+        if n <= _MOST_TICKS:
+            axes.set_xticks(np.arange(n + 1) / n)
         width = 0.82 / n
     else:
         inside = rates[(rates > 0) & (rates < 1)]
@@ -271,7 +289,7 @@ def _solve_rate_bars(axes: Axes, samples: Samples, index: int) -> None:
         ends = (int((rates == 0).sum()), int((rates == 1).sum()))
         axes.bar([-width, 1 + width], ends, width=0.82 * width, color=MUTED)
     axes.set_xlim(min(-0.03, -width / 2) - 0.06, 1.06 + max(0.03, width / 2))
-    percent_axis(axes.xaxis)
+    percent_axis(axes.xaxis, ".3g")
 
 
 def _histogram(axes: Axes, samples: Samples, index: int, all_runs: Sequence[Samples]) -> None:
