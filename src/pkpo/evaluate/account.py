@@ -92,7 +92,10 @@ def _files(result: ReadResult) -> str:
     first, *rest = result.files
     if not rest:
         return str(first)
-    return f"{first} and {_count(len(rest), 'more file')}, together as one run"
+    return (
+        f"{first} and {_count(len(rest), 'more file')}, together as one run (`pkpo compare` keeps "
+        "runs apart)"
+    )
 
 
 def _sizes(samples: Samples) -> str:
