@@ -118,10 +118,7 @@ def to_csv(rows: Sequence[records.Record]) -> str:
 def markdown(table: Table) -> str:
     """The table in Markdown, its title above and its notes below."""
     align = ["---"] + ["---:"] * (len(table.headers) - 1)
-    cells = [
-        [_unmarked(cell) for cell in row]
-        for row in (table.headers, *table.rows)
-    ]
+    cells = [[_unmarked(cell) for cell in row] for row in (table.headers, *table.rows)]
     lines = [f"| {' | '.join(row)} |" for row in (cells[0], align, *cells[1:])]
     parts = [f"**{table.title}**"] if table.title else []
     if table.rows:
