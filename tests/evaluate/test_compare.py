@@ -133,6 +133,17 @@ def test_runs_without_any_difference_cannot_be_told_apart() -> None:
     assert found.moved[0].gained == found.moved[0].lost == ()
 
 
+def test_differences_too_small_to_judge_are_refused() -> None:
+    """Runs that solve nearly everything: a single hard problem would change the result."""
+    rng = np.random.default_rng(8)
+    runs = {name: Samples.from_counts(16, rng.binomial(16, rng.beta(8, 1.5, 164))) for name in "AB"}
+    single, eight = compare(runs, [1, 8]).differences
+    assert single.population.interval.given
+    assert not eight.population.interval.given
+    assert "subsets of k samples" in eight.population.interval.note
+    assert eight.population.sign == 0
+
+
 def test_holm_over_all_runs_and_ks() -> None:
     runs = two_runs()
     runs["C"] = two_runs(seed=5)["B"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pkpo.core.objectives import Objective
+from pkpo.evaluate.counts import bounds
 from pkpo.evaluate.estimates import interval_of
 from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import (
@@ -128,7 +129,13 @@ def difference_of(
     if clusters is not None:
         clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
     between, units = between_differences(differences, clusters)
-    carried = min(effective_number(differences), units)
+    problems = effective_number(differences)
+    blocks, subsets = 1, np.inf
+    if run.grouped.binary and baseline.grouped.binary:
+        low, high = bounds(objective)
+        subsets = float(np.abs(differences).sum()) / (high - low)
+        sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]
+        blocks = int(sizes.min()) // objective.k
     fixed = _fixed(run.within(used_P, objective), baseline.within(used_P, objective), differences)
     return Difference(
         name,
@@ -143,8 +150,8 @@ def difference_of(
         dropped,
         _no_contrast(fixed, confidence, level)
         if isinstance(fixed, str)
-        else _contrast(fixed, effective_number(differences), confidence, level),
-        _contrast(between, carried, confidence, level),
+        else _contrast(fixed, problems, subsets * blocks, confidence, level),
+        _contrast(between, min(problems, units), subsets, confidence, level),
     )
 
 
@@ -160,9 +167,11 @@ def _fixed(first: Within | str, second: Within | str, differences: np.ndarray) -
     return Moments(float(differences.mean()), variance, third / variance**1.5, float(df))
 
 
-def _contrast(moments: Moments, carried: float, confidence: float, level: float) -> Contrast:
-    interval = interval_of(moments, carried, np.inf, confidence, "")
-    simultaneous = interval_of(moments, carried, np.inf, level, "")
+def _contrast(
+    moments: Moments, carried: float, subsets: float, confidence: float, level: float
+) -> Contrast:
+    interval = interval_of(moments, carried, subsets, confidence, "")
+    simultaneous = interval_of(moments, carried, subsets, level, "")
     p = two_sided_p(moments) if interval.given else np.nan
     return Contrast(interval, simultaneous, p, p)
 

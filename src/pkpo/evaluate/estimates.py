@@ -312,7 +312,7 @@ def interval_of(
         note = f"the value rests on about {carried:.1f} problems; {ENOUGH:g} are needed"
     elif subsets < ENOUGH_SUBSETS:
         note = (
-            f"the value is {subsets:.2g} subsets of k samples away from its bound; "
+            f"all that is seen amounts to {subsets:.2g} subsets of k samples; "
             f"{ENOUGH_SUBSETS:g} is needed"
         )
     elif moments.df < FEWEST_DF:
