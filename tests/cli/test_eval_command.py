@@ -456,6 +456,7 @@ def test_no_pytorch(tmp_path: Path):
     ("missing", "arguments", "said"),
     [
         ("torch", ["--help"], "{eval,compare}"),
+        ("torch", ["--help"], "pip install 'pkpo[train]'"),
         ("torch", ["train"], "pip install 'pkpo[train]'"),
         ("polars", ["eval", "x"], "pip install 'pkpo[eval]'"),
         ("rich", ["compare", "x"], "pip install 'pkpo[eval]'"),
@@ -471,11 +472,13 @@ def test_missing_packages_are_named(missing: str, arguments: list[str], said: st
     assert "Traceback" not in result.stderr
 
 
-def test_a_reader_that_leaves_early_is_no_error():
-    log = LOGS / "human_eval_results.jsonl"
+@pytest.mark.parametrize(
+    "arguments", [["eval", str(LOGS / "human_eval_results.jsonl")], ["eval", "--help"]]
+)
+def test_a_reader_that_leaves_early_is_no_error(arguments: list[str]):
     reading, writing = os.pipe()
     os.close(reading)
-    result = subprocess.run([*PKPO, "eval", log], stdout=writing, stderr=subprocess.PIPE)
+    result = subprocess.run([*PKPO, *arguments], stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert result.returncode == 0
     assert result.stderr == b""

@@ -17,17 +17,20 @@ EVALUATION = ("eval", "compare")
 """Commands that need the `eval` extra alone: no PyTorch."""
 
 TRAINING = ("train", "sweep", "report")
+_ABSENT = " Training (train, sweep, report) needs pip install 'pkpo[train]'."
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; returns the exit code."""
-    chosen = tyro.extras.subcommand_cli_from_dict(
-        load(arguments),
-        prog="pkpo",
-        description="Measure pass@k, train for it, and see what training does to it.",
-        args=list(arguments),
-    )
+    commands = load(arguments)
+    absent = "" if set(TRAINING) <= set(commands) else _ABSENT
     try:
+        chosen = tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="pkpo",
+            description=f"Measure pass@k, train for it, and see what training does to it.{absent}",
+            args=list(arguments),
+        )
         code = chosen(shlex.join(["pkpo", *arguments]))
         sys.stdout.flush()
     except ValidationError as error:
@@ -39,7 +42,7 @@ def run(arguments: Sequence[str]) -> int:
         _fail(str(error))
         return int(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
-        hint = "" if arguments[0] in EVALUATION else "; --resume continues the run"
+        hint = "" if set(arguments[:1]) & set(EVALUATION) else "; --resume continues the run"
         print(f"\npkpo: interrupted{hint}", file=sys.stderr)
         return 130
     return code
