@@ -45,7 +45,7 @@ test-trl: pyproject.toml constraints.txt
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
 	$(VENV)-ray/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,ray]' pytest
-	$(VENV)-ray/bin/python -m pytest tests/train/test_ray.py $(ARGS)
+	$(VENV)-ray/bin/python -m pytest tests/execution/test_ray.py $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pkpo.cli.commands import run
-from pkpo.train.interrupt import Interrupted
+from pkpo.execution.interrupt import Interrupted
+from pkpo.execution.processes import LocalProcesses
 from pkpo.train.job import JobError
-from pkpo.train.processes import LocalProcesses
 from pkpo.train.sweep import Sweep, SweepDirectory
 
 TINY = "num_train=50 num_validation=10 num_test=20 size=2 num_examples=1 max_ops=2 lengths=[1,2]"

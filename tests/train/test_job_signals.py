@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from pkpo.execution.processes import LocalProcesses
 from pkpo.train.config import TrainConfig
 from pkpo.train.job import Job, JobError
-from pkpo.train.processes import LocalProcesses
 from pkpo.train.run_directory import RunDirectory
 
 from .tiny import assert_same_run, rows, settings

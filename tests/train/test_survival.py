@@ -18,11 +18,11 @@ from typing import Any
 import polars as pl
 import pytest
 
+from execution.watching import alive, wait_for
 from pkpo.train.config import TrainConfig
 from pkpo.train.run_directory import RunDirectory
 
 from .interference import Moment, first_and_last
-from .processes import alive, wait_for
 from .tiny import assert_same_run, settings
 
 TESTS = Path(__file__).parents[1]

@@ -21,12 +21,12 @@ import pytest
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.execution.pool import Pool
+from pkpo.execution.processes import LocalProcesses
 from pkpo.report import write_report
 from pkpo.report.sweep import to_rich, write_sweep_report
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.job import Job, JobError
-from pkpo.train.pool import Pool
-from pkpo.train.processes import LocalProcesses
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.sweep import Sweep, SweepDirectory, SweepSettings, check_cells
 from pkpo.train.sweep.live import SweepProgress

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from pkpo.cli.flags import JobFlags, optional, say
 from pkpo.errors import InvalidInputError
-from pkpo.train.pool import Executor
-from pkpo.train.processes import LocalProcesses
+from pkpo.execution.pool import Executor
+from pkpo.execution.processes import LocalProcesses
 from pkpo.train.sweep import Sweep as SweepRun
 from pkpo.train.sweep import SweepDirectory, SweepSettings, check_cells, parse_vary
 
@@ -89,7 +89,7 @@ class Sweep(JobFlags):
     def _executor(self, settings: SweepSettings) -> Executor:
         if self.ray is None:
             return LocalProcesses(self.workers)
-        from pkpo.train.ray_tasks import RayTasks
+        from pkpo.execution.ray_tasks import RayTasks
 
         devices = {cell.config.device.partition(":")[0] for cell in settings.cells()}
         return RayTasks(

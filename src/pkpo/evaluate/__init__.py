@@ -1,20 +1,17 @@
 """pass@k and its kin from anyone's sample logs, with intervals."""
 
-from importlib import import_module
+from importlib.util import find_spec
 
 from pkpo.errors import MissingExtraError
 
-for _name in ("polars", "scipy", "zstandard"):
-    try:
-        import_module(_name)
-    except ImportError as error:
-        raise MissingExtraError("the evaluation of logs", "eval", _name) from error
+if missing := [name for name in ("polars", "scipy", "zstandard") if find_spec(name) is None]:
+    raise MissingExtraError("the evaluation of logs", "eval", missing[0])
 
-from pkpo.evaluate.compare import Comparison, compare  # noqa: E402
-from pkpo.evaluate.estimates import Evaluation, evaluate  # noqa: E402
-from pkpo.evaluate.extrapolate import extrapolate_pass_at_k  # noqa: E402
-from pkpo.evaluate.read import ReadResult, read  # noqa: E402
-from pkpo.evaluate.samples import Samples  # noqa: E402
+from pkpo.evaluate.compare import Comparison, compare
+from pkpo.evaluate.estimates import Evaluation, evaluate
+from pkpo.evaluate.extrapolate import extrapolate_pass_at_k
+from pkpo.evaluate.read import ReadResult, read
+from pkpo.evaluate.samples import Samples
 
 __all__ = [
     "Comparison",

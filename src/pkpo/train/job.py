@@ -10,14 +10,14 @@ from rich.console import Console
 
 from pkpo.engines.embedded.model import PolicyConfig
 from pkpo.errors import InvalidInputError, PkpoError
+from pkpo.execution.interrupt import Interruption
+from pkpo.execution.pool import Executor, Pool, State
+from pkpo.execution.processes import LocalProcesses
 from pkpo.report import load_run, write_report
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
-from pkpo.train.interrupt import Interruption
-from pkpo.train.pool import Executor, Pool, State
-from pkpo.train.processes import LocalProcesses
 from pkpo.train.progress import Progress
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.warm_start import default_cache

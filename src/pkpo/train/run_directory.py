@@ -26,10 +26,10 @@ import torch
 
 import pkpo
 from pkpo.errors import RunDirectoryError
+from pkpo.execution.locks import only_writer
 from pkpo.files import naming, write_atomically, write_fully
 from pkpo.train.checkpoints import Checkpoints
 from pkpo.train.config import ArmSettings, TrainConfig, read_config
-from pkpo.train.locks import only_writer
 
 _WRITTEN_BEFORE_CONFIG = {"versions.json", "command.txt"}
 _SECONDS_FOR_WORKERS_TO_END = 10.0

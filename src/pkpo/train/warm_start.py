@@ -18,10 +18,10 @@ from pkpo.engines.embedded.export import load_pretrained, save_pretrained
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.execution.locks import only_writer
 from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.tasks.base import Task
 from pkpo.train.config import TrainConfig, WarmStartSettings
-from pkpo.train.locks import only_writer
 
 _SPECIAL_TOKENS = 3
 _CHECKSUMS = "SHA256SUMS"

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from pkpo.execution.pool import Item
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ArmSettings
 from pkpo.train.evaluation import Evaluator
 from pkpo.train.loop import ArmTrainer
-from pkpo.train.pool import Item
 from pkpo.train.run_directory import ArmDirectory, RunDirectory, write_json
 from pkpo.train.warm_start import load_policy, save_policy, warm_start
 

@@ -20,11 +20,11 @@ from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.learning import policy_gradient_loss
 from pkpo.engines.embedded.sampling import token_logprobs
 from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.evaluation import Evaluator
-from pkpo.train.interrupt import Interrupted
 from pkpo.train.run_directory import ArmDirectory
 from pkpo.train.trl_job import job
 from pkpo.train.trl_job.evaluation import SampleEvaluator

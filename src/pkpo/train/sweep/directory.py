@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pkpo.errors import RunDirectoryError
+from pkpo.execution.locks import only_writer
 from pkpo.report.sweep_load import CELLS
-from pkpo.train.locks import only_writer
 from pkpo.train.run_directory import RunDirectory, write_json, write_text
 from pkpo.train.sweep.grid import Cell, SweepSettings
 

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pkpo.train.pool import Pool, State
+from pkpo.execution.pool import Pool, State
 from pkpo.train.progress import Tail
 from pkpo.train.sweep.grid import Cell
 from pkpo.train.work import ArmWork, RunWork

@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError
+from pkpo.execution.interrupt import Interruption
+from pkpo.execution.pool import Executor, Pool
 from pkpo.report.sweep import to_rich, write_sweep_report
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.config import TrainConfig
-from pkpo.train.interrupt import Interruption
 from pkpo.train.job import JobError, check_buildable
-from pkpo.train.pool import Executor, Pool
 from pkpo.train.sweep.directory import SweepDirectory
 from pkpo.train.sweep.grid import SweepSettings
 from pkpo.train.sweep.live import CellWork, SweepProgress

@@ -22,13 +22,13 @@ from accelerate import PartialState
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.execution.interrupt import Interruption
 from pkpo.report import load_run, write_report
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
 from pkpo.tasks.base import Task
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
-from pkpo.train.interrupt import Interruption
 from pkpo.train.progress import Progress
 from pkpo.train.run_directory import RunDirectory, write_json
 from pkpo.train.trl_job.arm import TrlArm, load_tokenizer, trainer_config

@@ -16,8 +16,8 @@ from typing import Self
 import torch
 
 from pkpo.errors import InvalidInputError
-from pkpo.train.locks import end_with_parent
-from pkpo.train.pool import Ended, Failure, Item
+from pkpo.execution.locks import end_with_parent
+from pkpo.execution.pool import Ended, Failure, Item
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

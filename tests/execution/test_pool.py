@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.train.pool import Ended, Executor, Failure, Item, Pool, State
-from pkpo.train.processes import LocalProcesses
+from pkpo.execution.pool import Ended, Executor, Failure, Item, Pool, State
+from pkpo.execution.processes import LocalProcesses
 
 from . import pieces
 

@@ -11,14 +11,14 @@ import pytest
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError
+from pkpo.execution.pool import Item, Pool, State
+from pkpo.execution.processes import LocalProcesses
+from pkpo.execution.ray_tasks import RayTasks
 from pkpo.train.job import Job
-from pkpo.train.pool import Item, Pool, State
-from pkpo.train.processes import LocalProcesses
-from pkpo.train.ray_tasks import RayTasks
 from pkpo.train.run_directory import RunDirectory
+from train.tiny import assert_same_run, make_config
 
 from . import pieces
-from .tiny import assert_same_run, make_config
 
 pytest.importorskip("ray")
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from pkpo.errors import RunDirectoryError
-from pkpo.train.locks import only_writer
+from pkpo.execution.locks import only_writer
 
-from .processes import alive, wait_for
+from .watching import alive, wait_for
 
 HOLD = """
 import os, sys, time
 from pathlib import Path
-from pkpo.train.locks import only_writer
+from pkpo.execution.locks import only_writer
 with only_writer(Path(sys.argv[1])):
     if len(sys.argv) > 2 and os.fork() == 0:
         time.sleep(60)
@@ -33,9 +33,9 @@ with only_writer(Path(sys.argv[1])):
 EMPLOY = """
 import sys, time
 from pathlib import Path
-from pkpo.train.pool import Item
-from pkpo.train.processes import LocalProcesses
-from train.pieces import deaf
+from pkpo.execution.pool import Item
+from pkpo.execution.processes import LocalProcesses
+from execution.pieces import deaf
 if __name__ == "__main__":
     with LocalProcesses(1) as executor:
         executor.start(Item("deaf", deaf, (Path(sys.argv[1]),)))

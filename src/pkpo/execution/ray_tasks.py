@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pkpo.errors import InvalidInputError, MissingExtraError
-from pkpo.train.pool import Ended, Failure, Item
+from pkpo.execution.pool import Ended, Failure, Item
 
 
 def _ray() -> Any:
