@@ -47,16 +47,7 @@ def comparison_rows(comparison: Comparison) -> list[Record]:
     """One flat record a run and objective."""
     return [
         {
-            "run": d.run,
-            "baseline": d.baseline,
-            "name": d.name,
-            "objective": str(d.objective),
-            "k": d.k,
-            "value": number(d.value),
-            "baseline_value": number(d.baseline_value),
-            "difference": number(d.difference),
-            "num_problems": d.num_problems,
-            "num_dropped": d.num_dropped,
+            **_difference_head(d),
             **_flat_contrast("fixed", d.fixed),
             **_flat_contrast("population", d.population),
         }
@@ -212,7 +203,7 @@ def _row(row: Row) -> Record:
     }
 
 
-def _difference(d: Difference) -> Record:
+def _difference_head(d: Difference) -> Record:
     return {
         "run": d.run,
         "baseline": d.baseline,
@@ -224,6 +215,12 @@ def _difference(d: Difference) -> Record:
         "difference": number(d.difference),
         "num_problems": d.num_problems,
         "num_dropped": d.num_dropped,
+    }
+
+
+def _difference(d: Difference) -> Record:
+    return {
+        **_difference_head(d),
         "fixed": _contrast(d.fixed),
         "population": _contrast(d.population),
     }

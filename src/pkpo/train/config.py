@@ -148,7 +148,20 @@ class ArmSettings(Settings):
         return value
 
 
-class TrainConfig(Settings):
+class JobSettings(Settings):
+    """What every engine's job has: the problems, what is compared on them, how it is measured
+    and kept."""
+
+    task: TaskSettings = TaskSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    arms: tuple[ArmSettings, ...]
+    seeds: tuple[int, ...] = (0,)
+    device: str = "cpu"
+    checkpoint_every: int = Field(default=100, ge=1)
+    completions_every: int = Field(default=100, ge=1)
+
+
+class TrainConfig(JobSettings):
     """A whole job: every arm is trained with every seed, from one warm start a seed.
 
     Raises:
@@ -156,16 +169,9 @@ class TrainConfig(Settings):
             baseline or num_generations doesn't allow, or two arms with one name.
     """
 
-    task: TaskSettings = TaskSettings()
     policy: PolicySettings = PolicySettings()
     warm_start: WarmStartSettings = WarmStartSettings()
     training: TrainingSettings = TrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    arms: tuple[ArmSettings, ...]
-    seeds: tuple[int, ...] = (0,)
-    device: str = "cpu"
-    checkpoint_every: int = Field(default=100, ge=1)
-    completions_every: int = Field(default=100, ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -10,9 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 from pkpo.core.weights import Baseline
 from pkpo.train.config import (
     ArmSettings,
-    EvaluationSettings,
+    JobSettings,
     Settings,
-    TaskSettings,
     TrainConfig,
     TrainingSettings,
 )
@@ -72,7 +71,7 @@ class TrlTrainingSettings(Settings):
     max_grad_norm: float = Field(default=1.0, gt=0)
 
 
-class TrlConfig(Settings):
+class TrlConfig(JobSettings):
     """A whole job: every arm is trained with every seed, from the same model.
 
     Args:
@@ -86,14 +85,7 @@ class TrlConfig(Settings):
 
     engine: Literal["trl"] = "trl"
     model: str = Field(min_length=1)
-    task: TaskSettings = TaskSettings()
     training: TrlTrainingSettings = TrlTrainingSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    arms: tuple[ArmSettings, ...]
-    seeds: tuple[int, ...] = (0,)
-    device: str = "cpu"
-    checkpoint_every: int = Field(default=100, ge=1)
-    completions_every: int = Field(default=100, ge=1)
     trl: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
