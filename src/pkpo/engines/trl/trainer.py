@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ from pkpo.engines.trl.rewards import (
     total_rewards,
 )
 from pkpo.errors import InvalidInputError
+
+# A mix-in: what it overrides and calls is that of TRL's class, which follows it.
+_Trainer = GRPOTrainer if TYPE_CHECKING else object
 
 _PLAN_FILE = "pkpo_plan.json"
 _HOOKS = (
@@ -78,7 +81,7 @@ class _SavesPlan(TrainerCallback):
                 json.dump(self._trainer.plan.state(), file)
 
 
-class JointAdvantages:
+class JointAdvantages(_Trainer):
     """What the two trainers below add to TRL's. A mix-in, put before TRL's class."""
 
     _config_class: type
@@ -89,7 +92,7 @@ class JointAdvantages:
             if not hasattr(super(), hook):
                 raise InternalsChangedError(f"its trainer has no method {hook}")
         super().__init__(*args, **kwargs)
-        config: Any = self.args  # type: ignore[attr-defined]
+        config: Any = self.args
         if not isinstance(config, self._config_class):
             raise InvalidInputError(
                 f"args must be a {self._config_class.__name__}, got {type(config).__name__}"
@@ -101,19 +104,20 @@ class JointAdvantages:
         self._seen: list[Tensor] = []
         self._evaluated: list[Batch] = []
         self._loss_checked = False
-        self.add_callback(_SavesPlan(self))  # type: ignore[attr-defined]
+        self.add_callback(_SavesPlan(self))
 
     @property
     def _mode(self) -> str:
-        return "train" if self.model.training else "eval"  # type: ignore[attr-defined]
+        model: Any = self.model
+        return "train" if model.training else "eval"
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         folder = resume_from_checkpoint
         if folder is True:
-            folder = get_last_checkpoint(self.args.output_dir)  # type: ignore[attr-defined]
+            folder = get_last_checkpoint(self.args.output_dir)
         if folder:
             self._restore_plan(os.path.join(str(folder), _PLAN_FILE))
-        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)  # type: ignore[misc]
+        return super().train(resume_from_checkpoint=resume_from_checkpoint, **kwargs)
 
     def _restore_plan(self, path: str) -> None:
         try:
@@ -127,17 +131,17 @@ class JointAdvantages:
                 ) from None
 
     def _calculate_rewards(self, *args: Any, **kwargs: Any) -> Tensor:
-        rewards_NF = super()._calculate_rewards(*args, **kwargs)  # type: ignore[misc]
+        rewards_NF = super()._calculate_rewards(*args, **kwargs)
         self._seen.append(rewards_NF)
         return rewards_NF
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         numbers = torch.tensor(
             [prompt_number(row) for row in inputs],
-            device=self.accelerator.device,  # type: ignore[attr-defined]
+            device=self.accelerator.device,
         )
         self._seen.clear()
-        output = super()._generate_and_score_completions(inputs)  # type: ignore[misc]
+        output = super()._generate_and_score_completions(inputs)
         if len(self._seen) != 1 or not isinstance(output, dict) or "advantages" not in output:
             raise InternalsChangedError(
                 f"rewards were computed {len(self._seen)} times for a batch, and the batch has "
@@ -151,18 +155,18 @@ class JointAdvantages:
     ) -> None:
         began = time.perf_counter()
         training = self._mode == "train"
-        n = self.num_generations if training else self.num_generations_eval  # type: ignore[attr-defined]
+        n = cast(int, self.num_generations if training else self.num_generations_eval)
         own_B: Tensor = output["advantages"]
-        start = self.accelerator.process_index * len(prompts_B)  # type: ignore[attr-defined]
-        rewards_N = total_rewards(rewards_NF, self.reward_weights)  # type: ignore[attr-defined]
+        start = self.accelerator.process_index * len(prompts_B)
+        rewards_N = total_rewards(rewards_NF, self.reward_weights)
         check_trl_advantages(own_B, rewards_N, n, start, leave_one_out=self._leave_one_out)
         if len(own_B) != len(prompts_B):
             raise InternalsChangedError(f"{len(prompts_B)} rows became {len(own_B)} completions")
         counted_N = self._gathered_counts(output, len(rewards_N))
         batch = group(rewards_N, counted_N, self._gathered(prompts_B).tolist(), n)
-        step = self.state.global_step  # type: ignore[attr-defined]
+        step = self.state.global_step
         choice = self.plan.choose(step, batch.prompts_P)
-        if training and self.accelerator.is_main_process:  # type: ignore[attr-defined]
+        if training and self.accelerator.is_main_process:
             self._choices.append(step, batch.prompts_P, choice)
         everything = bool(batch.counted_PG.all())
         advantages_N = self._credit(
@@ -189,17 +193,17 @@ class JointAdvantages:
         """Called in every process when a training batch has its advantages. Does nothing here."""
 
     def _gathered(self, values: Tensor) -> Tensor:
-        return self.accelerator.gather(values)  # type: ignore[attr-defined]
+        return cast(Tensor, self.accelerator.gather(values))
 
     def _gathered_counts(self, output: Mapping[str, Any], size: int) -> np.ndarray:
         """Which completions mask_truncated_completions leaves in the loss."""
-        if not self.mask_truncated_completions:  # type: ignore[attr-defined]
+        if not self.mask_truncated_completions:
             return np.ones(size, dtype=bool)
         return on_host(self._gathered(output["completion_mask"].any(dim=1)))
 
     def _correct_log(self, own_B: Tensor, advantages_N: np.ndarray) -> None:
         """Put the advantages that are trained on where TRL logged its own."""
-        logged = self._logs["advantages"]  # type: ignore[attr-defined]
+        logged = self._logs["advantages"]
         if len(logged) < min(len(own_B), logged.maxlen or len(own_B)):
             raise InternalsChangedError("the log of completions has no advantages of this batch")
         shown = advantages_N[-logged.maxlen :] if logged.maxlen else advantages_N
@@ -218,13 +222,13 @@ class JointAdvantages:
         if len(choice.objectives) > 1 or len(choice.reasons) > 1:
             ks = np.array([objective.k for objective in choice.objectives])
             values["mean_k"] = float(ks[choice.index_P].mean())
-        metrics = self._metrics[self._mode]  # type: ignore[attr-defined]
+        metrics = self._metrics[self._mode]
         for name, value in values.items():
             metrics[f"pkpo/{name}"].append(value)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         self._evaluated.clear()
-        metrics = super().evaluate(*args, **kwargs)  # type: ignore[misc]
+        metrics = super().evaluate(*args, **kwargs)
         if self._evaluated:
             found = [best_of_k(batch) for batch in self._evaluated]
             sizes = [len(batch.rewards_PG) for batch in self._evaluated]
@@ -234,12 +238,12 @@ class JointAdvantages:
                 )
                 for name in found[0]
             }
-            self.plan.observe_validation(self.state.global_step, values)  # type: ignore[attr-defined]
+            self.plan.observe_validation(self.state.global_step, values)
         self._evaluated.clear()
         return metrics
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        inputs = super()._prepare_inputs(generation_batch)  # type: ignore[misc]
+        inputs = super()._prepare_inputs(generation_batch)
         if self._reweighing is None or self._mode != "train":
             return inputs
         return self._reweighing.current(inputs)
@@ -247,8 +251,8 @@ class JointAdvantages:
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if not self._loss_checked and self._mode == "train":
             self._loss_checked = True
-            check_loss(self, super().compute_loss, model, inputs)  # type: ignore[misc]
-        return super().compute_loss(model, inputs, *args, **kwargs)  # type: ignore[misc]
+            check_loss(self, super().compute_loss, model, inputs)
+        return super().compute_loss(model, inputs, *args, **kwargs)
 
 
 def best_of_k(batch: Batch) -> dict[str, float]:
