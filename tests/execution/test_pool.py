@@ -254,6 +254,27 @@ def test_a_worker_that_died_idle_is_replaced(tmp_path: Path):
     assert len(set(log.read_text().split())) == 2
 
 
+def test_a_worker_that_dies_before_it_takes_up_its_next_item_is_replaced(tmp_path: Path):
+    """The item was sent already: the worker hangs in between, and is killed there."""
+    log = tmp_path / "log"
+    with LocalProcesses(1) as executor:
+        Pool([Item("a", pieces.note_process, (log,))]).run(executor)
+        pid = int(log.read_text())
+        os.kill(pid, signal.SIGSTOP)
+        killed = []
+
+        def watch() -> None:
+            if not killed and pool.states["b"] is State.RUNNING:
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+
+        pool = Pool([Item("b", pieces.note_process, (log,))])
+        pool.run(executor, watch=watch)
+    assert killed == [pid]
+    assert pool.states == {"b": State.DONE}
+    assert len(set(log.read_text().split())) == 2
+
+
 def test_no_slots_are_refused():
     with pytest.raises(InvalidInputError, match="slots must be >= 1, got 0"):
         LocalProcesses(0)

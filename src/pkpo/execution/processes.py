@@ -26,8 +26,13 @@ _GRACE_SECONDS = 5.0
 
 @dataclass
 class _Worker:
+    """`begun`: has said that it took up its item; `served`: items that it ended before."""
+
     process: SpawnProcess
     connection: Connection
+    item: Item | None = None
+    begun: bool = False
+    served: int = 0
 
 
 class LocalProcesses:
@@ -48,6 +53,7 @@ class LocalProcesses:
         self._context = multiprocessing.get_context("spawn")
         self._idle: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
+        self._stopping = False
 
     @property
     def slots(self) -> int:
@@ -57,6 +63,7 @@ class LocalProcesses:
         while True:
             worker = self._idle.pop() if self._idle else self._hire()
             self._busy[item.name] = worker
+            worker.item, worker.begun = item, False
             try:
                 worker.connection.send((item.work, item.arguments))
             except BrokenPipeError:
@@ -66,22 +73,42 @@ class LocalProcesses:
 
     def ended(self, timeout: float) -> list[Ended]:
         ready = wait([worker.connection for worker in self._busy.values()], timeout)
-        return [
-            self._outcome(name)
+        heard = [
+            self._hear(name)
             for name, worker in list(self._busy.items())
             if worker.connection in ready
         ]
+        return [end for end in heard if end is not None]
 
-    def _outcome(self, name: str) -> Ended:
-        worker = self._busy.pop(name)
+    def _hear(self, name: str) -> Ended | None:
+        """How an item ended, if that is what its worker says."""
+        worker = self._busy[name]
         try:
-            finished, failure = worker.connection.recv()
+            said = worker.connection.recv()
         except (EOFError, ConnectionResetError):
-            return Ended(name, finished=False, failure=Failure(self._dismiss(worker)))
+            return self._bury(name)
+        if said is None:
+            worker.begun = True
+            return None
+        del self._busy[name]
+        worker.served += 1
         self._idle.append(worker)
+        finished, failure = said
         return Ended(name, finished, failure)
 
+    def _bury(self, name: str) -> Ended | None:
+        """A worker hung up. One that had died between two items leaves the second to another."""
+        worker = self._busy.pop(name)
+        reason = self._dismiss(worker)
+        if worker.served and not worker.begun and worker.item is not None:
+            if self._stopping:
+                return Ended(name, finished=False)
+            self.start(worker.item)
+            return None
+        return Ended(name, finished=False, failure=Failure(reason))
+
     def stop(self) -> None:
+        self._stopping = True
         for worker in self._busy.values():
             with suppress(BrokenPipeError):
                 worker.connection.send(None)
@@ -154,6 +181,7 @@ def _serve(connection: Connection) -> None:
     torch.set_num_threads(1)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (task := connection.recv()) is not None:
+            connection.send(None)  # begun
             work, arguments = task
             failure = None
             finished = False
