@@ -103,7 +103,7 @@ def test_a_crossing_that_the_intervals_support() -> None:
     for one in (fixed, population):
         assert one.worse_up_to == 1
         assert one.better_from in (4, 8)
-        assert "A is better up to k = 1" in one.text
+        assert "A is better at k = 1" in one.text
         assert f"B is better from k = {one.better_from} on" in one.text
     assert found.differences[0].fixed.sign == -1
 

@@ -92,10 +92,12 @@ def _in_words(found: Crossing, ks: Sequence[int]) -> str:
     parts = []
     for name, up_to in ((run, found.better_up_to), (baseline, found.worse_up_to)):
         if up_to is not None:
-            parts.append(f"{name} is better up to k = {up_to}")
+            where = "at" if up_to == ks[0] else "up to"
+            parts.append(f"{name} is better {where} k = {up_to}")
     for name, start in ((run, found.better_from), (baseline, found.worse_from)):
         if start is not None:
-            parts.append(f"{name} is better from k = {start} on")
+            where = f"at k = {start}" if start == ks[-1] else f"from k = {start} on"
+            parts.append(f"{name} is better {where}")
     told = [k for k in (found.better_up_to, found.worse_up_to) if k is not None]
     last = max(told, default=0)
     start = min((k for k in (found.better_from, found.worse_from) if k is not None), default=None)
