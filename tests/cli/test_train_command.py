@@ -471,3 +471,14 @@ def test_the_entry_point_passes_the_exit_code_on(
         main()
     assert stop.value.code == 1
     assert "nowhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "report"])
+def test_training_needs_no_package_of_the_evaluation(command: str):
+    code = (
+        "import sys\nsys.modules['scipy'] = sys.modules['zstandard'] = None\n"
+        f"sys.argv = ['pkpo', {command!r}, '--help']\nfrom pkpo.cli import main\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"pkpo {command}" in done.stdout

@@ -11,19 +11,24 @@ import tyro
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from pkpo.errors import PkpoError
+from pkpo.errors import MissingExtraError, PkpoError
 
 EVALUATION = ("eval", "compare")
 """Commands that need the `eval` extra alone: no PyTorch."""
 
 TRAINING = ("train", "sweep", "report")
-_ABSENT = " Training (train, sweep, report) needs pip install 'pkpo[train]'."
+_ABSENT = {
+    EVALUATION: " Evaluation (eval, compare) needs pip install 'pkpo[eval]'.",
+    TRAINING: " Training (train, sweep, report) needs pip install 'pkpo[train]'.",
+}
+
+Commands = dict[str, Callable[..., Callable[[str], int]]]
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; returns the exit code."""
     commands = load(arguments)
-    absent = "" if set(TRAINING) <= set(commands) else _ABSENT
+    absent = "".join(text for names, text in _ABSENT.items() if not set(names) & set(commands))
     try:
         chosen = tyro.extras.subcommand_cli_from_dict(
             commands,
@@ -48,28 +53,40 @@ def run(arguments: Sequence[str]) -> int:
     return code
 
 
-def load(arguments: Sequence[str]) -> dict[str, Callable[..., Callable[[str], int]]]:
-    """The commands to choose from, with PyTorch only if one of `TRAINING` may be chosen.
+def load(arguments: Sequence[str]) -> Commands:
+    """The commands to choose from: those of the other group than the chosen one's are left
+    out, so that each needs its own packages alone.
 
     Raises:
         ImportError: a package is missing without which the command can't run.
     """
+    chosen = arguments[0] if arguments else ""
+    commands: Commands = {}
+    for names, load_group in ((EVALUATION, _evaluation), (TRAINING, _training)):
+        if chosen in {*EVALUATION, *TRAINING} - {*names}:
+            continue
+        try:
+            commands |= load_group()
+        except ImportError as error:
+            own = (error.name or "pkpo").partition(".")[0] == "pkpo"
+            if chosen in names or (own and not isinstance(error, MissingExtraError)):
+                raise
+    return commands
+
+
+def _evaluation() -> Commands:
     from pkpo.cli.compare import Compare
     from pkpo.cli.evaluate import Eval
 
-    commands = {"eval": Eval, "compare": Compare}
-    chosen = arguments[0] if arguments else ""
-    if chosen in EVALUATION:
-        return commands
-    try:
-        from pkpo.cli.report import Report
-        from pkpo.cli.sweep import Sweep
-        from pkpo.cli.train import Train
-    except ImportError as error:
-        if chosen in TRAINING or (error.name or "pkpo").partition(".")[0] == "pkpo":
-            raise
-        return commands
-    return {**commands, "train": Train, "sweep": Sweep, "report": Report}
+    return {"eval": Eval, "compare": Compare}
+
+
+def _training() -> Commands:
+    from pkpo.cli.report import Report
+    from pkpo.cli.sweep import Sweep
+    from pkpo.cli.train import Train
+
+    return {"train": Train, "sweep": Sweep, "report": Report}
 
 
 def _explain(problem: ErrorDetails) -> str:
