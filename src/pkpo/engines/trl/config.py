@@ -64,7 +64,9 @@ class _Checked:
         _check_choice("baseline", self.baseline, get_args(Baseline))
         _check_choice("reuse", self.reuse, ("clip", "exact"))
         check_rules(self, rules, self.accept_bias or ())
-        self._check_sizes()
+        # All that may be trained for, to refuse now what would fail at some later step.
+        objectives = self.plan().possible(self.max_steps if self.max_steps > 0 else _MANY_STEPS)
+        self._check_sizes(objectives)
         if self.mask_truncated_completions and self.baseline != "loo":
             raise InvalidInputError(
                 "mask_truncated_completions=True needs baseline='loo': whether a completion is "
@@ -73,14 +75,10 @@ class _Checked:
                 f"baseline={self.baseline!r}"
             )
         if self.reuse == "exact":
-            self._check_reuse()
+            self._check_reuse(objectives)
 
-    def _objectives(self) -> set[Objective]:
-        """All that may be trained for, to refuse now what would fail at some later step."""
-        return self.plan().possible(self.max_steps if self.max_steps > 0 else _MANY_STEPS)
-
-    def _check_sizes(self) -> None:
-        for objective in self._objectives():
+    def _check_sizes(self, objectives: set[Objective]) -> None:
+        for objective in objectives:
             check_baseline(objective, self.baseline)  # type: ignore[arg-type]
             size = required_size(objective, self.baseline)  # type: ignore[arg-type]
             if self.num_generations < size:
@@ -89,12 +87,12 @@ class _Checked:
                     f"{size}, got {self.num_generations}"
                 )
 
-    def _check_reuse(self) -> None:
+    def _check_reuse(self, objectives: set[Objective]) -> None:
         for name in ("use_vllm", "mask_truncated_completions"):
             if getattr(self, name):
                 raise InvalidInputError(f"reuse='exact' isn't available with {name}=True")
         nothing = np.zeros(self.num_generations)
-        for objective in self._objectives():
+        for objective in objectives:
             offpolicy.advantages(
                 nothing,
                 nothing,
