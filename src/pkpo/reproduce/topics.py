@@ -1,0 +1,78 @@
+"""The topics that can be reproduced, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pkpo.errors import InvalidInputError
+from pkpo.reproduce.results import Result
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a topic is made from.
+
+    Args:
+        quick: smaller settings that show the same in less time.
+        runs: folder of the studies' run directories.
+    """
+
+    quick: bool
+    runs: Path
+
+
+class Make(Protocol):
+    def __call__(self, context: Context) -> Result: ...
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A figure, a table, or a group of claims.
+
+    Args:
+        name: on the command line, and of its folder.
+        title: heading in the page.
+        place: where the papers have it.
+        module: of `pkpo.reproduce`, whose `make(context)` gives its result.
+        studies: names of the training studies that it reads.
+    """
+
+    name: str
+    title: str
+    place: str
+    module: str
+    studies: tuple[str, ...] = ()
+
+    def make(self, context: Context) -> Result:
+        module = importlib.import_module(f"pkpo.reproduce.{self.module}")
+        return module.make(context)
+
+
+TOPICS: tuple[Topic, ...] = (
+    Topic("figure1", "The best policy is bolder for larger k", "Fig. 1, eq. (35)", "figure1"),
+    Topic("figure2", "Weights of the sorted samples", "Fig. 2, eq. (12)", "figure2"),
+    Topic("figure4", "Variance of the gradient estimators", "Fig. 4", "figure4"),
+    Topic("figure5", "What the baselines do to rewards", "Fig. 5", "figure5"),
+    Topic("theorems", "The theorems, by enumeration", "Theorems 1-8, Listing 1", "theorems"),
+    Topic("corollary3", "Variance of the pass@k estimator", "Corollary 3", "corollary3"),
+    Topic("bandit", "A bandit on which pass@1 training is stuck", "RS-GRPO's 100 arms", "bandit"),
+    Topic("reweighting", "What the pass@k gradient is", "2511.16231", "reweighting"),
+)
+"""In the order of the page."""
+
+
+def find_topics(names: Sequence[str]) -> tuple[Topic, ...]:
+    """The topics of these names, in the page's order; "all" stands for every one.
+
+    Raises:
+        InvalidInputError: no such topic.
+    """
+    known = {topic.name: topic for topic in TOPICS}
+    for name in names:
+        if name != "all" and name not in known:
+            raise InvalidInputError(f"no topic {name!r}; topics: {', '.join(known)}, all")
+    return tuple(topic for topic in TOPICS if "all" in names or topic.name in names)
