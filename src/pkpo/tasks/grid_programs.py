@@ -13,7 +13,7 @@ import numpy as np
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
 from pkpo.tasks.base import ANSWER, Demonstrations, Problems, Split, Vocabulary
-from pkpo.tasks.grids import DESCRIPTIONS, NAMES, run_programs, successors
+from pkpo.tasks.grids import DESCRIPTIONS, NAMES, needs_at_least, run_programs, successors
 
 Reward = Literal["binary", "grids", "cells"]
 _COLOURS = 4
@@ -53,6 +53,10 @@ class GridProgramTask:
         max_ops: longest program.
         lengths: share of problems drawn from programs of 1, 2, ..., max_ops operations, up
             to a factor; a shorter program may fit too.
+        min_ops: keep only problems that no program of fewer operations solves.
+        demonstration_lengths: the same for the demonstrations, so that a policy may be taught
+            on easier problems than it is then trained on; None stands for `lengths`. `min_ops`
+            is not for them.
         seed: of the problems.
 
     Raises:
@@ -67,6 +71,8 @@ class GridProgramTask:
     num_examples: int = 2
     max_ops: int = 3
     lengths: tuple[float, ...] = (1.0, 2.0, 4.0)
+    min_ops: int = 1
+    demonstration_lengths: tuple[float, ...] | None = None
     seed: int = 0
 
     name: str = field(default="grid-programs", init=False)
@@ -78,15 +84,24 @@ class GridProgramTask:
             )
         smallest = {"size": 2, "seed": 0}
         splits = ("num_train", "num_validation", "num_test")
-        for setting in (*splits, "num_examples", "max_ops", *smallest):
+        for setting in (*splits, "num_examples", "max_ops", "min_ops", *smallest):
             value, least = getattr(self, setting), smallest.get(setting, 1)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InvalidInputError(f"{setting} must be an integer >= {least}, got {value!r}")
-        finite = all(math.isfinite(share) and share >= 0 for share in self.lengths)
-        if len(self.lengths) != self.max_ops or not finite or sum(self.lengths) <= 0:
+        if self.min_ops > self.max_ops:
             raise InvalidInputError(
-                f"lengths must give a share >= 0 for each of 1..max_ops = {self.max_ops} "
-                f"operations, got {self.lengths}"
+                f"min_ops must be <= max_ops = {self.max_ops}, got {self.min_ops}"
+            )
+        self._check_shares("lengths", self.lengths)
+        if self.demonstration_lengths is not None:
+            self._check_shares("demonstration_lengths", self.demonstration_lengths)
+
+    def _check_shares(self, setting: str, shares: tuple[float, ...]) -> None:
+        finite = all(math.isfinite(share) and share >= 0 for share in shares)
+        if len(shares) != self.max_ops or not finite or sum(shares) <= 0:
+            raise InvalidInputError(
+                f"{setting} must give a share >= 0 for each of 1..max_ops = {self.max_ops} "
+                f"operations, got {shares}"
             )
 
     @property
@@ -115,13 +130,20 @@ class GridProgramTask:
             "train": self.num_train,
         }
         rng = np.random.default_rng([self.seed, 0])
-        examples = self._draw(rng, sum(sizes.values()), set())
+        examples = self._draw(rng, sum(sizes.values()), set(), self.lengths, self.min_ops)
         ends = np.cumsum(list(sizes.values()))
         return {split: examples[slice(end - sizes[split], end)] for split, end in zip(sizes, ends)}
 
-    def _draw(self, rng: np.random.Generator, count: int, seen: set[bytes]) -> _Examples:
+    def _draw(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        seen: set[bytes],
+        lengths: tuple[float, ...],
+        min_ops: int = 1,
+    ) -> _Examples:
         """`count` problems whose prompts are not in `seen`; `seen` takes them up."""
-        shares = np.asarray(self.lengths) / sum(self.lengths)
+        shares = np.asarray(lengths) / sum(lengths)
         shape = (count, self.num_examples, self.size, self.size)
         kept: list[_Examples] = []
         total = 0
@@ -134,7 +156,9 @@ class GridProgramTask:
             fresh = [
                 row
                 for row in np.flatnonzero((inputs != outputs).any(axis=(1, 2, 3)))
-                if (key := inputs[row].tobytes() + outputs[row].tobytes()) not in seen
+                if length[row] >= min_ops
+                and (min_ops == 1 or needs_at_least(inputs[row], outputs[row], min_ops))
+                and (key := inputs[row].tobytes() + outputs[row].tobytes()) not in seen
                 and not seen.add(key)
             ]
             kept.append(_Examples(inputs, outputs, programs)[np.asarray(fresh, dtype=np.intp)])
@@ -174,7 +198,8 @@ class GridProgramTask:
             held_out = self._splits[split]
             for row in range(len(held_out)):
                 seen.add(held_out.inputs_PEHW[row].tobytes() + held_out.outputs_PEHW[row].tobytes())
-        examples = self._draw(np.random.default_rng([self.seed, 1, seed]), count, seen)
+        rng = np.random.default_rng([self.seed, 1, seed])
+        examples = self._draw(rng, count, seen, self.demonstration_lengths or self.lengths)
         return Demonstrations(*self._prompts(examples), self._answers(examples.programs_PL))
 
     def _answers(self, programs_PL: np.ndarray) -> np.ndarray:

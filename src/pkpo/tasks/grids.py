@@ -100,3 +100,31 @@ def run_programs(grids_NHW: np.ndarray, programs_NL: np.ndarray) -> np.ndarray:
 def successors(grids: np.ndarray) -> np.ndarray:
     """Every operation applied to every grid: (N, ...) -> (N, number of operations, ...)."""
     return np.stack([operation(grids) for operation in OPERATIONS.values()], axis=1)
+
+
+def distinct_successors(grids: np.ndarray) -> np.ndarray:
+    """The different ones among `successors(grids)`, (N', ...) in no particular order."""
+    after = successors(grids).reshape(-1, *grids.shape[1:])
+    rows = np.ascontiguousarray(after.reshape(len(after), -1))
+    keys = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
+    return after[np.unique(keys, return_index=True)[1]]
+
+
+def needs_at_least(grids: np.ndarray, target: np.ndarray, num_operations: int) -> bool:
+    """Whether no program of fewer operations turns `grids` into `target`.
+
+    Args:
+        grids: uint8, of any shape (..., size, size).
+        target: the same shape.
+
+    Cost: the different grids that `num_operations` - 2 operations reach, times 16.
+    """
+    states = grids[None]
+    for done in range(num_operations):
+        if (states == target).reshape(len(states), -1).all(axis=1).any():
+            return False
+        if done + 2 < num_operations:
+            states = distinct_successors(states)
+        elif done + 1 < num_operations:
+            states = successors(states).reshape(-1, *grids.shape)
+    return True

@@ -253,7 +253,7 @@ class ArmTrainer:
         batch = Batch(chosen_P, tokens_PGS, rewards_PG, advantages_PG)
         row = {
             "step": self.step,
-            **sample_metrics(samples, batch, self.solved_P),
+            **sample_metrics(samples, batch, self.solved_P, self.config.evaluation.k_values),
             "objective": str(choice),
             "learning_rate": self.arm.learning_rate,
             "loss": stats.loss,

@@ -28,17 +28,21 @@ class Batch(NamedTuple):
     advantages_PG: np.ndarray
 
 
-def sample_metrics(samples: Samples, batch: Batch, solved_P: np.ndarray) -> dict[str, Any]:
-    """pass@1, pass@n, reward, entropy, and the share of groups that have a gradient.
+def sample_metrics(
+    samples: Samples, batch: Batch, solved_P: np.ndarray, k_values: Sequence[int]
+) -> dict[str, Any]:
+    """pass@k, reward, entropy, and the share of groups that have a gradient.
 
     Args:
         samples, batch: of the step.
         solved_P: bools, training problems solved at least once so far.
+        k_values: of pass@k, those up to n; 1 and n are added.
     """
     rewards_PG = batch.rewards_PG
     correct, n = (rewards_PG == 1.0).sum(axis=1), rewards_PG.shape[1]
+    ks = sorted({1, n, *(k for k in k_values if k <= n)})
     return {
-        **{f"pass@{k}": float(np.mean(pass_at_k(n, correct, k))) for k in sorted({1, n})},
+        **{f"pass@{k}": float(np.mean(pass_at_k(n, correct, k))) for k in ks},
         "reward_mean": float(rewards_PG.mean()),
         "entropy": float(samples.entropies_PGS.sum(-1).mean()),
         "cumulative_solve_rate": float(solved_P.mean()),
