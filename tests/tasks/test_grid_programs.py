@@ -12,7 +12,7 @@ import pytest
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Split
 from pkpo.tasks.grid_programs import GridProgramTask
-from pkpo.tasks.grids import NAMES, OPERATIONS
+from pkpo.tasks.grids import LANGUAGES, MOVES, PAINTING
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SIZES = {"num_train": 60, "num_validation": 20, "num_test": 25}
@@ -39,8 +39,8 @@ def read_prompt(task: GridProgramTask, ids: list[int]) -> list[Pair]:
             assert match is not None
             row, column, old, new = map(int, match.groups())
             before[row, column], after[row, column] = old, new
-        assert before.max() < 4
-        assert after.max() < 4
+        assert before.max() < LANGUAGES[task.language].colours
+        assert after.max() < LANGUAGES[task.language].colours
         pairs.append((before, after))
     assert len(pairs) == task.num_examples
     return pairs
@@ -57,13 +57,13 @@ def read_problems(task: GridProgramTask, split: Split) -> list[list[Pair]]:
 def slow_reward(task: GridProgramTask, pairs: list[Pair], ids: list[int], reward: str) -> float:
     program = list(itertools.takewhile(lambda i: i != task.vocabulary.eos_id, ids))
     names = [task.vocabulary.tokens[i] for i in program]
-    if not names or any(name not in OPERATIONS for name in names):
+    if not names or any(name not in PAINTING.operations for name in names):
         return 0.0
     matched_cells, matched_grids, cells = 0, 0, 0
     for before, after in pairs:
         made = before
         for name in names:
-            made = OPERATIONS[name](made)
+            made = PAINTING.operations[name](made)
         same = [a == b for a, b in zip(made.flat, after.flat)]
         matched_cells += sum(same)
         matched_grids += all(same)
@@ -86,7 +86,7 @@ def task() -> GridProgramTask:
 
 def all_programs(task: GridProgramTask) -> np.ndarray:
     """Every completion that is a program, padded to max_ops."""
-    operations = task.vocabulary.encode(NAMES)
+    operations = task.vocabulary.encode(MOVES.names)
     rows = []
     for length in range(1, task.max_ops + 1):
         for program in itertools.product(operations, repeat=length):
@@ -186,7 +186,7 @@ def test_describe_completion_stops_at_the_end(task: GridProgramTask):
 
 def random_completions(task: GridProgramTask, rng: np.random.Generator, shape: tuple) -> np.ndarray:
     """Half operations, the rest anything, malformed ones included."""
-    operations = np.array(task.vocabulary.encode(NAMES))
+    operations = np.array(task.vocabulary.encode(MOVES.names))
     anything = rng.integers(0, len(task.vocabulary), shape)
     special = rng.integers(0, 3, shape)
     kind = rng.random(shape)
@@ -196,7 +196,9 @@ def random_completions(task: GridProgramTask, rng: np.random.Generator, shape: t
 
 @pytest.mark.parametrize("width", [1, 2, 3])
 @pytest.mark.parametrize("reward", REWARDS)
-@pytest.mark.parametrize("options", [{}, {"size": 2, "num_examples": 3}, {"size": 4}])
+@pytest.mark.parametrize(
+    "options", [{}, {"size": 2, "num_examples": 3}, {"size": 4}, {"language": "painting"}]
+)
 def test_verify_equals_the_slow_oracle(options: dict[str, Any], reward: str, width: int):
     task = make(reward=reward, **options)
     rng = np.random.default_rng(width)
@@ -326,7 +328,10 @@ def test_too_many_programs_are_not_enumerated():
 # Demonstrations
 
 
-@pytest.mark.parametrize("options", [{}, {"size": 2, "num_examples": 1}, {"reward": "cells"}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"size": 2, "num_examples": 1}, {"reward": "cells"}, {"language": "painting"}],
+)
 def test_demonstrations_are_solved(options: dict[str, Any]):
     task = make(**options)
     shown = task.demonstrations(200, seed=3)
@@ -366,6 +371,33 @@ def test_lengths_are_the_shares_of_program_lengths(length: int):
     assert ((answers >= 3).sum(axis=1) == length).all()
 
 
+def test_demonstrations_may_be_easier_than_the_problems():
+    task = make(lengths=(0.0, 0.0, 1.0), demonstration_lengths=(1.0, 0.0, 0.0))
+    answers = task.demonstrations(40, seed=0).answers_PT
+    assert ((answers >= 3).sum(axis=1) == 1).all()
+    assert all(len(task.problems(split)) == SIZES[f"num_{split}"] for split in SPLITS)
+
+
+def test_min_ops_keeps_problems_without_a_shorter_program():
+    task = make(min_ops=3, num_train=20)
+    for split in SPLITS:
+        for problem in range(len(task.problems(split))):
+            found = task.solutions(split, problem)
+            assert found
+            assert min(len([i for i in ids if i >= 3]) for ids in found) == 3
+
+
+def test_random_completions_are_programs_of_every_operation():
+    task = make(language="painting", max_ops=4, lengths=(0, 0, 1, 1))
+    drawn = task.random_completions(2000, np.random.default_rng(0))
+    assert drawn.shape == (2000, 4)
+    operations = task.vocabulary.encode(PAINTING.names)
+    counts = np.array([[(column == i).sum() for i in operations] for column in drawn.T])
+    assert counts.sum() == drawn.size
+    # 4 x 46 binomial counts of mean 43.5 and sd 6.5
+    assert np.abs(counts - 2000 / 46).max() < 5 * 6.5
+
+
 def test_default_shares_of_program_lengths(task: GridProgramTask):
     answers = task.demonstrations(4000, seed=0).answers_PT
     shares = np.bincount((answers >= 3).sum(axis=1), minlength=4)[1:] / 4000
@@ -394,6 +426,10 @@ def test_default_shares_of_program_lengths(task: GridProgramTask):
         {"num_train": 10.5},
         {"max_ops": 3.0},
         {"lengths": (1.0, float("nan"), 1.0)},
+        {"min_ops": 4},
+        {"min_ops": 0},
+        {"demonstration_lengths": (1.0,)},
+        {"language": "dancing"},
         {"lengths": (1.0, float("inf"), 1.0)},
     ],
     ids=str,

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pkpo.tasks.grids import NAMES, OPERATIONS, run_programs, successors
+from pkpo.tasks.grids import LANGUAGES, MOVES, OPERATIONS, PAINTING, Language
 
 Grid = list[list[int]]
 
@@ -57,7 +57,7 @@ def random_grids(seed: int, *shape: int) -> np.ndarray:
 
 def test_there_are_sixteen_operations_and_names_number_them():
     assert len(OPERATIONS) == 16
-    assert tuple(OPERATIONS) == NAMES
+    assert tuple(OPERATIONS) == MOVES.names
 
 
 def test_known_results():
@@ -70,7 +70,7 @@ def test_known_results():
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOVES.names)
 def test_operation_equals_the_oracle(name: str, size: int):
     grids = random_grids(size, 40, size, size)
     before = grids.copy()
@@ -80,13 +80,13 @@ def test_operation_equals_the_oracle(name: str, size: int):
     np.testing.assert_array_equal(grids, before)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOVES.names)
 def test_operation_on_every_2x2_grid(name: str):
     grids = np.array(list(itertools.product(range(4), repeat=4)), dtype=np.uint8).reshape(-1, 2, 2)
     assert OPERATIONS[name](grids).tolist() == [slow(name, grid) for grid in grids.tolist()]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MOVES.names)
 def test_leading_axes_are_batches(name: str):
     grids = random_grids(1, 5, 2, 3, 3)
     flat = OPERATIONS[name](grids.reshape(10, 3, 3))
@@ -97,29 +97,57 @@ def test_leading_axes_are_batches(name: str):
 def test_run_programs_equals_one_grid_and_operation_at_a_time(size: int):
     rng = np.random.default_rng(0)
     grids = random_grids(2, 60, 2, size, size)
-    programs = rng.integers(0, len(NAMES), (60, 4))
+    programs = rng.integers(0, len(MOVES.names), (60, 4))
     lengths = rng.integers(0, 5, 60)
     programs[np.arange(4) >= lengths[:, None]] = -1
     before = grids.copy()
-    out = run_programs(grids, programs)
+    out = MOVES.run(grids, programs)
     for row in range(60):
         for example in range(2):
             grid = grids[row, example].tolist()
             for number in programs[row, : lengths[row]]:
-                grid = slow(NAMES[number], grid)
+                grid = slow(MOVES.names[number], grid)
             assert out[row, example].tolist() == grid
     np.testing.assert_array_equal(grids, before)
 
 
 def test_ended_programs_leave_grids_alone():
     grids = random_grids(3, 7, 3, 3)
-    np.testing.assert_array_equal(run_programs(grids, np.full((7, 3), -1)), grids)
+    np.testing.assert_array_equal(MOVES.run(grids, np.full((7, 3), -1)), grids)
 
 
 def test_successors_are_in_the_order_of_the_operations():
     grids = random_grids(4, 6, 2, 3, 3)
-    out = successors(grids)
+    out = MOVES.successors(grids)
     assert out.shape == (6, 16, 2, 3, 3)
     for row, number, example in itertools.product(range(6), range(16), range(2)):
-        expected = slow(NAMES[number], grids[row, example].tolist())
+        expected = slow(MOVES.names[number], grids[row, example].tolist())
         assert out[row, number, example].tolist() == expected
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_needs_at_least_agrees_with_trying_every_program(language: Language):
+    rng = np.random.default_rng(3)
+    numbers = range(len(language.names))
+    for _ in range(6):
+        grids = rng.integers(0, language.colours, (2, 3, 3), dtype=np.uint8)
+        target = language.run(grids[None], rng.integers(0, len(numbers), (1, 2)))[0]
+        shortest = next(
+            length
+            for length in range(3)
+            if any(
+                (language.run(grids[None], np.array([program], dtype=int)) == target).all()
+                for program in itertools.product(numbers, repeat=length)
+            )
+        )
+        for count in (1, 2, 3):
+            assert language.needs_at_least(grids, target, count) == (shortest >= count)
+
+
+def test_painting_turns_one_colour_into_another():
+    grid = np.arange(6, dtype=np.uint8).reshape(1, 2, 3).repeat(2, axis=1)[:, :3, :3]
+    number = PAINTING.names.index("paint_4_1")
+    made = PAINTING.run(grid, np.array([[number]]))
+    assert made.tolist() == [[[1 if cell == 4 else cell for cell in row] for row in grid[0]]]
+    assert len(PAINTING.names) == 16 + 6 * 5
+    assert tuple(PAINTING.descriptions) == PAINTING.names

@@ -13,7 +13,7 @@ import pytest
 
 from pkpo.tasks.answers import last_answer
 from pkpo.tasks.grid_programs import GridProgramTask
-from pkpo.tasks.grids import DESCRIPTIONS, NAMES, OPERATIONS
+from pkpo.tasks.grids import DESCRIPTIONS, MOVES, OPERATIONS
 from pkpo.tasks.reasoning import ReasoningGymTask
 
 SIZES = {"num_train": 4, "num_validation": 4, "num_test": 4}
@@ -50,8 +50,8 @@ def grids() -> GridProgramTask:
 
 
 def test_every_operation_is_described() -> None:
-    assert tuple(DESCRIPTIONS) == NAMES
-    assert len(set(DESCRIPTIONS.values())) == len(NAMES)
+    assert tuple(DESCRIPTIONS) == MOVES.names
+    assert len(set(DESCRIPTIONS.values())) == len(MOVES.names)
 
 
 def test_a_grid_question_shows_the_examples_and_names_every_operation(
@@ -62,18 +62,18 @@ def test_a_grid_question_shows_the_examples_and_names_every_operation(
     numbers = [[list(map(int, row.split())) for row in grid.splitlines()] for grid in shown]
     drawn = grids.describe_prompt("test", 1).replace("  ", " -> ").split(" -> ")
     assert numbers == [[list(map(int, row)) for row in grid.split("/")] for grid in drawn]
-    assert all(f"\n{name}: " in question for name in NAMES)
+    assert all(f"\n{name}: " in question for name in MOVES.names)
     assert "1 to 2 of these operations" in question
     example = last_answer(re.findall("<answer>[^<]+</answer>", question)[0])
     assert example is not None
-    assert set(example.split()) <= set(NAMES)
+    assert set(example.split()) <= set(MOVES.names)
 
 
 def test_grid_text_scores_what_the_program_does(grids: GridProgramTask) -> None:
     examples = grids._splits["test"]
     for problem in range(4):
         before, after = examples.inputs_PEHW[problem], examples.outputs_PEHW[problem]
-        for first, second in itertools.product(NAMES[:6], NAMES):
+        for first, second in itertools.product(MOVES.names[:6], MOVES.names):
             made = OPERATIONS[second](OPERATIONS[first](before))
             text = f"I'd say\n<answer>{first}, {second}</answer>."
             assert grids.score_text("test", problem, text) == float((made == after).all())
@@ -103,7 +103,7 @@ def test_text_and_tokens_of_a_program_score_alike(reward: str) -> None:
     task = GridProgramTask(**SIZES, reward=reward)  # type: ignore[arg-type]
     rng = np.random.default_rng(0)
     for problem, _ in itertools.product(range(4), range(20)):
-        names = rng.choice(NAMES, size=rng.integers(1, 4)).tolist()
+        names = rng.choice(MOVES.names, size=rng.integers(1, 4)).tolist()
         ids = task.vocabulary.encode([*names, "<eos>"])[: task.max_new_tokens]
         ids += [task.vocabulary.pad_id] * (task.max_new_tokens - len(ids))
         rewards = task.verify("train", np.array([problem]), np.array([[ids]]))

@@ -13,10 +13,9 @@ import numpy as np
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
 from pkpo.tasks.base import ANSWER, Demonstrations, Problems, Split, Vocabulary
-from pkpo.tasks.grids import DESCRIPTIONS, NAMES, needs_at_least, run_programs, successors
+from pkpo.tasks.grids import LANGUAGES, Language
 
 Reward = Literal["binary", "grids", "cells"]
-_COLOURS = 4
 _LARGEST_ENUMERATION = 100_000
 
 
@@ -40,12 +39,13 @@ class GridProgramTask:
     """Procedurally generated grid-program problems.
 
     A problem shows `num_examples` pairs of grids; the answer is a program of 1 to
-    `max_ops` of the 16 operations of `pkpo.tasks.grids`. Most problems have several
+    `max_ops` operations of a language of `pkpo.tasks.grids`. Most problems have several
     correct programs. A program ends with EOS or at `max_ops`.
 
     Args:
         reward: "binary" (1 if every example output is matched), "grids" (fraction of the
             example grids matched) or "cells" (fraction of all their cells matched).
+        language: "moves" (16 operations, 4 colours) or "painting" (46 and 6).
         num_train, num_validation, num_test: problems of each split; no two problems of a
             task are alike.
         size: rows and columns of a grid.
@@ -71,6 +71,7 @@ class GridProgramTask:
     num_examples: int = 2
     max_ops: int = 3
     lengths: tuple[float, ...] = (1.0, 2.0, 4.0)
+    language: Literal["moves", "painting"] = "moves"
     min_ops: int = 1
     demonstration_lengths: tuple[float, ...] | None = None
     seed: int = 0
@@ -81,6 +82,10 @@ class GridProgramTask:
         if self.reward not in get_args(Reward):
             raise InvalidInputError(
                 f"reward must be one of {get_args(Reward)}, got {self.reward!r}"
+            )
+        if self.language not in LANGUAGES:
+            raise InvalidInputError(
+                f"language must be one of {tuple(LANGUAGES)}, got {self.language!r}"
             )
         smallest = {"size": 2, "seed": 0}
         splits = ("num_train", "num_validation", "num_test")
@@ -105,14 +110,18 @@ class GridProgramTask:
             )
 
     @property
+    def _language(self) -> Language:
+        return LANGUAGES[self.language]
+
+    @property
     def vocabulary(self) -> Vocabulary:
         return self._vocabulary
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
-        sides, colours = range(self.size), range(_COLOURS)
+        sides, colours = range(self.size), range(self._language.colours)
         cells = [_cell(*at) for at in itertools.product(sides, sides, colours, colours)]
-        return Vocabulary((*NAMES, *cells))
+        return Vocabulary((*self._language.names, *cells))
 
     @property
     def max_new_tokens(self) -> int:
@@ -120,7 +129,7 @@ class GridProgramTask:
 
     @cached_property
     def _first_operation(self) -> int:
-        return self.vocabulary.encode([NAMES[0]])[0]
+        return self.vocabulary.encode(self._language.names[:1])[0]
 
     @cached_property
     def _splits(self) -> dict[Split, _Examples]:
@@ -143,21 +152,21 @@ class GridProgramTask:
         min_ops: int = 1,
     ) -> _Examples:
         """`count` problems whose prompts are not in `seen`; `seen` takes them up."""
-        shares = np.asarray(lengths) / sum(lengths)
+        language, shares = self._language, np.asarray(lengths) / sum(lengths)
         shape = (count, self.num_examples, self.size, self.size)
         kept: list[_Examples] = []
         total = 0
         for _ in range(100):
-            inputs = rng.integers(0, _COLOURS, shape, dtype=np.uint8)
+            inputs = rng.integers(0, language.colours, shape, dtype=np.uint8)
             length = rng.choice(self.max_ops, size=count, p=shares) + 1
-            programs = rng.integers(0, len(NAMES), (count, self.max_ops))
+            programs = rng.integers(0, len(language.names), (count, self.max_ops))
             programs[np.arange(self.max_ops) >= length[:, None]] = -1
-            outputs = run_programs(inputs, programs)
+            outputs = language.run(inputs, programs)
             fresh = [
                 row
                 for row in np.flatnonzero((inputs != outputs).any(axis=(1, 2, 3)))
                 if length[row] >= min_ops
-                and (min_ops == 1 or needs_at_least(inputs[row], outputs[row], min_ops))
+                and (min_ops == 1 or language.needs_at_least(inputs[row], outputs[row], min_ops))
                 and (key := inputs[row].tobytes() + outputs[row].tobytes()) not in seen
                 and not seen.add(key)
             ]
@@ -182,7 +191,8 @@ class GridProgramTask:
         first, answer = self.vocabulary.encode([_cell(0, 0, 0, 0), ANSWER])
         place = np.arange(self.size**2).reshape(self.size, self.size)
         before = examples.inputs_PEHW.astype(np.int64)
-        cells = (place * _COLOURS + before) * _COLOURS + examples.outputs_PEHW
+        colours = self._language.colours
+        cells = (place * colours + before) * colours + examples.outputs_PEHW
         prompts = np.full((len(examples), cells[0].size + 1), answer)
         prompts[:, :-1] = cells.reshape(len(examples), -1) + first
         return prompts, np.full(len(examples), prompts.shape[1])
@@ -218,12 +228,12 @@ class GridProgramTask:
         num_generations = completions_PGT.shape[1]
         tokens = completions_PGT.reshape(-1, completions_PGT.shape[2])
         programs = tokens - self._first_operation
-        is_operation = (programs >= 0) & (programs < len(NAMES))
+        is_operation = (programs >= 0) & (programs < len(self._language.names))
         ended = np.cumsum(tokens == self.vocabulary.eos_id, axis=1) > 0
         well_formed = (is_operation | ended).all(axis=1) & ~ended[:, 0]
         programs[ended | ~well_formed[:, None]] = -1
         owner = np.repeat(problems_P, num_generations)
-        made = run_programs(examples.inputs_PEHW[owner], programs)
+        made = self._language.run(examples.inputs_PEHW[owner], programs)
         same = made == examples.outputs_PEHW[owner]
         if self.reward == "cells":
             rewards = same.mean(axis=(1, 2, 3))
@@ -240,7 +250,8 @@ class GridProgramTask:
                 zip(example.inputs_PEHW[0].tolist(), example.outputs_PEHW[0].tolist()), start=1
             )
         ]
-        operations = [f"{name}: {DESCRIPTIONS[name]}" for name in NAMES]
+        operations = [f"{name}: {said}" for name, said in self._language.descriptions.items()]
+        shown_answer = self._language.names[3:0:-2][: self.max_ops]
         return "\n".join(
             [
                 f"Find one program that turns each {self.size}x{self.size} input grid into its "
@@ -250,33 +261,40 @@ class GridProgramTask:
                 "right:",
                 *operations,
                 "The answer is the operations' names, separated by spaces, such as "
-                f"<answer>{' '.join(NAMES[3:0:-2][: self.max_ops])}</answer>. {ANSWER_FORMAT}",
+                f"<answer>{' '.join(shown_answer)}</answer>. {ANSWER_FORMAT}",
             ]
         )
 
     def score_text(self, split: Split, problem: int, text: str) -> float:
         """Names of operations may be separated by commas too."""
+        known = self._language.names
         names = (last_answer(text) or "").replace(",", " ").split()
-        if not 1 <= len(names) <= self.max_ops or not set(names) <= set(NAMES):
+        if not 1 <= len(names) <= self.max_ops or not set(names) <= set(known):
             return 0.0
         program = np.full((1, self.max_ops), -1)
-        program[0, : len(names)] = [NAMES.index(name) for name in names]
+        program[0, : len(names)] = [known.index(name) for name in names]
         return float(self.verify(split, np.array([problem]), self._answers(program)[None])[0, 0])
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
-        if len(NAMES) ** self.max_ops > _LARGEST_ENUMERATION:
+        language = self._language
+        if len(language.names) ** self.max_ops > _LARGEST_ENUMERATION:
             return None
         example = self._splits[split][slice(problem, problem + 1)]
         states, target = example.inputs_PEHW, example.outputs_PEHW[0]
         found: list[tuple[int, ...]] = []
         for length in range(1, self.max_ops + 1):
-            states = successors(states).reshape(-1, *states.shape[1:])
+            states = language.successors(states).reshape(-1, *states.shape[1:])
             hits = np.flatnonzero((states == target).all(axis=(1, 2, 3)))
-            digits = np.unravel_index(hits, (len(NAMES),) * length)
+            digits = np.unravel_index(hits, (len(language.names),) * length)
             programs = np.stack(digits, axis=-1) + self._first_operation
             end = (self.vocabulary.eos_id,) if length < self.max_ops else ()
             found += [(*program, *end) for program in programs.tolist()]
         return found
+
+    def random_completions(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Token ids (count, max_ops) of programs of `max_ops` operations, all equally likely."""
+        drawn = rng.integers(0, len(self._language.names), (count, self.max_ops))
+        return drawn + self._first_operation
 
     def describe_prompt(self, split: Split, problem: int) -> str:
         example = self._splits[split][slice(problem, problem + 1)]

@@ -1,11 +1,14 @@
-"""A small language of grid programs: what each operation does to a grid.
+"""Small languages of grid programs: what each operation does to a grid.
 
 Grids are uint8 arrays (..., size, size); 0 is the background, 1..colours-1 are colours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,6 +22,15 @@ def _recoloured(*cycle: int) -> Operation:
         table = np.arange(256, dtype=np.uint8)
         table[list(cycle)] = np.roll(cycle, -1)
         return table[grids]
+
+    return apply
+
+
+def _painted(before: int, after: int) -> Operation:
+    """Cells of one colour take another."""
+
+    def apply(grids: np.ndarray) -> np.ndarray:
+        return np.where(grids == before, np.uint8(after), grids)
 
     return apply
 
@@ -53,8 +65,6 @@ OPERATIONS: dict[str, Operation] = {
 }
 """Name -> function; the order gives the operations their numbers."""
 
-NAMES = tuple(OPERATIONS)
-
 DESCRIPTIONS = {
     "rot90": "turn the grid a quarter counterclockwise",
     "rot180": "turn it by half",
@@ -76,55 +86,87 @@ DESCRIPTIONS = {
 """Name -> what the operation does, in words."""
 
 
-def run_programs(grids_NHW: np.ndarray, programs_NL: np.ndarray) -> np.ndarray:
-    """Apply to each grid its own program.
+@dataclass(frozen=True, eq=False)
+class Language:
+    """The operations that programs are made of.
 
     Args:
-        grids_NHW: uint8 (N, ..., size, size).
-        programs_NL: integer (N, L) operation numbers, -1 where the program has ended.
-
-    Returns:
-        uint8, the shape of `grids_NHW`.
-
-    Cost: L passes over the operations, O(N L) cells.
+        operations: name -> function on grids (..., size, size); the order numbers them.
+        descriptions: name -> what the operation does, in words.
+        colours: how many values a cell has.
     """
-    grids = grids_NHW.copy()
-    for step in range(programs_NL.shape[1]):
-        for number, name in enumerate(NAMES):
-            rows = np.flatnonzero(programs_NL[:, step] == number)
-            if len(rows):
-                grids[rows] = OPERATIONS[name](grids[rows])
-    return grids
+
+    operations: Mapping[str, Operation]
+    descriptions: Mapping[str, str]
+    colours: int
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.operations)
+
+    def run(self, grids_NHW: np.ndarray, programs_NL: np.ndarray) -> np.ndarray:
+        """Apply to each grid its own program.
+
+        Args:
+            grids_NHW: uint8 (N, ..., size, size).
+            programs_NL: integer (N, L) operation numbers, -1 where the program has ended.
+
+        Returns:
+            uint8, the shape of `grids_NHW`.
+
+        Cost: L passes over the operations, O(N L) cells.
+        """
+        grids = grids_NHW.copy()
+        for step in range(programs_NL.shape[1]):
+            for number, operation in enumerate(self.operations.values()):
+                rows = np.flatnonzero(programs_NL[:, step] == number)
+                if len(rows):
+                    grids[rows] = operation(grids[rows])
+        return grids
+
+    def successors(self, grids: np.ndarray) -> np.ndarray:
+        """Every operation applied to every grid: (N, ...) -> (N, number of operations, ...)."""
+        return np.stack([operation(grids) for operation in self.operations.values()], axis=1)
+
+    def needs_at_least(self, grids: np.ndarray, target: np.ndarray, num_operations: int) -> bool:
+        """Whether no program of fewer operations turns `grids` into `target`.
+
+        Args:
+            grids: uint8, of any shape (..., size, size).
+            target: the same shape.
+            num_operations: at least 1.
+
+        Cost: every operation on each of the different grids that `num_operations` - 2
+        operations reach.
+        """
+        states = grids[None]
+        for done in range(num_operations):
+            if (states == target).reshape(len(states), -1).all(axis=1).any():
+                return False
+            if done + 1 < num_operations:
+                states = self.successors(states).reshape(-1, *grids.shape)
+            if done + 2 < num_operations:
+                states = _different(states)
+        return True
 
 
-def successors(grids: np.ndarray) -> np.ndarray:
-    """Every operation applied to every grid: (N, ...) -> (N, number of operations, ...)."""
-    return np.stack([operation(grids) for operation in OPERATIONS.values()], axis=1)
-
-
-def distinct_successors(grids: np.ndarray) -> np.ndarray:
-    """The different ones among `successors(grids)`, (N', ...) in no particular order."""
-    after = successors(grids).reshape(-1, *grids.shape[1:])
-    rows = np.ascontiguousarray(after.reshape(len(after), -1))
+def _different(grids: np.ndarray) -> np.ndarray:
+    """Each of the grids once."""
+    rows = np.ascontiguousarray(grids.reshape(len(grids), -1))
     keys = rows.view(np.dtype((np.void, rows.shape[1]))).ravel()
-    return after[np.unique(keys, return_index=True)[1]]
+    return grids[np.unique(keys, return_index=True)[1]]
 
 
-def needs_at_least(grids: np.ndarray, target: np.ndarray, num_operations: int) -> bool:
-    """Whether no program of fewer operations turns `grids` into `target`.
+_PAINTS = tuple(itertools.permutations(range(6), 2))
 
-    Args:
-        grids: uint8, of any shape (..., size, size).
-        target: the same shape.
+MOVES = Language(OPERATIONS, DESCRIPTIONS, colours=4)
+"""The 16 operations, on 4 colours."""
 
-    Cost: the different grids that `num_operations` - 2 operations reach, times 16.
-    """
-    states = grids[None]
-    for done in range(num_operations):
-        if (states == target).reshape(len(states), -1).all(axis=1).any():
-            return False
-        if done + 2 < num_operations:
-            states = distinct_successors(states)
-        elif done + 1 < num_operations:
-            states = successors(states).reshape(-1, *grids.shape)
-    return True
+PAINTING = Language(
+    OPERATIONS | {f"paint_{a}_{b}": _painted(a, b) for a, b in _PAINTS},
+    DESCRIPTIONS | {f"paint_{a}_{b}": f"{a} becomes {b}" for a, b in _PAINTS},
+    colours=6,
+)
+"""Those and one for each pair of 6 colours: 46 operations, 4.5 million programs of four."""
+
+LANGUAGES: Mapping[str, Language] = {"moves": MOVES, "painting": PAINTING}

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.grids import NAMES
+from pkpo.tasks.grids import MOVES
 from pkpo.train.trl_job.arm import load_tokenizer, prompt_dataset
 from pkpo.train.trl_job.prompts import (
     QuestionPrompts,
@@ -39,7 +39,7 @@ def test_an_exported_model_reads_the_task_s_own_tokens(warm_model: Path) -> None
 def test_token_completions_score_as_verified_with_and_without_an_end(warm_model: Path) -> None:
     task = make_task()
     prompts = TokenPrompts(task)
-    eos, first = task.vocabulary.eos_id, task.vocabulary.encode([NAMES[0]])[0]
+    eos, first = task.vocabulary.eos_id, task.vocabulary.encode([MOVES.names[0]])[0]
     completions = [[first, eos], [first, first + 1], [eos], [first + 3, first + 2], [0, eos]]
     padded = np.array([[ids + [eos] * (2 - len(ids))] for ids in completions])
     problems = [3, 0, 1, 2, 3]
