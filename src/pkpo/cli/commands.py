@@ -16,10 +16,10 @@ from pkpo.errors import MissingExtraError, PkpoError
 EVALUATION = ("eval", "compare")
 """Commands that need the `eval` extra alone: no PyTorch."""
 
-TRAINING = ("train", "sweep", "report")
+TRAINING = ("train", "sweep", "report", "reproduce")
 _ABSENT = {
     EVALUATION: " Evaluation (eval, compare) needs pip install 'pkpo[eval]'.",
-    TRAINING: " Training (train, sweep, report) needs pip install 'pkpo[train]'.",
+    TRAINING: " Training (train, sweep, report, reproduce) needs pip install 'pkpo[train]'.",
 }
 
 Commands = dict[str, Callable[..., Callable[[str], int]]]
@@ -83,10 +83,11 @@ def _evaluation() -> Commands:
 
 def _training() -> Commands:
     from pkpo.cli.report import Report
+    from pkpo.cli.reproduce import Reproduce
     from pkpo.cli.sweep import Sweep
     from pkpo.cli.train import Train
 
-    return {"train": Train, "sweep": Sweep, "report": Report}
+    return {"train": Train, "sweep": Sweep, "report": Report, "reproduce": Reproduce}
 
 
 def _explain(problem: ErrorDetails) -> str:

@@ -6,10 +6,11 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from pkpo.errors import InvalidInputError
 from pkpo.reproduce.results import Result
+from pkpo.reproduce.studies import STUDIES, Study
+from pkpo.reproduce.study_runs import StudyData, load_study
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,18 @@ class Context:
     runs: Path
 
 
-class Make(Protocol):
-    def __call__(self, context: Context) -> Result: ...
+def study_of(name: str, *, quick: bool) -> Study:
+    """The settings of a study."""
+    return STUDIES[name].quick() if quick else STUDIES[name]
+
+
+def read_study(context: Context, name: str) -> StudyData:
+    """A study that has run.
+
+    Raises:
+        RunDirectoryError: some of it is missing or damaged.
+    """
+    return load_study(study_of(name, quick=context.quick), context.runs / name)
 
 
 @dataclass(frozen=True)
@@ -37,8 +48,8 @@ class Topic:
         name: on the command line, and of its folder.
         title: heading in the page.
         place: where the papers have it.
-        module: of `pkpo.reproduce`, whose `make(context)` gives its result.
-        studies: names of the training studies that it reads.
+        module: of `pkpo.reproduce`, whose `make(context, *studies)` gives its result.
+        studies: names of the training studies that it reads; `make` gets a `StudyData` of each.
     """
 
     name: str
@@ -49,7 +60,7 @@ class Topic:
 
     def make(self, context: Context) -> Result:
         module = importlib.import_module(f"pkpo.reproduce.{self.module}")
-        return module.make(context)
+        return module.make(context, *(read_study(context, name) for name in self.studies))
 
 
 TOPICS: tuple[Topic, ...] = (
@@ -61,6 +72,35 @@ TOPICS: tuple[Topic, ...] = (
     Topic("corollary3", "Variance of the pass@k estimator", "Corollary 3", "corollary3"),
     Topic("bandit", "A bandit on which pass@1 training is stuck", "RS-GRPO's 100 arms", "bandit"),
     Topic("reweighting", "What the pass@k gradient is", "2511.16231", "reweighting"),
+    Topic(
+        "tables-countdown",
+        "Countdown: trained for k, measured at k",
+        "Tables 1, 2, 7 (MATH)",
+        "tables",
+        ("countdown",),
+    ),
+    Topic(
+        "tables-programs",
+        "Grid programs: trained for k, measured at k",
+        "Tables 1, 2, 7 (MATH)",
+        "tables",
+        ("programs",),
+    ),
+    Topic(
+        "tables-programs-parts",
+        "Grid programs with a reward for parts: trained for k, measured at k",
+        "Tables 3, 4, 8 (coding)",
+        "tables",
+        ("programs-parts",),
+    ),
+    Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
+    Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
+    Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
+    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard", ("hard",)),
+    Topic(
+        "collapse", "Exploration along a run", "2511.16231", "collapse", ("programs", "countdown")
+    ),
+    Topic("beyond", "Beyond the papers", "ours", "beyond", ("programs",)),
 )
 """In the order of the page."""
 

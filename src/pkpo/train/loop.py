@@ -18,6 +18,7 @@ from pkpo.tasks.base import Task
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.evaluation import Evaluator
+from pkpo.train.order import problems_of_step
 from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
 from pkpo.train.step_records import (
     Batch,
@@ -28,7 +29,7 @@ from pkpo.train.step_records import (
 )
 from pkpo.train.warm_start import save_policy
 
-_EPOCHS, _SAMPLING, _EVALUATION = 2, 3, 4
+_SAMPLING, _EVALUATION = 3, 4
 """Streams of random numbers, each a function of (seed, stream, number)."""
 
 
@@ -190,23 +191,12 @@ class ArmTrainer:
         found = evaluator.pass_at_k(self.policy, seed=seed)
         return {"step": self.step, "split": evaluator.split, "pass_at_k": found}
 
-    def _problems_of(self, step: int) -> np.ndarray:
-        """Indices of the step's problems: epoch after epoch, each in its own order."""
-        size = self.config.training.prompts_per_step
-        numbers = np.arange(step * size, (step + 1) * size)
-        epochs, places = np.divmod(numbers, len(self.problems))
-        chosen = np.empty(size, dtype=np.int64)
-        for epoch in np.unique(epochs):
-            order = np.random.default_rng([self.seed, _EPOCHS, epoch]).permutation(
-                len(self.problems)
-            )
-            chosen[epochs == epoch] = order[places[epochs == epoch]]
-        return chosen
-
     def _train_step(self, choices: ChoiceLog) -> tuple[dict[str, Any], Batch]:
         training, vocabulary = self.config.training, self.task.vocabulary
         watch = _Stopwatch()
-        chosen_P = self._problems_of(self.step)
+        chosen_P = problems_of_step(
+            self.step, training.prompts_per_step, len(self.problems), self.seed
+        )
         names = [self.problems.ids[i] for i in chosen_P]
         choice = self.plan.choose(self.step, names)
         choices.append(self.step, names, choice)

@@ -1,0 +1,67 @@
+"""`pkpo reproduce`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from pkpo.cli.flags import say
+from pkpo.errors import InvalidInputError
+from pkpo.reproduce.driver import reproduce
+from pkpo.reproduce.topics import TOPICS
+
+
+@dataclass(frozen=True)
+class Reproduce:
+    """Make the papers' figures, tables and claims again, and lay them beside the papers'.
+
+    Give names of topics, or "all"; without any, lists them. What is there already is kept,
+    and the same command goes on where it was interrupted.
+    """
+
+    names: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")
+    ] = ()
+    """Topics, or "all"."""
+
+    quick: bool = False
+    """Smaller settings, which show that everything runs: a few minutes for all."""
+
+    out: Annotated[
+        Path | None,
+        tyro.conf.arg(help_behavior_hint="(default: runs/reproduce, or runs/reproduce-quick)"),
+    ] = None
+    """Folder of the results."""
+
+    workers: int = 2
+    """Processes at a time, one thread each."""
+
+    again: bool = False
+    """Make the topics anew even if they are there. Training that is done is kept."""
+
+    def __call__(self, command: str) -> int:
+        console = Console()
+        if self.workers < 1:
+            raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
+        if not self.names:
+            width = max(len(topic.name) for topic in TOPICS)
+            for topic in TOPICS:
+                say(console, f"{topic.name:<{width}}  {topic.title} ({topic.place})")
+            return 0
+        start = time.perf_counter()
+        page = reproduce(
+            self.names,
+            self.out or Path("runs") / ("reproduce-quick" if self.quick else "reproduce"),
+            quick=self.quick,
+            workers=self.workers,
+            again=self.again,
+            console=console,
+            command=command,
+        )
+        say(console, f"Page: {page}  ({time.perf_counter() - start:.0f} s)")
+        return 0

@@ -1,0 +1,22 @@
+"""Which training problems each step takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_EPOCHS = 2
+"""The stream of random numbers, besides those of `pkpo.train.loop`."""
+
+
+def problems_of_step(step: int, size: int, num_problems: int, seed: int) -> np.ndarray:
+    """Indices (size,) of a step's problems: epoch after epoch, each in its own order.
+
+    >>> [problems_of_step(step, 2, 4, seed=0).tolist() for step in range(2)]
+    [[2, 1], [0, 3]]
+    """
+    epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), num_problems)
+    chosen = np.empty(size, dtype=np.int64)
+    for epoch in np.unique(epochs):
+        order = np.random.default_rng([seed, _EPOCHS, epoch]).permutation(num_problems)
+        chosen[epochs == epoch] = order[places[epochs == epoch]]
+    return chosen
