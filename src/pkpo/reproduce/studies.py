@@ -182,6 +182,7 @@ STUDIES: Mapping[str, Study] = {
             warm_start={"steps": 250, "batch_size": 128, "demonstrations": 4000},
             training={"steps": 200, "prompts_per_step": 32},
             methods=PAPER_METHODS,
+            tuning_seeds=(100,),
         ),
         Study(
             name="programs",
@@ -202,6 +203,7 @@ STUDIES: Mapping[str, Study] = {
             warm_start={"steps": 500},
             training={"steps": 300},
             methods=PAPER_METHODS,
+            tuning_seeds=(100,),
         ),
     )
 }
