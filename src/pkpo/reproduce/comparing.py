@@ -111,8 +111,10 @@ def is_above(found: Difference) -> Verdict:
 def all_above(found: Sequence[Difference]) -> Verdict:
     """For the claim that each difference is positive.
 
-    See ABOVE_RULE; can't tell otherwise.
+    See ABOVE_RULE; can't tell otherwise, nor from nothing.
     """
+    if not found:
+        return Verdict.OPEN
     if all(d.above for d in found):
         return Verdict.HOLDS
     if any(d.above for d in found):
