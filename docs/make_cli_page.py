@@ -22,14 +22,16 @@ def help_text(*arguments: str) -> str:
 
 def page() -> str:
     parts = ["# The command line\n\nMade by `python docs/make_cli_page.py` from `--help`."]
-    for arguments in ((), ("eval",), ("compare",), ("train",), ("sweep",), ("report",)):
+    names = ("eval", "compare", "train", "sweep", "report", "reproduce")
+    for arguments in ((), *((name,) for name in names)):
         command = " ".join(("pkpo", *arguments))
         parts.append(f"## {command}\n\n```\n{help_text(*arguments)}\n```")
     parts.append(
         "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (143 by SIGTERM); those of "
         "`pkpo eval` and `pkpo compare` in [eval.md](eval.md). At the "
         "first interrupt running arms end after a step, with a checkpoint, and the report is "
-        "written; the second ends at once. `--resume` goes on, to the same results."
+        "written; the second ends at once. `--resume` goes on, to the same results; `pkpo reproduce` "
+        "goes on by itself when it is given again."
     )
     return "\n\n".join(parts) + "\n"
 

@@ -25,11 +25,13 @@ class Reproduce:
     """
 
     names: Annotated[
-        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[NAME ...]")
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint="(optional)"),
     ] = ()
     """Topics, or "all"."""
 
-    quick: bool = False
+    quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """Smaller settings, which show that everything runs: a few minutes for all."""
 
     out: Annotated[
@@ -41,7 +43,7 @@ class Reproduce:
     workers: int = 2
     """Processes at a time, one thread each."""
 
-    again: bool = False
+    again: tyro.conf.FlagCreatePairsOff[bool] = False
     """Make the topics anew even if they are there. Training that is done is kept."""
 
     def __call__(self, command: str) -> int:

@@ -73,8 +73,7 @@ def reproduce(
             message = f"interrupted; what was done is kept, and `{command}` goes on"
             raise Interrupted(message, error.number) from error
         finally:
-            mode = " --quick" if quick else ""
-            page = write_page(out, command=f"pkpo reproduce all{mode}")
+            page = write_page(out)
     if failures:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in failures.items())
         raise JobError(f"{len(failures)} topics failed: {reasons}")
