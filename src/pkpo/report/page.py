@@ -10,12 +10,13 @@ from pkpo.report.figures import Picture
 from pkpo.report.stylesheet import CSS
 
 
-def page(title: str, sections: Sequence[str]) -> str:
+def page(title: str, sections: Sequence[str], css: str = "") -> str:
     """The whole page.
 
     Args:
         title: of the window.
         sections: its body, as HTML.
+        css: rules on top of those that every page has.
     """
     return "\n".join(
         [
@@ -25,7 +26,7 @@ def page(title: str, sections: Sequence[str]) -> str:
             '<meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{escape(title)}</title>",
-            f"<style>{CSS}</style>",
+            f"<style>{CSS}{css}</style>",
             "</head>",
             "<body>",
             "<main>",
@@ -44,11 +45,11 @@ def listed(items: Iterable[str], css_class: str = "") -> str:
     return opening + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
-def figure(picture: Picture) -> str:
+def figure(picture: Picture, heading: str = "h2") -> str:
     """A picture inside the page, with heading and caption."""
     data = base64.b64encode(picture.png).decode("ascii")
     return (
-        f"<h2>{escape(picture.title)}</h2>\n"
+        f"<{heading}>{escape(picture.title)}</{heading}>\n"
         f'<figure><div class="frame"><img alt="{escape(picture.alt)}" '
         f'src="data:image/png;base64,{data}"></div>\n'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
