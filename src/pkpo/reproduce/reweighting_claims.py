@@ -106,7 +106,7 @@ def _real_rewards() -> Claim:
     return Claim(
         "here",
         "Real rewards",
-        "The same is true of max@k for rewards other than 0 and 1.",
+        "The gradient of max@k is that of the mean, reweighted, for rewards other than 0 and 1 too.",
         f"∇max@k and ∇mean have one direction: cosine 1 to {TOLERANCE:g} for k = 2, 4, 8 on both "
         f"policies with real rewards.",
         "Cosines: " + "; ".join(f"{name}, k={k}: {c:.3f}" for name, k, c in found) + ".",
@@ -160,7 +160,8 @@ def _solved() -> Claim:
     return Claim(
         CRITIQUE,
         "Abstract",
-        "The same, read as prompts on which the policy has settled on a right answer (p → 1).",
+        "pass@k gives a vanishing signal where exploration matters most, read as prompts on which "
+        "the policy has settled on a right answer (p → 1).",
         f"At p = {SOLVED:g} the gradient is below {NEGLIGIBLE:.0%} of that of pass@1 for k = 2, 4, "
         f"8, 16.",
         f"Over that of pass@1: {_by_k(ratios, '.2g')}. It falls below that of pass@1 from "
@@ -277,8 +278,8 @@ def _noise(n: int) -> Claim:
     return Claim(
         "here",
         "Hard prompts",
-        "Nor does it raise the ratio of signal to noise as p → 0: the gradient is k times larger, "
-        "and so is its noise.",
+        "Training for k > 1 doesn't raise the ratio of signal to noise as p → 0: the gradient is k "
+        "times larger, and so is its noise.",
         f"At p = {HOPELESS:g} squared mean over variance of a group's gradient (Bernoulli logit, "
         f"n = {n}) is within {NEGLIGIBLE:.0%} of that of the mean, for the same estimators.",
         f"Over that of the mean at p = {', '.join(f'{v:g}' for v in p)}: {'; '.join(shown)}.",
