@@ -93,6 +93,7 @@ TOPICS: tuple[Topic, ...] = (
         "tables",
         ("programs-parts",),
     ),
+    Topic("paper-tables", "The paper's own tables", "Tables 1-8", "paper_tables"),
     Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
     Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
     Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
