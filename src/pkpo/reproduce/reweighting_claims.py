@@ -106,7 +106,7 @@ def _real_rewards() -> Claim:
     return Claim(
         "here",
         "Real rewards",
-        "The gradient of max@k is that of the mean, reweighted, for rewards other than 0 and 1 too.",
+        "The gradient of max@k is that of the mean, reweighted, for real rewards too.",
         f"∇max@k and ∇mean have one direction: cosine 1 to {TOLERANCE:g} for k = 2, 4, 8 on both "
         f"policies with real rewards.",
         "Cosines: " + "; ".join(f"{name}, k={k}: {c:.3f}" for name, k, c in found) + ".",
