@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
@@ -46,6 +46,12 @@ def read_control(run: Path, kind: Kind, seed: int) -> np.ndarray:
     return np.array(stored["cumulative_solve_rate"])
 
 
+def controls_left(run: Path, seeds: Sequence[int]) -> list[tuple[Kind, int]]:
+    """Kinds and seeds of the controls that have not run."""
+    each: list[tuple[Kind, int]] = [(kind, seed) for seed in seeds for kind in KINDS]
+    return [(kind, seed) for kind, seed in each if not control_path(run, kind, seed).exists()]
+
+
 def run_controls(run: Path, *, workers: int, console: Console, resume: str) -> None:
     """Run what is left to do of the controls of a finished run directory.
 
@@ -56,9 +62,7 @@ def run_controls(run: Path, *, workers: int, console: Console, resume: str) -> N
     seeds = RunDirectory.open(run).config.seeds
     items = [
         Item(f"{kind} sampler, seed {seed}", run_control, (run.resolve(), kind, seed))
-        for seed in seeds
-        for kind in KINDS
-        if not control_path(run, kind, seed).exists()
+        for kind, seed in controls_left(run, seeds)
     ]
     if not items:
         return

@@ -100,6 +100,7 @@ class Study:
         methods: compared.
         learning_rates: tried for every method.
         tuning_seeds, seeds: to choose and to report; none in common.
+        each_k: whether the candidates that are chosen for one k alone are reported too.
         controls: whether the samplers that don't learn are run too.
     """
 
@@ -115,6 +116,7 @@ class Study:
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
     tuning_seeds: tuple[int, ...] = (100, 101)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    each_k: bool = True
     controls: bool = False
     hidden: int = field(default=64)
 
@@ -204,6 +206,29 @@ STUDIES: Mapping[str, Study] = {
             training={"steps": 300},
             methods=PAPER_METHODS,
             tuning_seeds=(100,),
+        ),
+        Study(
+            name="hard",
+            title="A hard set",
+            stands_for="the easy part of ARC-AGI-1: most problems are out of reach at first",
+            task="grid-programs",
+            options={
+                "language": "painting",
+                "max_ops": 4,
+                "min_ops": 3,
+                "lengths": [0, 0, 1, 1],
+                "demonstration_lengths": [1, 2, 3, 3],
+                "num_train": 2000,
+                "num_validation": 200,
+                "num_test": 500,
+            },
+            warm_start={"steps": 330},
+            training={"steps": 800},
+            methods=tuple(m for m in PAPER_METHODS if m.label != "k_opt=2"),
+            learning_rates=(5e-4, 1e-3, 2e-3),
+            tuning_seeds=(100,),
+            each_k=False,
+            controls=True,
         ),
     )
 }

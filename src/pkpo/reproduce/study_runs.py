@@ -13,6 +13,7 @@ from rich.console import Console
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.report.load import load_run
 from pkpo.report.records import Arm, ArmRun, Run
+from pkpo.reproduce.controls import controls_left, run_controls
 from pkpo.reproduce.studies import K_VALUES, Study
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.job import Job, check_buildable
@@ -27,7 +28,8 @@ class Choice:
 
     Args:
         overall: the arm with the highest mean of pass@k over all k.
-        by_k: for each k, the arm with the highest pass@k.
+        by_k: for each k, the arm with the highest pass@k; `overall` for all where the study
+            doesn't report each k's.
         scores: by arm and k, validation pass@k in [0, 1] after the last step, mean over the
             tuning seeds.
     """
@@ -99,16 +101,17 @@ def choose(study: Study, tuning: Run) -> dict[str, Choice]:
     last = {arm.name: _validation(arm, study, tuning.path) for arm in tuning.arms}
     choices = {}
     for label, candidates in study.candidates().items():
-        scores = {}
+        scores: dict[str, dict[int, float]] = {}
         for arm in candidates:
             if arm.name not in last:
                 raise RunDirectoryError(f"{tuning.path}: arm {arm.name!r} has not been trained")
             scores[arm.name] = last[arm.name]
-        choices[label] = Choice(
-            overall=max(scores, key=lambda name: float(np.mean(list(scores[name].values())))),
-            by_k={k: max(scores, key=lambda name: scores[name][k]) for k in K_VALUES},
-            scores=scores,
-        )
+        overall = max(scores, key=lambda name: float(np.mean(list(scores[name].values()))))
+        by_k = {
+            k: max(scores, key=lambda name: scores[name][k]) if study.each_k else overall
+            for k in K_VALUES
+        }
+        choices[label] = Choice(overall, by_k, scores)
     return choices
 
 
@@ -142,6 +145,8 @@ def run_study(study: Study, folder: Path, *, workers: int, console: Console, com
     _run(study.tuning(), folder / TUNING, workers, console, command)
     choices = choose(study, load_run(folder / TUNING))
     _run(reported_config(study, choices), folder / REPORTED, workers, console, command)
+    if study.controls:
+        run_controls(folder / REPORTED, workers=workers, console=console, resume=command)
 
 
 def load_study(study: Study, folder: Path) -> StudyData:
@@ -157,6 +162,10 @@ def load_study(study: Study, folder: Path) -> StudyData:
         found = [a for a in reported.arms if a.name == arm.name and len(a.finished) == len(a.runs)]
         if not found or len(found[0].runs) != len(study.seeds):
             raise RunDirectoryError(f"{folder / REPORTED}: {arm.name} is not finished")
+    if study.controls and controls_left(folder / REPORTED, study.seeds):
+        raise RunDirectoryError(
+            f"{folder / REPORTED}: a sampler that doesn't learn is not finished"
+        )
     return StudyData(study, choices, tuning, reported)
 
 
