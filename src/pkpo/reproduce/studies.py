@@ -185,6 +185,7 @@ STUDIES: Mapping[str, Study] = {
             training={"steps": 200, "prompts_per_step": 32},
             methods=PAPER_METHODS,
             tuning_seeds=(100,),
+            each_k=False,
         ),
         Study(
             name="programs",
@@ -206,6 +207,7 @@ STUDIES: Mapping[str, Study] = {
             training={"steps": 300},
             methods=PAPER_METHODS,
             tuning_seeds=(100,),
+            each_k=False,
         ),
         Study(
             name="hard",
