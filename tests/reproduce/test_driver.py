@@ -85,6 +85,19 @@ def test_a_folder_holds_quick_or_full_results(tmp_path: Path):
         go(tmp_path, "figure2", quick=False)
 
 
+def test_training_that_cannot_be_done_fails_its_topics_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*args: object, **kwargs: object) -> None:
+        raise JobError("3 arms failed")
+
+    monkeypatch.setattr(driver, "run_study", fail)
+    with pytest.raises(JobError, match="1 topics failed: hard: needs hard: 3 arms failed"):
+        go(tmp_path, "hard", "figure2")
+    assert read_result(topic_folder(tmp_path, "figure2")) is not None
+    assert read_result(topic_folder(tmp_path, "hard")) is None
+
+
 def test_an_unknown_name_makes_nothing(tmp_path: Path):
     with pytest.raises(InvalidInputError, match="no topic 'figure99'"):
         go(tmp_path / "new", "figure2", "figure99")

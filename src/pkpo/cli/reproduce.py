@@ -40,6 +40,12 @@ class Reproduce:
     ] = None
     """Folder of the results."""
 
+    runs: Annotated[
+        Path | None,
+        tyro.conf.arg(help_behavior_hint="(default: runs, in the folder of the results)"),
+    ] = None
+    """Folder of the training runs."""
+
     workers: int = 2
     """Processes at a time, one thread each."""
 
@@ -61,9 +67,10 @@ class Reproduce:
             self.out or Path("runs") / ("reproduce-quick" if self.quick else "reproduce"),
             quick=self.quick,
             workers=self.workers,
-            again=self.again,
             console=console,
             command=command,
+            runs=self.runs,
+            again=self.again,
         )
         say(console, f"Page: {page}  ({time.perf_counter() - start:.0f} s)")
         return 0
