@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-trl test-ray lint benchmark results clean
+.PHONY: help train test test-trl test-ray lint benchmark results reproduce clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
@@ -14,6 +14,7 @@ help:
 	@echo "make lint       linters, types, import contracts"
 	@echo "make benchmark  time the transform against its peers"
 	@echo "make results    tune learning rates, then the main job over five seeds (about half an hour)"
+	@echo "make reproduce  the papers' figures, tables and claims again (hours); ARGS=\"all --quick\" in minutes"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -25,7 +26,11 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	@touch $@ $(VENV)/.train
+	@touch $@ $(VENV)/.train $(VENV)/.reproduce
+
+$(VENV)/.reproduce: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,reasoning-gym]'
+	@touch $@
 
 train: $(VENV)/.train
 	$(BIN)/pkpo train $(ARGS)
@@ -58,6 +63,9 @@ benchmark: $(VENV)/.dev
 
 results: $(VENV)/.train
 	$(BIN)/python experiments/main_job.py --out results/main_job
+
+reproduce: $(VENV)/.reproduce
+	$(BIN)/pkpo reproduce $(or $(ARGS),all --out results/reproduce --runs runs/reproduce)
 
 clean:
 	rm -rf $(VENV) $(VENV)-ray $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis
