@@ -26,6 +26,8 @@ class Evaluation:
         entropy: nats per completion; None where not measured.
         distinct_solutions: mean number of distinct correct answers found; None where
             not measured.
+        max_at_k: mean max@k of the reward over the problems, by k; None where every reward
+            is 0 or 1, and where not measured.
     """
 
     split: str
@@ -36,6 +38,7 @@ class Evaluation:
     problem_ids: tuple[str, ...]
     entropy: float | None
     distinct_solutions: float | None
+    max_at_k: Mapping[int, float] | None = None
 
     @property
     def num_problems(self) -> int:

@@ -73,8 +73,8 @@ def smoothed(series_AS: np.ndarray, window: int) -> np.ndarray:
 
 
 def window_of(steps: int, share: float = 0.05) -> int:
-    """An odd number of steps, about `share` of all."""
-    return max(1, round(share * steps)) | 1
+    """An odd number of steps, about `share` of all, at least three."""
+    return max(3, round(share * steps)) | 1
 
 
 def last_mean(series_AS: np.ndarray, share: float = 0.1) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from pkpo.report.records import Arm, Evaluation
-from pkpo.reproduce.comparing import mean_and_error
+from pkpo.reproduce.comparing import Difference, difference, mean_and_error
 from pkpo.reproduce.results import Table
 from pkpo.reproduce.studies import K_VALUES, PAPER_METHODS
 from pkpo.reproduce.study_runs import StudyData
@@ -54,6 +54,12 @@ def measured_base(data: StudyData, of: Callable[[Evaluation], float | None]) -> 
     """The same of the warm starts."""
     found = [of(data.reported.base[seed]) for seed in data.reported.seeds]
     return np.array([np.nan if value is None else value for value in found], dtype=float)
+
+
+def gap_for_k(data: StudyData, first: str, second: str, k: int) -> Difference:
+    """Held-out pass@k of one method minus another's by seed, each with the candidate that was
+    chosen for this k."""
+    return difference(data.scores(first, k, for_k=True), data.scores(second, k, for_k=True))
 
 
 def best_in_columns(
@@ -126,6 +132,34 @@ def by_k_table(data: StudyData, methods: Sequence[str], name: str, title: str) -
     )
 
 
+def max_at_k_tables(
+    data: StudyData, methods: Sequence[str], name: str, title: str
+) -> tuple[Table, ...]:
+    """Held-out max@k of the reward, one policy a method; no table where rewards are 0 or 1."""
+    base = [measured_base(data, _max_at(k)) for k in K_VALUES]
+    if np.isnan(base).any():
+        return ()
+    scores = {m: [measured(data.chosen(m), _max_at(k)) for k in K_VALUES] for m in methods}
+    table = Table(
+        name=name,
+        title=title,
+        headers=("", *_k_eval()),
+        rows=tuple(
+            (row, *map(mean_and_error, values))
+            for row, values in ((WARM_START, base), *scores.items())
+        ),
+        notes=(
+            f"Per cent of the full reward, {_over_seeds(data)}: what training for k maximises. "
+            "Bold: highest mean of the trained rows. Candidates were chosen by pass@k, over all "
+            "k; pass@k itself counts a completion as right only with the full reward.",
+        ),
+        bold=best_in_columns(
+            [[float(v.mean()) for v in values] for values in scores.values()], 1, 1
+        ),
+    )
+    return (table,)
+
+
 def candidates_table(data: StudyData, methods: Sequence[str], name: str, title: str) -> Table:
     """Validation scores of all candidates in the tuning runs; chosen ones in bold."""
     rows, bold = [], set()
@@ -194,8 +228,16 @@ def _distinct(evaluation: Evaluation) -> float | None:
     return evaluation.distinct_solutions
 
 
+def _max_at(k: int) -> Callable[[Evaluation], float | None]:
+    return lambda evaluation: None if evaluation.max_at_k is None else evaluation.max_at_k[k]
+
+
 def _plain(values: np.ndarray) -> str:
-    return "-" if np.isnan(values).any() else mean_and_error(values, scale=1.0)
+    if np.isnan(values).any():
+        return "-"
+    if len(values) < 2:
+        return f"{values.mean():.2f}"
+    return f"{values.mean():.2f} ± {values.std(ddof=1) / np.sqrt(len(values)):.2f}"
 
 
 def _fraction(value: float) -> str:
