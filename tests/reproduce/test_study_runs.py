@@ -13,6 +13,7 @@ from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.report.records import Arm, ArmRun, Run
+from pkpo.reproduce.controls import read_control
 from pkpo.reproduce.studies import K_VALUES, Method, Study
 from pkpo.reproduce.study_runs import (
     choose,
@@ -49,6 +50,14 @@ def test_the_best_on_validation_is_chosen_over_all_k_and_for_each() -> None:
     assert {k for k, name in choice.by_k.items() if name == "k_opt=1 lr=0.001"} == {16}
     assert set(choice.by_k) == set(K_VALUES)
     assert choice.names == ("k_opt=1 lr=0.0001", "k_opt=1 lr=0.001")
+
+
+def test_a_study_may_report_one_candidate_a_method() -> None:
+    one = replace(MADE_UP, each_k=False)
+    choice = choose(one, tuned(one, by_rate))["k_opt=1"]
+    assert choice.names == ("k_opt=1 lr=0.0001",)
+    assert choice.by_k == dict.fromkeys(K_VALUES, "k_opt=1 lr=0.0001")
+    assert choice.scores["k_opt=1 lr=0.001"][16] > choice.scores["k_opt=1 lr=0.0001"][16]
 
 
 def test_scores_are_means_over_the_tuning_seeds() -> None:
@@ -196,6 +205,17 @@ def test_what_is_left_is_trained_and_comes_out_the_same(copied: Path, done: Path
     same = lost.relative_to(copied) / "evaluation.json"
     assert (copied / same).read_bytes() == (done / same).read_bytes()
     assert is_done(TINY, copied)
+
+
+def test_samplers_that_do_not_learn_belong_to_a_study_that_has_them(copied: Path) -> None:
+    with_them = replace(TINY, controls=True)
+    with pytest.raises(RunDirectoryError, match="a sampler that doesn't learn is not finished"):
+        load_study(with_them, copied)
+    before = trained(copied)
+    assert "4 samplers that don't learn" in go_on(copied, with_them)
+    assert trained(copied) == before
+    assert is_done(with_them, copied)
+    assert read_control(copied / "reported", "uniform", 1).shape == (TINY.steps,)
 
 
 def test_a_reported_arm_that_is_not_finished_is_named(copied: Path) -> None:
