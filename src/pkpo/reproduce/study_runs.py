@@ -188,4 +188,4 @@ def _run(config: TrainConfig, path: Path, workers: int, console: Console, comman
     else:
         check_buildable(config)
         directory = RunDirectory.create(path, config, command)
-    Job(directory, workers=workers, console=console).run()
+    Job(directory, workers=workers, console=console, report=False).run()

@@ -33,6 +33,7 @@ class Job:
         console: where progress is shown.
         cache: where warm starts are kept between jobs.
         executor: what runs the work in place of `workers` local processes.
+        report: whether to write the report and show its table.
     """
 
     def __init__(
@@ -43,8 +44,9 @@ class Job:
         console: Console,
         cache: Path | None = None,
         executor: Executor | None = None,
+        report: bool = True,
     ) -> None:
-        self.run_directory, self.console = run, console
+        self.run_directory, self.console, self.report = run, console, report
         self.cache = default_cache() if cache is None else cache
         self.executor = LocalProcesses(workers) if executor is None else executor
 
@@ -52,7 +54,7 @@ class Job:
         """Do the work and write the report.
 
         Returns:
-            The path of report.html.
+            The path of report.html, or of the run directory where there is no report.
 
         Raises:
             Interrupted: SIGINT or SIGTERM came. What ran ended after a step, with a
@@ -73,16 +75,21 @@ class Job:
                 )
             for name, failure in pool.failures.items():
                 console.print(f"{name} failed: {failure.reason}", style="red", markup=False)
-            try:
-                report = write_report(path)
-            except OSError as error:
-                raise JobError(
-                    f"can't write the report: {error}. `{resume}` goes on where this ended"
-                ) from error
-            console.print(to_rich(summarise(load_run(path))))
+            written = self._write_report(resume) if self.report else path
             interruption.check()
         if pool.failures:
             raise JobError(_complaint(work, pool, path))
+        return written
+
+    def _write_report(self, resume: str) -> Path:
+        path = self.run_directory.path
+        try:
+            report = write_report(path)
+        except OSError as error:
+            raise JobError(
+                f"can't write the report: {error}. `{resume}` goes on where this ended"
+            ) from error
+        self.console.print(to_rich(summarise(load_run(path))))
         return report
 
     def _progress(self, work: RunWork) -> Progress:
