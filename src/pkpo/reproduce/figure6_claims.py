@@ -46,6 +46,8 @@ def claims(data: StudyData) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
         rates = ", ".join(f"{m}: {candidate_text(data, a.name)}" for m, a in tuned.items())
         made += [_throughout(tuned, column, f"chosen over all k ({rates})") for column in _SAID]
         for rate, arms in common_rates(data, _EVERY).items():
+            if all(arms[method].name == tuned[method].name for method in _EVERY):
+                continue
             case = f"all with learning rate {rate:g}"
             made += [_throughout(arms, column, case) for column in _SAID]
     else:
