@@ -122,6 +122,16 @@ def test_null_metric_is_not_a_number(small: Path) -> None:
     assert np.isnan(entropy).tolist() == [True, False, False, False, False]
 
 
+@pytest.mark.parametrize(
+    ("stored", "read"), [({"2": 0.5, "1": 0.25}, {1: 0.25, 2: 0.5}), (None, None), (..., None)]
+)
+def test_max_at_k_is_read_where_it_was_measured(small: Path, stored: object, read: object) -> None:
+    change(arm_folder(small) / "evaluation.json", max_at_k=stored)
+    found = load_run(small).arms[0].runs[0].evaluation
+    assert found is not None
+    assert found.max_at_k == read
+
+
 def test_no_such_directory(tmp_path: Path) -> None:
     fails(tmp_path / "nowhere", "nowhere", "no such run directory")
 

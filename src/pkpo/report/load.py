@@ -137,7 +137,7 @@ def _load_evaluation(path: Path) -> Evaluation:
         problem_ids=problem_ids,
         entropy=data.number_or_none("entropy"),
         distinct_solutions=data.number_or_none("distinct_solutions"),
-        max_at_k=data.pass_at_k("max_at_k") if data.values.get("max_at_k") else None,
+        max_at_k=data.pass_at_k("max_at_k") if data.values.get("max_at_k") is not None else None,
     )
 
 
