@@ -33,6 +33,6 @@ def by_method(scores: Scores, wobble: Callable[[str, int], float] = lambda *_: 0
     return made
 
 
-def data_of(labels: list[str], maker: Maker, **settings) -> StudyData:
+def data_of(labels: list[str], maker: Maker, *, each_k: bool = True, **settings) -> StudyData:
     built = study(*(METHODS[label] for label in labels), seeds=SEEDS, **settings)
-    return study_data(replace(built, name="programs"), maker, base=flat(0.1))
+    return study_data(replace(built, name="programs", each_k=each_k), maker, base=flat(0.1))

@@ -102,6 +102,10 @@ def test_the_verdict_is_that_of_one_policy_a_method():
     table = gaps_table(data)
     assert [row[-1] for row in table.rows] == ["-10.0 ± 0.0", "+20.0 ± 0.0"]
 
+    alone = data_of(["k_opt=1", "8→1"], made, rates=(1e-3, 1e-4), each_k=False)
+    assert claim_on(alone, "at every k_eval > 1").found.endswith("-10.0 ± 0.0 at 16.")
+    assert [row[0] for row in gaps_table(alone).rows] == ["8→1 minus k_opt=1, one policy"]
+
 
 def test_trading_asks_for_a_loss_and_a_gain():
     scores = {label: flat(0.3) for label in LABELS}

@@ -124,6 +124,31 @@ def test_claims_are_judged_with_the_candidate_chosen_for_the_k():
     assert not {(1, 2), (0, 7), (1, 8)} & chosen.bold
 
 
+def test_a_study_of_one_policy_a_method_is_judged_by_it():
+    """Two rates, of which the one that is best at 16 is not chosen over all k."""
+
+    def made(arm: ArmSettings, seed: int) -> Made:
+        first = arm.learning_rate == 1e-3
+        lead = 0.01 * (method_of(arm) == "k_opt=8")
+        return Made(test={**flat(0.4 if first else 0.1), 16: 0.2 + lead if first else 0.5})
+
+    labels = ["k_opt=1", "k_opt=8", "TZSM25"]
+    data = data_of(labels, made, rates=(1e-3, 1e-4), each_k=False)
+    assert claim_on(data, "struggles to optimise pass@16").found == "+1.0 ± 0.0 points."
+    assert "below the warm start at pass@16 (one policy" in claim_on(data, "below the").statement
+    chosen = candidates_table(data, labels, "c", "")
+    assert chosen.bold == {(0, 8), (2, 8), (4, 8)}
+    assert {row[-1] for row in seeds_table(data, labels, "d", "").rows} == {"", "all k"}
+    result = make(Context(False, Path()), data)
+    assert "by_k" not in [table.name for table in result.tables]
+    said = " ".join([*result.notes, *(d.caption for d in result.drawings)])
+    assert "chosen over all k" in said
+    assert "chosen for its k" not in said
+    names = [row[0] for row in gains_table(data, tables_of("programs")).rows]
+    assert "k_opt=8, here, one policy" in names
+    assert "k_opt=8, here, chosen for k" not in names
+
+
 @pytest.mark.parametrize(("lead", "verdict"), [(0.01, Verdict.HOLDS), (-0.01, Verdict.NO)])
 def test_training_for_n_is_compared_with_8(lead, verdict):
     scores = {"k_opt=8": flat(0.3 + lead), "TZSM25": flat(0.3)}

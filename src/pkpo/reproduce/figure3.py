@@ -30,6 +30,7 @@ from pkpo.reproduce.study_tables import (
     candidate_text,
     one_policy_table,
     present,
+    ways_of_choosing,
 )
 from pkpo.reproduce.tables import settings
 from pkpo.reproduce.topics import Context
@@ -76,14 +77,14 @@ def gaps_table(data: StudyData) -> Table:
     """8→1 minus the methods with a constant k."""
     rows = []
     for method in present(data, (m for m in DRAWN if m != ANNEALED)):
-        for case, for_k in (("one policy", False), ("chosen for k", True)):
+        for way, for_k in ways_of_choosing(data).items():
             gaps = [
                 difference(
                     data.scores(ANNEALED, k, for_k=for_k), data.scores(method, k, for_k=for_k)
                 )
                 for k in K_VALUES
             ]
-            rows.append((f"8→1 minus {method}, {case}", *(gap.text() for gap in gaps)))
+            rows.append((f"8→1 minus {method}, {way}", *(gap.text() for gap in gaps)))
     return Table(
         name=f"annealing-{data.study.name}",
         title=f"{data.study.title}: 8→1 against a constant k",
@@ -91,8 +92,8 @@ def gaps_table(data: StudyData) -> Table:
         rows=tuple(rows),
         notes=(
             "Percentage points of held-out pass@k, mean and standard error of paired differences "
-            "over seeds. One policy: each method's candidate chosen over all k; chosen for k: "
-            "for each cell's k alone.",
+            "over seeds. One policy: each method's candidate chosen over all k"
+            + ("; chosen for k: for each cell's k alone." if data.study.each_k else "."),
         ),
     )
 

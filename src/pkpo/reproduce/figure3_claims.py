@@ -64,15 +64,17 @@ def _claim(
     """Judged with one policy a method; with each k's own candidates in `found` only."""
     paper, place, statement = said
     one, own = (_gaps(data, *pair, ks, for_k) for for_k in (False, True))
-    verdict, other = judge(list(one.values())), judge(list(own.values()))
+    found = f"Points: {_listed(one)}."
+    if data.study.each_k:
+        verdict = judge(list(own.values()))
+        found += f" With each k's own candidates: {_listed(own)}, by the same rule “{verdict}”."
     return Claim(
         paper,
         place,
         f"{data.study.title}: {statement}",
         f"{pair[0]} minus {pair[1]}, one policy a method, chosen over all k. {rule}",
-        f"Points: {_listed(one)}. With each k's own candidates: {_listed(own)}, by the same rule "
-        f"“{other}”.",
-        verdict,
+        found,
+        judge(list(one.values())),
     )
 
 

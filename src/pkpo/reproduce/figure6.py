@@ -18,6 +18,7 @@ from pkpo.reproduce.figure6_numbers import (
     at_end,
     drawn_series,
     epoch_ends,
+    prompts_per_step,
     train_problems,
 )
 from pkpo.reproduce.results import Drawing, Result, Table
@@ -119,8 +120,7 @@ def solve_rate_figure(data: StudyData, problems: int) -> Figure:
     for axes, column in ((left, SOLVED), (right, ENTROPY_COLUMN)):
         for method in methods:
             _draw(axes, method, data.chosen(method), column)
-    per_step = data.study.training.get("prompts_per_step", 64)
-    for end in epoch_ends(problems, per_step, data.study.steps):
+    for end in epoch_ends(problems, prompts_per_step(data), data.study.steps):
         left.axvline(end, color=MUTED, linestyle=":", linewidth=1.4)
     _finish(left, right)
     legend_above(figure, [method_handle(method) for method in methods])

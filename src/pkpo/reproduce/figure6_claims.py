@@ -17,6 +17,7 @@ from pkpo.reproduce.figure6_numbers import (
     common_rates,
     epoch_ends,
     ordered_share,
+    prompts_per_step,
     slopes_around,
     train_problems,
 )
@@ -53,9 +54,7 @@ def claims(data: StudyData) -> tuple[tuple[Claim, ...], tuple[str, ...]]:
     else:
         lacking = ", ".join(sorted(set(_EVERY) - set(methods)))
         notes.append(f"Left out, as this study lacks {lacking}: the order by k_opt.")
-    ends = epoch_ends(
-        train_problems(data), data.study.training.get("prompts_per_step", 64), data.study.steps
-    )
+    ends = epoch_ends(train_problems(data), prompts_per_step(data), data.study.steps)
     if ends:
         made.append(_boundaries(data, methods, ends))
     else:

@@ -52,6 +52,11 @@ def train_problems(data: StudyData) -> int:
     return len(build_task(data.study.task, data.study.options).problems("train"))
 
 
+def prompts_per_step(data: StudyData) -> int:
+    """How many problems each training step takes."""
+    return data.study.tuning().training.prompts_per_step
+
+
 def epoch_ends(problems: int, per_step: int, steps: int) -> tuple[float, ...]:
     """The ends of epochs in steps, those that have AROUND steps on both sides.
 

@@ -28,6 +28,7 @@ from pkpo.reproduce.study_tables import (
     best_in_columns,
     candidate_text,
     present,
+    ways_of_choosing,
 )
 from pkpo.reproduce.tables import settings
 from pkpo.reproduce.topics import Context
@@ -53,10 +54,7 @@ def make(context: Context, data: StudyData) -> Result:
     )
     return Result(
         settings={**settings(data), "window_steps": window_of(data.study.steps)},
-        tables=(
-            rolling_table(data, for_k=False),
-            rolling_table(data, for_k=True),
-        ),
+        tables=tuple(rolling_table(data, for_k=for_k) for for_k in ways_of_choosing(data).values()),
         drawings=(_drawing(data),),
         claims=judged,
         notes=notes,
@@ -83,7 +81,6 @@ def nearest(k_eval: int) -> int:
 def nearest_claim(data: StudyData) -> list[Claim]:
     """Whether the best rolling pass@k_eval has the k_opt closest to k_eval."""
     winners, behind, parts = {}, False, []
-    own = {k: _winner(_ends(data, k, for_k=True)) for k in JUDGED_KS}
     for k in JUDGED_KS:
         ends = _ends(data, k, for_k=False)
         meant = COMPARED[nearest(k)]
@@ -102,17 +99,22 @@ def nearest_claim(data: StudyData) -> list[Claim]:
             "holds: for k_eval = 1, 4, 8, 12, 16 that method has the highest mean over the last "
             "10 % of the steps, one policy a method; in part: in none of them is it below another "
             "beyond the 95 % interval of the paired difference; does not hold otherwise",
-            f"Points: {'; '.join(parts)}. With each k's own candidates the best are "
-            + ", ".join(f"{method} at {k}" for k, method in own.items())
-            + ".",
+            f"Points: {'; '.join(parts)}.{_own_winners(data)}",
             verdict,
         )
     ]
 
 
+def _own_winners(data: StudyData) -> str:
+    if not data.study.each_k:
+        return ""
+    best = (f"{_winner(_ends(data, k, for_k=True))} at {k}" for k in JUDGED_KS)
+    return f" With each k's own candidates the best are {', '.join(best)}."
+
+
 def n_of_n_claim(data: StudyData) -> list[Claim]:
     """Whether training for k = n = 16 has a lower rolling pass@16 than training for k = 8."""
-    k = K_VALUES[-1]
+    k, each_k = K_VALUES[-1], data.study.each_k
     one, own = (
         difference(
             rolling_at_end(data, OPTIMISED[8], k, for_k=for_k),
@@ -127,7 +129,8 @@ def n_of_n_claim(data: StudyData) -> list[Claim]:
             "Training for k = n = 16 (TZSM25) suffers: at pass@16 it is below k_opt = 8.",
             f"k_opt = 8 minus TZSM25, mean rolling pass@{k} over the last 10 % of the steps, one "
             f"policy a method. {ABOVE_RULE}",
-            f"{one.text()} points; with the candidates chosen for this k {own.text()}.",
+            f"{one.text()} points"
+            + (f"; with the candidates chosen for this k {own.text()}." if each_k else "."),
             is_above(one),
         )
     ]

@@ -56,9 +56,20 @@ def measured_base(data: StudyData, of: Callable[[Evaluation], float | None]) -> 
     return np.array([np.nan if value is None else value for value in found], dtype=float)
 
 
+def chosen_for(data: StudyData) -> str:
+    """How the candidates that stand for a method at one k were chosen, in words."""
+    return "chosen for its k" if data.study.each_k else "chosen over all k"
+
+
+def ways_of_choosing(data: StudyData) -> dict[str, bool]:
+    """In words, and whether each k has a candidate of its own: one way or both."""
+    ways = {"one policy": False}
+    return {**ways, "chosen for k": True} if data.study.each_k else ways
+
+
 def gap_for_k(data: StudyData, first: str, second: str, k: int) -> Difference:
     """Held-out pass@k of one method minus another's by seed, each with the candidate that was
-    chosen for this k."""
+    chosen for this k where the study has it."""
     return difference(data.scores(first, k, for_k=True), data.scores(second, k, for_k=True))
 
 
@@ -163,11 +174,12 @@ def max_at_k_tables(
 def candidates_table(data: StudyData, methods: Sequence[str], name: str, title: str) -> Table:
     """Validation scores of all candidates in the tuning runs; chosen ones in bold."""
     rows, bold = [], set()
+    single = K_VALUES if data.study.each_k else ()
     for method in methods:
         choice = data.choices[method]
         for arm, scores in choice.scores.items():
             here = len(rows)
-            bold |= {(here, j) for j, k in enumerate(K_VALUES, 2) if choice.by_k[k] == arm}
+            bold |= {(here, j) for j, k in enumerate(single, 2) if choice.by_k[k] == arm}
             bold |= {(here, 2 + len(K_VALUES))} if choice.overall == arm else set()
             values = [*(scores[k] for k in K_VALUES), float(np.mean([*scores.values()]))]
             cells = (f"{100 * value:.1f}" for value in values)
@@ -180,7 +192,11 @@ def candidates_table(data: StudyData, methods: Sequence[str], name: str, title: 
         rows=tuple(rows),
         notes=(
             f"Validation pass@k in per cent after the last step, mean over tuning seeds {seeds}. "
-            "Bold: chosen for that k, and by the mean over all k.",
+            + (
+                "Bold: chosen for that k, and by the mean over all k."
+                if single
+                else "Bold: chosen."
+            ),
         ),
         bold=frozenset(bold),
     )
@@ -189,6 +205,7 @@ def candidates_table(data: StudyData, methods: Sequence[str], name: str, title: 
 def seeds_table(data: StudyData, methods: Sequence[str], name: str, title: str) -> Table:
     """Every reported run: held-out pass@k of the warm starts and of each chosen candidate."""
     rows = []
+    single = K_VALUES if data.study.each_k else ()
     for place, seed in enumerate(data.reported.seeds):
         base = (_fraction(data.base(k)[place]) for k in K_VALUES)
         rows.append((WARM_START, "", "", "", str(seed), *base, ""))
@@ -196,7 +213,7 @@ def seeds_table(data: StudyData, methods: Sequence[str], name: str, title: str) 
         choice = data.choices[method]
         for arm in choice.names:
             settings = settings_of(data, arm)
-            meant = [f"k={k}" for k in K_VALUES if choice.by_k[k] == arm]
+            meant = [f"k={k}" for k in single if choice.by_k[k] == arm]
             meant = ["all k", *meant] if choice.overall == arm else meant
             for run in data.arm(arm).runs:
                 assert run.evaluation is not None

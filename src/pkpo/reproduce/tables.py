@@ -10,6 +10,7 @@ from pkpo.reproduce.study_tables import (
     OPTIMISED,
     by_k_table,
     candidates_table,
+    chosen_for,
     max_at_k_tables,
     one_policy_table,
     paper_methods,
@@ -34,7 +35,15 @@ def make(context: Context, data: StudyData) -> Result:
         settings=settings(data),
         tables=(
             one_policy_table(data, methods, "one_policy", f"{title}: one policy a method"),
-            by_k_table(data, methods, "by_k", f"{title}: each cell's candidate chosen for its k"),
+            *(
+                [
+                    by_k_table(
+                        data, methods, "by_k", f"{title}: each cell's candidate chosen for its k"
+                    )
+                ]
+                if data.study.each_k
+                else []
+            ),
             *max_at_k_tables(data, methods, "max_at_k", f"{title}: max@k of the reward"),
             *(beside_table(data, paper) for paper in papers),
             gains_table(data, papers),
@@ -47,7 +56,10 @@ def make(context: Context, data: StudyData) -> Result:
         notes=(
             f"{title} stands for {data.study.stands_for}.",
             "Claims are judged with each cell's candidate chosen for its k. With one policy a "
-            "method a learning rate that suits one k decides on the others too.",
+            "method a learning rate that suits one k decides on the others too."
+            if data.study.each_k
+            else "One policy a method is reported, chosen over all k on validation problems; a "
+            "learning rate that suits one k decides on the others too.",
             *left_out,
         ),
     )
@@ -82,7 +94,7 @@ def _drawings(data: StudyData, methods: tuple[str, ...]) -> tuple[Drawing, ...]:
     gains = Drawing(
         name="gains",
         title=f"{title}: pass@k against k_eval",
-        caption="Held-out pass@k, each method's candidate chosen for its k on validation "
+        caption=f"Held-out pass@k, each method's candidate {chosen_for(data)} on validation "
         "problems. Means of paired differences over seeds, bars: one standard error. On the "
         "right the line of the method with k_opt = k_eval should be the highest at its k.",
         alt=f"Two panels against k_eval with a line for each of {', '.join(methods)}: points over "
@@ -94,8 +106,8 @@ def _drawings(data: StudyData, methods: tuple[str, ...]) -> tuple[Drawing, ...]:
     beside = Drawing(
         name="beside_paper",
         title="Points over k_opt = 1: the paper's tables and ours",
-        caption="The paper's printed means, and ours with each cell's candidate chosen for its "
-        "k. Bars (ours): one standard error of the paired "
+        caption="The paper's printed means, and ours with each cell's candidate "
+        f"{chosen_for(data)}. Bars (ours): one standard error of the paired "
         "difference.",
         alt="A panel for each of the paper's tables and one for this study, with points over "
         "k_opt = 1 against k_eval for each method.",

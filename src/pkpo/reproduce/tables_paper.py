@@ -12,7 +12,14 @@ from pkpo.reproduce.comparing import difference, mean_and_error
 from pkpo.reproduce.paper_values import K_EVAL, PaperTable, measured_at, paper_tables
 from pkpo.reproduce.results import Table
 from pkpo.reproduce.study_runs import StudyData
-from pkpo.reproduce.study_tables import ENTROPY, OPTIMISED, TZSM25, best_in_columns, present
+from pkpo.reproduce.study_tables import (
+    ENTROPY,
+    OPTIMISED,
+    TZSM25,
+    best_in_columns,
+    present,
+    ways_of_choosing,
+)
 
 BENCHMARKS: Mapping[str, str] = {
     "countdown": "MATH",
@@ -77,12 +84,12 @@ def gains_table(data: StudyData, papers: tuple[PaperTable, ...]) -> Table:
             gains = paper_gains(paper, method)
             name = f"{method}, Table {paper.number}"
             rows.append((name, *(f"{100 * gain:+.1f}" for gain in gains)))
-        for name, for_k in (("here, one policy", False), ("here, chosen for k", True)):
+        for way, for_k in ways_of_choosing(data).items():
             ours = [
                 difference(data.scores(method, k, for_k=for_k), data.scores(plain, k, for_k=for_k))
                 for k in K_EVAL
             ]
-            rows.append((f"{method}, {name}", *(gap.text() for gap in ours)))
+            rows.append((f"{method}, here, {way}", *(gap.text() for gap in ours)))
     return Table(
         name="gains_beside_paper",
         title="What each method has over k_opt = 1: the paper and here",
