@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pkpo.reproduce import figure6_claims
-from pkpo.reproduce.figure6 import final_table, make, rates_figure, rates_table
+from pkpo.reproduce.figure6 import final_table, make, rates_figure, rates_table, solve_rate_figure
 from pkpo.reproduce.figure6_claims import claims
 from pkpo.reproduce.figure6_numbers import (
     common_rates,
@@ -166,6 +166,10 @@ def test_tables_and_figures_of_a_study():
     assert len(rates.rows) == 10
     panels = rates_figure(data).axes
     assert len(panels) == 4
+    over_plain = solve_rate_figure(data, 12_000).axes[2].lines
+    drawn = [np.asarray(line.get_ydata(), dtype=float) for line in over_plain]
+    np.testing.assert_allclose(drawn[0], np.zeros(STEPS), atol=1e-12)
+    np.testing.assert_allclose(drawn[3], 0.3 * RAMP, atol=1e-12)
     result = make(Context(False, Path()), data)
     assert len(result.drawings) == 2
     assert len(result.claims) == 2, "the chosen ones have one learning rate"

@@ -8,7 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pkpo.report.records import Arm
-from pkpo.report.style import MUTED, legend_above, new_figure, percent_axis, style_axes
+from pkpo.report.style import (
+    MUTED,
+    legend_above,
+    new_figure,
+    percent_axis,
+    signed_points_axis,
+    style_axes,
+)
 from pkpo.reproduce.comparing import mean_and_error
 from pkpo.reproduce.figure6_claims import claims
 from pkpo.reproduce.figure6_numbers import (
@@ -111,17 +118,25 @@ def _by_rate(data: StudyData) -> tuple[str, ...]:
 
 
 def solve_rate_figure(data: StudyData, problems: int) -> Figure:
-    """Solve rate and entropy against the training step."""
-    figure = new_figure(10.0, 4.6)
-    left, right = figure.subplots(1, 2)
+    """Solve rate and entropy against the training step, and how the solve rates differ."""
+    figure = new_figure(13.0, 4.6)
+    left, right, gaps = figure.subplots(1, 3)
     style_axes(left, "(a) Cumulative solve rate", "training step", _YLABELS[SOLVED])
     style_axes(right, "(b) Entropy", "training step", _YLABELS[ENTROPY_COLUMN])
+    style_axes(gaps, "(c) Solve rate over k_opt=1's", "training step", "percentage points")
     methods = paper_methods(data)
     for axes, column in ((left, SOLVED), (right, ENTROPY_COLUMN)):
         for method in methods:
             _draw(axes, method, data.chosen(method), column)
+    plain = OPTIMISED[1]
+    for method in methods if plain in methods else ():
+        arm = data.chosen(method)
+        gaps_AS = drawn_series(arm, SOLVED) - drawn_series(data.chosen(plain), SOLVED)
+        draw_curve(gaps, method, metric_steps(arm), gaps_AS)
+    signed_points_axis(gaps.yaxis)
     for end in epoch_ends(problems, prompts_per_step(data), data.study.steps):
-        left.axvline(end, color=MUTED, linestyle=":", linewidth=1.4)
+        for axes in (left, gaps):
+            axes.axvline(end, color=MUTED, linestyle=":", linewidth=1.4)
     _finish(left, right)
     legend_above(figure, [method_handle(method) for method in methods])
     return figure
@@ -165,10 +180,12 @@ def _drawing(data: StudyData, problems: int) -> Drawing:
         title="Cumulative solve rate and entropy during training",
         caption=f"(a) The share of {problems} training problems for which a correct completion "
         "was ever sampled; dotted: the end of an epoch. (b) Entropy of the completions, averaged "
-        f"over {window_of(data.study.steps)} steps. Mean over seeds, band: one standard error, "
+        f"over {window_of(data.study.steps)} steps. (c) The curves of (a) minus that of k_opt = 1, "
+        "seed by seed. Mean over seeds, band: one standard error, "
         f"thin: single seeds. One policy a method, chosen over all k: {_chosen(data, methods)}.",
-        alt="Two panels against the training step with a line for each of "
-        f"{', '.join(methods)}: cumulative solve rate, and entropy.",
+        alt="Three panels against the training step with a line for each of "
+        f"{', '.join(methods)}: cumulative solve rate, entropy, and the solve rate over that of "
+        "k_opt = 1.",
         figure=solve_rate_figure(data, problems),
     )
 

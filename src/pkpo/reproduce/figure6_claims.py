@@ -87,7 +87,7 @@ def _throughout(arms: Mapping[str, Arm], column: str, case: str) -> Claim:
         f"{100 * ORDERED:g} % of the steps after the first 20 % the means are in the order 8, 4, "
         "1 or equal; in part: k_opt = 8 is above k_opt = 1 at the end beyond the 95 % interval "
         "of the paired difference; does not hold otherwise",
-        f"{case}. {_END[column]}, {unit}: {shown}; k_opt = 8 minus 1: "
+        f"{case.capitalize()}: {_END[column]}, {unit}: {shown}; k_opt = 8 minus 1: "
         f"{scale * gap.mean:+.2f} ± {scale * gap.standard_error:.2f}; in order at "
         f"{100 * share:.0f} % of the steps.",
         verdict,

@@ -177,8 +177,8 @@ def _no_baseline(data: StudyData) -> list[Claim]:
             PKPO,
             "Sec. 5.2",
             "Without the leave-one-out baseline training for pass@1 diverges.",
-            f"holds: its candidate {chosen_for(data)} ends below the warm start at pass@1 in every "
-            "seed; in part: it is below k_opt = 1 beyond the 95 % interval of the paired "
+            f"holds: its candidate ({chosen_for(data)}) ends below the warm start at pass@1 in "
+            "every seed; in part: it is below k_opt = 1 beyond the 95 % interval of the paired "
             "difference; does not hold otherwise",
             f"Below the warm start in {under} of {len(mine)} seeds; {to_base.text()} points over "
             f"the warm start, {to_plain.text()} over k_opt = 1.",
