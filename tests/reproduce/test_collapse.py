@@ -18,7 +18,6 @@ from pkpo.reproduce.collapse_drawings import along_figure, phase_figure
 from pkpo.reproduce.collapse_numbers import (
     METHODS,
     base_gap,
-    bound,
     correlations,
     end_gap,
     first_mean,
@@ -126,8 +125,6 @@ def test_the_widest_gap() -> None:
     )
     assert p == pytest.approx(found.x, abs=1e-5)
     assert most == pytest.approx(-found.fun)
-    assert bound(0.25) == pytest.approx(0.75 - 0.75**16)
-    assert bound(0.0) == 0.0
 
 
 def test_gaps(data: StudyData) -> None:
@@ -281,11 +278,12 @@ def test_drawn_lines_are_means_over_seeds(data: StudyData) -> None:
     line = panels[0].get_lines()[METHODS.index("k_opt=8")]
     assert np.asarray(line.get_ydata())[1:-1] == pytest.approx(0.301 * FALLING[1:-1])
     left, right = phase_figure([data]).axes
-    # A path, a ring and a dot for each method; and the bound.
-    assert len(left.get_lines()) == 3 * len(METHODS)
-    dashed = right.get_lines()[-1]
-    x, y = np.asarray(dashed.get_xdata()), np.asarray(dashed.get_ydata())
-    assert y == pytest.approx(1 - (1 - x) ** 16 - x)
+    # A path, a ring and a dot for each method.
+    assert len(left.get_lines()) == len(right.get_lines()) == 3 * len(METHODS)
+    path = left.get_lines()[3 * METHODS.index("k_opt=8")]
+    x, y = np.asarray(path.get_xdata()), np.asarray(path.get_ydata())
+    assert y[10] == pytest.approx(0.301 * FALLING[8:13].mean())
+    assert x[10] == pytest.approx((FALLING[8:13] ** 2).mean())
     assert left.xaxis_inverted()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pkpo.reproduce.collapse_claims import CORRELATED, claims
-from pkpo.reproduce.collapse_drawings import along_figure, phase_figure
+from pkpo.reproduce.collapse_drawings import SMOOTHED, along_figure, phase_figure
 from pkpo.reproduce.collapse_numbers import (
     SKIPPED,
     Along,
@@ -179,11 +179,10 @@ def _drawings(studies: Sequence[StudyData]) -> tuple[Drawing, Drawing]:
         Drawing(
             name="phase",
             title="The gap against entropy and against pass@1",
-            caption="Training batches, moving averages, means over seeds. Rings: start, dots: "
-            "end. Entropy falls to the right. Dashed: the gap if all problems were solved with "
-            "the same chance, which is the largest there can be at this pass@1.",
+            caption=f"Training batches, moving averages over {100 * SMOOTHED:g} % of the steps, "
+            "means over seeds. Rings: start, dots: end. Entropy falls to the right.",
             alt="Two panels for each study with a path for each method: the gap between pass@16 "
-            "and pass@1 against entropy, and against pass@1 below a dashed bound.",
+            "and pass@1 against entropy, and against pass@1.",
             figure=phase_figure(studies),
         ),
     )

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pkpo.report.style import (
-    BASE_GREY,
     legend_above,
     new_figure,
     percent_axis,
@@ -19,7 +17,6 @@ from pkpo.report.style import (
 from pkpo.reproduce.collapse_numbers import (
     METHODS,
     K,
-    bound,
     gap_checkpoints,
     gap_curve,
     methods_of,
@@ -37,6 +34,9 @@ from pkpo.reproduce.study_curves import (
 from pkpo.reproduce.study_runs import StudyData
 
 GAP = f"pass@{K} - pass@1"
+
+SMOOTHED = 0.2
+"""Share of the steps over which paths are averaged."""
 
 
 def along_figure(studies: Sequence[StudyData]) -> Figure:
@@ -67,12 +67,11 @@ def along_figure(studies: Sequence[StudyData]) -> Figure:
 def phase_figure(studies: Sequence[StudyData]) -> Figure:
     """A row a study: the gap on training batches against entropy, and against pass@1."""
     figure = new_figure(9.6, 3.9 * len(studies) + 0.7)
-    grid = figure.subplots(len(studies), 2, squeeze=False)
+    grid = figure.subplots(len(studies), 2, sharey="row", squeeze=False)
     for (left, right), data in zip(grid, studies):
         style_axes(left, f"{data.study.title}: gap and entropy", "entropy, nats", GAP)
         style_axes(right, "Gap and pass@1", "pass@1")
-        window = window_of(data.study.steps)
-        furthest = 0.0
+        window = window_of(data.study.steps, SMOOTHED)
         for method in methods_of(data):
             arm = data.chosen(method)
             gap, entropy, first = (
@@ -81,18 +80,10 @@ def phase_figure(studies: Sequence[StudyData]) -> Figure:
             )
             _path(left, method, entropy, gap)
             _path(right, method, first, gap)
-            furthest = max(furthest, float(first.max()))
-        p = np.linspace(0.0, min(1.15 * furthest, 0.999), 200)
-        right.plot(p, [bound(x) for x in p], color=BASE_GREY, linestyle="--", linewidth=2.0)
-        for axes in (left, right):
-            percent_axis(axes.yaxis, ".3g")
+        percent_axis(left.yaxis, ".3g")
         percent_axis(right.xaxis, ".3g")
         left.invert_xaxis()
-    handles = [method_handle(method) for method in _drawn(studies)]
-    handles.append(
-        Line2D([], [], color=BASE_GREY, linestyle="--", linewidth=2.0, label="largest possible")
-    )
-    legend_above(figure, handles)
+    legend_above(figure, [method_handle(method) for method in _drawn(studies)])
     return figure
 
 

@@ -63,13 +63,7 @@ def end_gap(data: StudyData, method: str) -> np.ndarray:
 def widest_gap() -> tuple[float, float]:
     """The chance p at which 1 - (1 - p)^K - p is largest, and its value there."""
     p = 1 - K ** (-1 / (K - 1))
-    return p, bound(p)
-
-
-def bound(p: float) -> float:
-    """The gap of problems that are all solved with chance p. No problems with this mean have a
-    larger one, since it is concave in p."""
-    return -math.expm1(K * math.log1p(-p)) - p
+    return p, 1 - (1 - p) ** K - p
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
