@@ -30,6 +30,9 @@ ONE, EIGHT = OPTIMISED[1], OPTIMISED[8]
 CORRELATED = 0.5
 """A rank correlation above this one counts as going together."""
 
+ROUNDING = 1e-12
+"""Shares of groups that differ by less are equal."""
+
 _PLACE = "abstract, exploration collapse"
 
 
@@ -142,7 +145,7 @@ def _signal(data: StudyData) -> list[Claim]:
             f"{100 * shares[EIGHT].mean():.1f} % with {EIGHT} against "
             f"{100 * shares[ONE].mean():.1f} % with {ONE}, {more.text()} points; in the last "
             f"tenth of the steps {100 * last[EIGHT]:.1f} % against {100 * last[ONE]:.1f} %.",
-            Verdict.HOLDS if more.mean <= 0 else Verdict.NO,
+            Verdict.HOLDS if more.mean < ROUNDING else Verdict.NO,
         )
     ]
 
