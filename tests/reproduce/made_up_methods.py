@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from pkpo.reproduce.studies import BEYOND_METHODS, NO_BASELINE, PAPER_METHODS
-from pkpo.reproduce.study_runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import BEYOND_METHODS, NO_BASELINE, PAPER_METHODS
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_studies import Made, Maker, flat, study, study_data
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pkpo.report.records import Arm, ArmRun, Checkpoint, Evaluation, Metrics, Run
-from pkpo.reproduce.studies import K_VALUES, Method, Study
-from pkpo.reproduce.study_runs import StudyData, choose, reported_config
+from pkpo.reproduce.studies.runs import StudyData, choose, reported_config
+from pkpo.reproduce.studies.settings import K_VALUES, Method, Study
 from pkpo.train.config import ArmSettings
 
 STEPS = 20

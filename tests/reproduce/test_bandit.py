@@ -9,10 +9,10 @@ import pytest
 
 import oracles
 import pkpo
-from pkpo.reproduce import bandit
-from pkpo.reproduce.bandit_claims import MAX_2, MAX_4, MAX_8, MEAN, MIXED, SWITCH, Outcomes
-from pkpo.reproduce.bandit_claims import bandit_claims as claims_of
-from pkpo.reproduce.bandit_learning import (
+from pkpo.reproduce.bandit import topic as bandit
+from pkpo.reproduce.bandit.claims import MAX_2, MAX_4, MAX_8, MEAN, MIXED, SWITCH, Outcomes
+from pkpo.reproduce.bandit.claims import bandit_claims as claims_of
+from pkpo.reproduce.bandit.learning import (
     Bandit,
     Learned,
     Training,

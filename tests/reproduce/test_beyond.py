@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pkpo.reproduce import beyond
-from pkpo.reproduce.beyond import chosen_table, gaps_table
-from pkpo.reproduce.beyond_claims import claims
-from pkpo.reproduce.beyond_drawings import gaps_figure
-from pkpo.reproduce.beyond_numbers import (
+from pkpo.reproduce.beyond import topic as beyond
+from pkpo.reproduce.beyond.claims import claims
+from pkpo.reproduce.beyond.drawings import gaps_figure
+from pkpo.reproduce.beyond.numbers import (
     beyond_methods,
     centred_gaps,
     counted,
@@ -22,10 +21,11 @@ from pkpo.reproduce.beyond_numbers import (
     holm,
     paper_best,
 )
+from pkpo.reproduce.beyond.topic import chosen_table, gaps_table
 from pkpo.reproduce.comparing import Difference, difference
 from pkpo.reproduce.results import Verdict
-from pkpo.reproduce.studies import BEYOND_METHODS, K_VALUES, PAPER_METHODS
-from pkpo.reproduce.study_runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import BEYOND_METHODS, K_VALUES, PAPER_METHODS
 from pkpo.reproduce.topics import Context
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_studies import Made, flat, study, study_data

@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from pkpo.reproduce import collapse
-from pkpo.reproduce.collapse import along_table, runs_table
-from pkpo.reproduce.collapse_claims import claims
-from pkpo.reproduce.collapse_drawings import along_figure, phase_figure
-from pkpo.reproduce.collapse_numbers import (
+from pkpo.reproduce.collapse import topic as collapse
+from pkpo.reproduce.collapse.claims import claims
+from pkpo.reproduce.collapse.drawings import along_figure, phase_figure
+from pkpo.reproduce.collapse.numbers import (
     METHODS,
     base_gap,
     correlations,
@@ -26,9 +25,10 @@ from pkpo.reproduce.collapse_numbers import (
     rank_correlation,
     widest_gap,
 )
+from pkpo.reproduce.collapse.topic import along_table, runs_table
 from pkpo.reproduce.results import Claim, Verdict
-from pkpo.reproduce.studies import BEYOND_METHODS, PAPER_METHODS
-from pkpo.reproduce.study_runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import BEYOND_METHODS, PAPER_METHODS
 from pkpo.reproduce.topics import Context
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_studies import STEPS, Made, Maker, flat, study, study_data

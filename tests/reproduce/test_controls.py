@@ -11,8 +11,7 @@ import pytest
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError
-from pkpo.reproduce import controls
-from pkpo.reproduce.controls import (
+from pkpo.reproduce.studies.controls import (
     KINDS,
     Kind,
     control_path,
@@ -20,6 +19,7 @@ from pkpo.reproduce.controls import (
     run_control,
     run_controls,
 )
+from pkpo.reproduce.studies.settings import controls
 from pkpo.tasks.grids import LANGUAGES
 from pkpo.train.config import TrainConfig
 from pkpo.train.run_directory import ArmDirectory, RunDirectory

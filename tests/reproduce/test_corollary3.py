@@ -12,9 +12,9 @@ import pytest
 from scipy import stats
 
 from oracles import binomial_law
-from pkpo.reproduce import corollary3 as topic
-from pkpo.reproduce.corollary3_claims import claims
-from pkpo.reproduce.corollary3_numbers import (
+from pkpo.reproduce.corollary3 import topic
+from pkpo.reproduce.corollary3.claims import claims
+from pkpo.reproduce.corollary3.numbers import (
     CHANCES,
     KS,
     NS,
@@ -132,7 +132,7 @@ def test_claims_fail_with_another_formula(monkeypatch: pytest.MonkeyPatch, dista
     def doubled(n: int, k: int, p: float) -> float:
         return 2.0 * ratio(n, k, p)
 
-    monkeypatch.setattr("pkpo.reproduce.corollary3_claims.ratio", doubled)
+    monkeypatch.setattr("pkpo.reproduce.corollary3.claims.ratio", doubled)
     _, _, _, limit, too_small, _ = claims(distances)
     assert limit.verdict is Verdict.NO
     assert too_small.verdict is Verdict.IN_PART

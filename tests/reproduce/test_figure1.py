@@ -12,8 +12,8 @@ from scipy import integrate, optimize, stats
 from scipy.special import ndtr
 
 from pkpo.errors import InvalidInputError
-from pkpo.reproduce import figure1 as topic
-from pkpo.reproduce.figure1_numbers import (
+from pkpo.reproduce.figure1 import topic
+from pkpo.reproduce.figure1.numbers import (
     KS,
     Optimum,
     chance_above_one,

@@ -11,11 +11,11 @@ import pytest
 
 from pkpo.report.records import Arm
 from pkpo.reproduce.comparing import Difference
-from pkpo.reproduce.figure3 import annealing_figure, gaps_table, make
-from pkpo.reproduce.figure3_claims import claims, no_sacrifice, slope_change
+from pkpo.reproduce.figure3.claims import claims, no_sacrifice, slope_change
+from pkpo.reproduce.figure3.topic import annealing_figure, gaps_table, make
 from pkpo.reproduce.results import Claim, Verdict
-from pkpo.reproduce.studies import K_VALUES
-from pkpo.reproduce.study_runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import K_VALUES
 from pkpo.reproduce.topics import Context
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_methods import SEEDS, by_method, data_of, method_of

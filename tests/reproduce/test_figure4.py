@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import oracles
-from pkpo.reproduce import figure4
-from pkpo.reproduce.figure4_claims import own_claims, paper_claims
-from pkpo.reproduce.figure4_estimators import (
+from pkpo.reproduce.figure4 import topic as figure4
+from pkpo.reproduce.figure4.claims import own_claims, paper_claims
+from pkpo.reproduce.figure4.estimators import (
     CENTRED,
     MINUS_ONE,
     NAIVE,
@@ -26,10 +26,10 @@ from pkpo.reproduce.figure4_estimators import (
     over_random_partitions,
     sample_estimates,
 )
-from pkpo.reproduce.figure4_exact import ExactVariances
-from pkpo.reproduce.figure4_numbers import NS, compute
-from pkpo.reproduce.figure4_policies import SETTINGS, Softmax, bernoulli_variance
-from pkpo.reproduce.figure4_problem import GaussianProblem
+from pkpo.reproduce.figure4.exact import ExactVariances
+from pkpo.reproduce.figure4.numbers import NS, compute
+from pkpo.reproduce.figure4.policies import SETTINGS, Softmax, bernoulli_variance
+from pkpo.reproduce.figure4.problem import GaussianProblem
 from pkpo.reproduce.results import Verdict
 from pkpo.reproduce.topics import Context
 

@@ -14,9 +14,9 @@ from numpy.polynomial import legendre
 from scipy import integrate
 
 import oracles
-from pkpo.reproduce import figure5 as topic
-from pkpo.reproduce import figure5_claims as judged
-from pkpo.reproduce.figure5_numbers import (
+from pkpo.reproduce.figure5 import claims as judged
+from pkpo.reproduce.figure5 import topic
+from pkpo.reproduce.figure5.numbers import (
     BINS,
     CENTRED,
     KEYS,

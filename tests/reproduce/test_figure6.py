@@ -9,19 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pkpo.reproduce import figure6_claims
-from pkpo.reproduce.figure6 import final_table, make, rates_figure, rates_table, solve_rate_figure
-from pkpo.reproduce.figure6_claims import claims
-from pkpo.reproduce.figure6_numbers import (
+from pkpo.reproduce.figure6 import claims as figure6_claims
+from pkpo.reproduce.figure6.claims import claims
+from pkpo.reproduce.figure6.numbers import (
     common_rates,
     epoch_ends,
     ordered_share,
     slopes_around,
     train_problems,
 )
+from pkpo.reproduce.figure6.topic import (
+    final_table,
+    make,
+    rates_figure,
+    rates_table,
+    solve_rate_figure,
+)
 from pkpo.reproduce.results import Claim, Verdict
-from pkpo.reproduce.studies import STUDIES
-from pkpo.reproduce.study_runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import STUDIES
 from pkpo.reproduce.topics import Context
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_methods import data_of, method_of
@@ -151,7 +157,7 @@ def test_the_slope_is_judged_where_an_epoch_ends(monkeypatch):
     _, notes = claims(data)
     assert any("training ends before one" in note for note in notes)
     monkeypatch.setattr(figure6_claims, "epoch_ends", lambda *_: (12.0,))
-    monkeypatch.setattr("pkpo.reproduce.figure6_numbers.AROUND", 6)
+    monkeypatch.setattr("pkpo.reproduce.figure6.numbers.AROUND", 6)
     found = claim_on(data, "where an epoch ends")
     assert found.verdict is Verdict.HOLDS
     assert "k_opt=1 from 100.0 to 50.0 (fall +50.0 ± 0.0)" in found.found

@@ -19,9 +19,9 @@ from pkpo.reproduce.figure7 import (
     rolling_table,
 )
 from pkpo.reproduce.results import Verdict
-from pkpo.reproduce.studies import K_VALUES
-from pkpo.reproduce.study_curves import checkpoints, metric, smoothed, window_of
-from pkpo.reproduce.study_runs import StudyData
+from pkpo.reproduce.studies.curves import checkpoints, metric, smoothed, window_of
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import K_VALUES
 from pkpo.reproduce.topics import Context
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_methods import data_of, method_of

@@ -11,16 +11,16 @@ import pytest
 from matplotlib.axes import Axes
 from scipy import stats
 
-from pkpo.reproduce import hard
-from pkpo.reproduce.controls import KINDS, control_path
-from pkpo.reproduce.hard_claims import claims
-from pkpo.reproduce.hard_drawings import rolling_figure, solve_rate_figure
-from pkpo.reproduce.hard_numbers import lead, passes, rise, share_of_rise, training_pass_at_k
-from pkpo.reproduce.hard_tables import beside_table, results_table, runs_table, saturation_table
-from pkpo.reproduce.paper_values import paper_tables
+from pkpo.reproduce.hard import topic as hard
+from pkpo.reproduce.hard.claims import claims
+from pkpo.reproduce.hard.drawings import rolling_figure, solve_rate_figure
+from pkpo.reproduce.hard.numbers import lead, passes, rise, share_of_rise, training_pass_at_k
+from pkpo.reproduce.hard.tables import beside_table, results_table, runs_table, saturation_table
+from pkpo.reproduce.paper.values import paper_tables
 from pkpo.reproduce.results import Claim, Verdict
-from pkpo.reproduce.studies import K_VALUES, PAPER_METHODS, Method
-from pkpo.reproduce.study_runs import StudyData
+from pkpo.reproduce.studies.controls import KINDS, control_path
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import K_VALUES, PAPER_METHODS, Method
 from pkpo.reproduce.topics import Context
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_studies import STEPS, Made, flat, study, study_data

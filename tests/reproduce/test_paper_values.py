@@ -12,8 +12,8 @@ import pytest
 from scipy import stats
 
 from pkpo.errors import InvalidInputError
-from pkpo.reproduce import paper_tables as topic
-from pkpo.reproduce.paper_checks import (
+from pkpo.reproduce.paper import topic
+from pkpo.reproduce.paper.checks import (
     BEYOND_ERROR,
     bends,
     deficits,
@@ -24,7 +24,7 @@ from pkpo.reproduce.paper_checks import (
     lead,
     n_of_n_leads,
 )
-from pkpo.reproduce.paper_values import (
+from pkpo.reproduce.paper.values import (
     ENTROPY,
     K_EVAL,
     TZSM25,

@@ -12,10 +12,11 @@ import pytest
 import oracles
 import pkpo
 from pkpo.core.weights import Baseline
-from pkpo.reproduce import reweighting, reweighting_claims
 from pkpo.reproduce.results import CRITIQUE, Result, Verdict
-from pkpo.reproduce.reweighting_figures import panels
-from pkpo.reproduce.reweighting_numbers import gap, signal, weight, widest_gap
+from pkpo.reproduce.reweighting import claims as reweighting_claims
+from pkpo.reproduce.reweighting import topic as reweighting
+from pkpo.reproduce.reweighting.figures import panels
+from pkpo.reproduce.reweighting.numbers import gap, signal, weight, widest_gap
 from pkpo.reproduce.topics import Context
 
 OBJECTIVES = {

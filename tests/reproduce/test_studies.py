@@ -8,7 +8,7 @@ import pytest
 
 from pkpo.core.plans import plan
 from pkpo.errors import InvalidInputError
-from pkpo.reproduce.studies import K_VALUES, PAPER_METHODS, STUDIES, Method, Study
+from pkpo.reproduce.studies.settings import K_VALUES, PAPER_METHODS, STUDIES, Method, Study
 from pkpo.train.config import TrainConfig
 
 ALL = [pytest.param(study, id=name) for name, study in STUDIES.items()]

@@ -13,15 +13,15 @@ from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.report.records import Arm, ArmRun, Run
-from pkpo.reproduce.controls import read_control
-from pkpo.reproduce.studies import K_VALUES, Method, Study
-from pkpo.reproduce.study_runs import (
+from pkpo.reproduce.studies.controls import read_control
+from pkpo.reproduce.studies.runs import (
     choose,
     is_done,
     load_study,
     reported_config,
     run_study,
 )
+from pkpo.reproduce.studies.settings import K_VALUES, Method, Study
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_studies import Made, flat, study, study_data, tuned
 from train.tiny import OPTIONS

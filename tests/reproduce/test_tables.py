@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.reproduce.paper_values import paper_tables
+from pkpo.reproduce.paper.values import paper_tables
 from pkpo.reproduce.results import Claim, Table, Verdict
-from pkpo.reproduce.studies import K_VALUES, NO_BASELINE, PAPER_METHODS
-from pkpo.reproduce.study_runs import StudyData
-from pkpo.reproduce.study_tables import (
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import K_VALUES, NO_BASELINE, PAPER_METHODS
+from pkpo.reproduce.studies.tables import (
     by_k_table,
     candidates_table,
     max_at_k_tables,
@@ -23,11 +23,11 @@ from pkpo.reproduce.study_tables import (
     paper_methods,
     seeds_table,
 )
-from pkpo.reproduce.tables import make
-from pkpo.reproduce.tables_claims import claims
-from pkpo.reproduce.tables_drawings import gains_figure
-from pkpo.reproduce.tables_entropy import coefficient_scores, coefficients_table
-from pkpo.reproduce.tables_paper import beside_table, gains_table, tables_of
+from pkpo.reproduce.tables.claims import claims
+from pkpo.reproduce.tables.drawings import gains_figure
+from pkpo.reproduce.tables.entropy import coefficient_scores, coefficients_table
+from pkpo.reproduce.tables.paper import beside_table, gains_table, tables_of
+from pkpo.reproduce.tables.topic import make
 from pkpo.reproduce.topics import Context
 from pkpo.train.config import ArmSettings
 from reproduce.made_up_methods import METHODS, SEEDS, by_method, data_of, method_of

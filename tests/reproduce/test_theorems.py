@@ -12,15 +12,15 @@ import pytest
 
 import oracles
 import pkpo
-from pkpo.reproduce import theorems, theorems_cost, theorems_degree, theorems_listing
-from pkpo.reproduce import theorems_estimators as estimators
-from pkpo.reproduce import theorems_misprints as misprints
-from pkpo.reproduce import theorems_printed as printed
-from pkpo.reproduce import theorems_samples as samples
 from pkpo.reproduce.results import Result, Verdict
-from pkpo.reproduce.theorems_compare import QUICK, Comparison, within
-from pkpo.reproduce.theorems_policy import POLICIES, Policy, exactly, expected_gradient, on_groups
-from pkpo.reproduce.theorems_transforms import random_groups
+from pkpo.reproduce.theorems import cost as theorems_cost
+from pkpo.reproduce.theorems import degree as theorems_degree
+from pkpo.reproduce.theorems import estimators, misprints, printed, samples
+from pkpo.reproduce.theorems import listing as theorems_listing
+from pkpo.reproduce.theorems import topic as theorems
+from pkpo.reproduce.theorems.compare import QUICK, Comparison, within
+from pkpo.reproduce.theorems.policy import POLICIES, Policy, exactly, expected_gradient, on_groups
+from pkpo.reproduce.theorems.transforms import random_groups
 from pkpo.reproduce.topics import Context
 
 SMALL = replace(QUICK, listed=3, subsets=5, counts=6, operations=(16, 64), timed=(16,))

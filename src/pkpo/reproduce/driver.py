@@ -17,7 +17,7 @@ from pkpo.execution.processes import LocalProcesses
 from pkpo.reproduce.made_by import source_digest
 from pkpo.reproduce.page import write_page
 from pkpo.reproduce.stored import is_current, read_result, topic_folder, write_result
-from pkpo.reproduce.study_runs import is_done, run_study
+from pkpo.reproduce.studies.runs import is_done, run_study
 from pkpo.reproduce.topics import TOPICS, Context, Topic, find_topics, study_of
 from pkpo.train.job import JobError
 

@@ -9,10 +9,8 @@ from matplotlib.figure import Figure
 
 from pkpo.report.style import legend_above, new_figure, percent_axis, style_axes
 from pkpo.reproduce.comparing import ABOVE_RULE, difference, is_above, mean_and_error
-from pkpo.reproduce.questions import Question, answers
 from pkpo.reproduce.results import PKPO, Claim, Drawing, Result, Table, Verdict
-from pkpo.reproduce.studies import K_VALUES
-from pkpo.reproduce.study_curves import (
+from pkpo.reproduce.studies.curves import (
     draw_curve,
     last_mean,
     method_handle,
@@ -21,8 +19,10 @@ from pkpo.reproduce.study_curves import (
     smoothed,
     window_of,
 )
-from pkpo.reproduce.study_runs import StudyData
-from pkpo.reproduce.study_tables import (
+from pkpo.reproduce.studies.questions import Question, answers
+from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.settings import K_VALUES
+from pkpo.reproduce.studies.tables import (
     OPTIMISED,
     TZSM25,
     best_in_columns,
@@ -30,7 +30,7 @@ from pkpo.reproduce.study_tables import (
     present,
     ways_of_choosing,
 )
-from pkpo.reproduce.tables import settings
+from pkpo.reproduce.tables.topic import settings
 from pkpo.reproduce.topics import Context
 
 DRAWN = (OPTIMISED[1], OPTIMISED[4], OPTIMISED[8], TZSM25)

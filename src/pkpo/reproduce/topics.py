@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pkpo.errors import InvalidInputError
 from pkpo.reproduce.results import Result
-from pkpo.reproduce.studies import STUDIES, Study
-from pkpo.reproduce.study_runs import StudyData, load_study
+from pkpo.reproduce.studies.runs import StudyData, load_study
+from pkpo.reproduce.studies.settings import STUDIES, Study
 
 
 @dataclass(frozen=True)
@@ -64,44 +64,59 @@ class Topic:
 
 
 TOPICS: tuple[Topic, ...] = (
-    Topic("figure1", "The best policy is bolder for larger k", "Fig. 1, eq. (35)", "figure1"),
+    Topic("figure1", "The best policy is bolder for larger k", "Fig. 1, eq. (35)", "figure1.topic"),
     Topic("figure2", "Weights of the sorted samples", "Fig. 2, eq. (12)", "figure2"),
-    Topic("figure4", "Variance of the gradient estimators", "Fig. 4", "figure4"),
-    Topic("figure5", "What the baselines do to rewards", "Fig. 5", "figure5"),
-    Topic("theorems", "The theorems, by enumeration", "Theorems 1-8, Listing 1", "theorems"),
-    Topic("corollary3", "Variance of the pass@k estimator", "Corollary 3", "corollary3"),
-    Topic("bandit", "A bandit on which pass@1 training is stuck", "RS-GRPO's 100 arms", "bandit"),
-    Topic("reweighting", "What the pass@k gradient is", "2511.16231", "reweighting"),
+    Topic("figure4", "Variance of the gradient estimators", "Fig. 4", "figure4.topic"),
+    Topic("figure5", "What the baselines do to rewards", "Fig. 5", "figure5.topic"),
+    Topic("theorems", "The theorems, by enumeration", "Theorems 1-8, Listing 1", "theorems.topic"),
+    Topic(
+        "corollary3",
+        "Variance of the pass@k estimator",
+        "Corollary 3, Lemma 2, Theorem 9",
+        "corollary3.topic",
+    ),
+    Topic(
+        "bandit", "A bandit on which pass@1 training is stuck", "RS-GRPO's 100 arms", "bandit.topic"
+    ),
+    Topic("reweighting", "What the pass@k gradient is", "2511.16231", "reweighting.topic"),
     Topic(
         "tables-countdown",
         "Countdown: trained for k, measured at k",
         "Tables 1, 2, 7 (MATH)",
-        "tables",
+        "tables.topic",
         ("countdown",),
     ),
     Topic(
         "tables-programs",
         "Grid programs: trained for k, measured at k",
         "Tables 1, 2, 7 (MATH)",
-        "tables",
+        "tables.topic",
         ("programs",),
     ),
     Topic(
         "tables-programs-parts",
         "Grid programs with a reward for parts: trained for k, measured at k",
         "Tables 3, 4, 8 (coding)",
-        "tables",
+        "tables.topic",
         ("programs-parts",),
     ),
-    Topic("paper-tables", "The paper's own tables", "Tables 1-8", "paper_tables"),
-    Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
-    Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
-    Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
-    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard", ("hard",)),
+    Topic("paper-tables", "The paper's own tables", "Tables 1-8", "paper.topic"),
     Topic(
-        "collapse", "Exploration along a run", "2511.16231", "collapse", ("programs", "countdown")
+        "figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3.topic", ("programs", "countdown")
     ),
-    Topic("beyond", "Beyond the papers", "ours", "beyond", ("programs",)),
+    Topic(
+        "figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6.topic", ("programs",)
+    ),
+    Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
+    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard.topic", ("hard",)),
+    Topic(
+        "collapse",
+        "Exploration along a run",
+        "2511.16231",
+        "collapse.topic",
+        ("programs", "countdown"),
+    ),
+    Topic("beyond", "Beyond the papers", "ours", "beyond.topic", ("programs",)),
 )
 """In the order of the page."""
 

@@ -1,0 +1,1 @@
+"""A bandit on which pass@1 training is stuck."""

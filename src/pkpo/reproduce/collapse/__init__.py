@@ -1,0 +1,1 @@
+"""Exploration along a run."""

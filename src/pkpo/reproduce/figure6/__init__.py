@@ -1,0 +1,1 @@
+"""Solve rate and entropy over a run."""

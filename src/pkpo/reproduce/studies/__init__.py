@@ -1,0 +1,1 @@
+"""The training studies: settings, runs, controls, and how they are shown."""

@@ -1,0 +1,1 @@
+"""Trained for k, measured at k."""
