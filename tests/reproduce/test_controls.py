@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError
+from pkpo.reproduce.studies import controls
 from pkpo.reproduce.studies.controls import (
     KINDS,
     Kind,
@@ -19,7 +20,6 @@ from pkpo.reproduce.studies.controls import (
     run_control,
     run_controls,
 )
-from pkpo.reproduce.studies.settings import controls
 from pkpo.tasks.grids import LANGUAGES
 from pkpo.train.config import TrainConfig
 from pkpo.train.run_directory import ArmDirectory, RunDirectory

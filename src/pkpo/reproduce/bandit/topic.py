@@ -76,7 +76,7 @@ def make(context: Context) -> Result:
             "large a step. Its figure shows one seed and is not available as numbers.",
             "All objectives see the same uniform draws of a seed.",
             "One rule was changed before the ten seeds were run: that larger k also leaves the "
-            "local peak sooner was dropped, as max@4 and max@8 overlap there with seeds 100 to 109.",
+            "local peak sooner was dropped, as max@4 and max@8 overlap there with seeds 100-109.",
         ),
     )
 
