@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -88,6 +88,11 @@ class Claim:
     rule: str
     found: str
     verdict: Verdict
+
+    def about(self, what: str) -> Claim:
+        """The same claim, its statement beginning with what it is judged on."""
+        said = self.statement
+        return replace(self, statement=f"{what}: {said[:1].lower()}{said[1:]}")
 
 
 @dataclass(frozen=True)

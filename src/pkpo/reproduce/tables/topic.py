@@ -52,7 +52,7 @@ def make(context: Context, data: StudyData) -> Result:
             seeds_table(data, methods, "seeds", f"{title}: every reported run"),
         ),
         drawings=_drawings(data, methods),
-        claims=judged,
+        claims=tuple(claim.about(title) for claim in judged),
         notes=(
             f"{title} stands for {data.study.stands_for}.",
             "Claims are judged with each cell's candidate chosen for its k. With one policy a "
