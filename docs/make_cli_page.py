@@ -30,8 +30,8 @@ def page() -> str:
         "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted (143 by SIGTERM); those of "
         "`pkpo eval` and `pkpo compare` in [eval.md](eval.md). At the "
         "first interrupt running arms end after a step, with a checkpoint, and the report is "
-        "written; the second ends at once. `--resume` goes on, to the same results; `pkpo reproduce` "
-        "goes on by itself when it is given again."
+        "written; the second ends at once. `--resume` goes on, to the same results; "
+        "`pkpo reproduce` goes on by itself when it is given again."
     )
     return "\n\n".join(parts) + "\n"
 
