@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,9 +83,9 @@ def test_seeds_that_agree_have_an_interval_of_no_width() -> None:
     ("first", "second"),
     [([0.1, 0.2], [0.1]), ([0.1], [0.1, 0.2]), ([], []), ([], 0.0), ([[0.1, 0.2]], [[0.0, 0.1]])],
 )
-def test_what_can_not_be_paired_is_refused(first: object, second: object) -> None:
+def test_what_can_not_be_paired_is_refused(first: Any, second: Any) -> None:
     with pytest.raises(InvalidInputError, match="one number a seed"):
-        difference(first, second)  # type: ignore[arg-type]
+        difference(first, second)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_the_frozen_sampler_is_training_that_does_not_learn(
     directory: RunDirectory, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With training's random numbers in place of its own, the solve rates are the same."""
-    monkeypatch.setattr(controls, "_STREAM", 3)
+    monkeypatch.setattr(controls, "CONTROLS", 3)
     assert run_control(directory.path, "frozen", 0, stop=never)
     trained = directory.path / "trained"
     assert trainer(directory.config, trained, cache).run()

@@ -20,7 +20,7 @@ from pkpo.reproduce.studies.curves import (
     window_of,
 )
 from pkpo.reproduce.studies.questions import Question, answers
-from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData, settings
 from pkpo.reproduce.studies.settings import K_VALUES
 from pkpo.reproduce.studies.tables import (
     OPTIMISED,
@@ -30,7 +30,6 @@ from pkpo.reproduce.studies.tables import (
     present,
     ways_of_choosing,
 )
-from pkpo.reproduce.tables.topic import settings
 from pkpo.reproduce.topics import Context
 
 DRAWN = (OPTIMISED[1], OPTIMISED[4], OPTIMISED[8], TZSM25)

@@ -27,14 +27,10 @@ from pkpo.train.step_records import (
     mean_effective_sample_size,
     sample_metrics,
 )
+from pkpo.train.streams import EVALUATION, SAMPLING, seed_of
 from pkpo.train.warm_start import save_policy
 
-_SAMPLING, _EVALUATION = 3, 4
 """Streams of random numbers, each a function of (seed, stream, number)."""
-
-
-def _stream(seed: int, stream: int, number: int) -> int:
-    return int(np.random.SeedSequence([seed, stream, number]).generate_state(1, np.uint64)[0] >> 1)
 
 
 class _Stopwatch:
@@ -148,7 +144,7 @@ class ArmTrainer:
                 return False
         save_policy(self.policy, self.directory.model, self.task)
         test = Evaluator(self.task, "test", config.evaluation, self.device)
-        final = test.full(self.policy, seed=_stream(self.seed, _EVALUATION, 0), step=steps)
+        final = test.full(self.policy, seed=seed_of(self.seed, EVALUATION, 0), step=steps)
         write_json(self.directory.evaluation, final)
         return True
 
@@ -187,7 +183,7 @@ class ArmTrainer:
         return True
 
     def _validate(self, evaluator: Evaluator) -> dict[str, Any]:
-        seed = _stream(self.seed, _EVALUATION, self.step + 1)
+        seed = seed_of(self.seed, EVALUATION, self.step + 1)
         found = evaluator.pass_at_k(self.policy, seed=seed)
         return {"step": self.step, "split": evaluator.split, "pass_at_k": found}
 
@@ -204,7 +200,7 @@ class ArmTrainer:
         lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
         with watch.part("sample"):
             generator = torch.Generator(self.device)
-            generator.manual_seed(_stream(self.seed, _SAMPLING, self.step))
+            generator.manual_seed(seed_of(self.seed, SAMPLING, self.step))
             samples = sample(
                 self.policy,
                 prompts,

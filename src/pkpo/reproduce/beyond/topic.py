@@ -17,7 +17,7 @@ from pkpo.reproduce.beyond.numbers import (
 )
 from pkpo.reproduce.comparing import Difference, mean_and_error
 from pkpo.reproduce.results import Drawing, Result, Table
-from pkpo.reproduce.studies.runs import StudyData, pass_at_k
+from pkpo.reproduce.studies.runs import StudyData, pass_at_k, settings
 from pkpo.reproduce.studies.settings import K_VALUES
 from pkpo.reproduce.studies.tables import (
     OPTIMISED,
@@ -27,7 +27,6 @@ from pkpo.reproduce.studies.tables import (
     present,
     seeds_table,
 )
-from pkpo.reproduce.tables.topic import settings
 from pkpo.reproduce.topics import Context
 
 

@@ -22,9 +22,8 @@ from pkpo.reproduce.collapse.numbers import (
 from pkpo.reproduce.comparing import difference, mean_and_error
 from pkpo.reproduce.results import Drawing, Result, Table
 from pkpo.reproduce.studies.curves import window_of
-from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData, settings
 from pkpo.reproduce.studies.tables import WARM_START
-from pkpo.reproduce.tables.topic import settings
 from pkpo.reproduce.topics import Context
 
 _NONE = "-"

@@ -22,7 +22,7 @@ from pkpo.reproduce.studies.curves import (
     switch_steps,
     window_of,
 )
-from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData, settings
 from pkpo.reproduce.studies.settings import K_VALUES
 from pkpo.reproduce.studies.tables import (
     ANNEALED,
@@ -32,7 +32,6 @@ from pkpo.reproduce.studies.tables import (
     present,
     ways_of_choosing,
 )
-from pkpo.reproduce.tables.topic import settings
 from pkpo.reproduce.topics import Context
 
 DRAWN = (OPTIMISED[1], OPTIMISED[2], OPTIMISED[8], ANNEALED)

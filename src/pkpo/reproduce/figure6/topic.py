@@ -30,7 +30,7 @@ from pkpo.reproduce.figure6.numbers import (
 )
 from pkpo.reproduce.results import Drawing, Result, Table
 from pkpo.reproduce.studies.curves import draw_curve, method_handle, metric_steps, window_of
-from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData, settings
 from pkpo.reproduce.studies.tables import (
     OPTIMISED,
     TZSM25,
@@ -38,7 +38,6 @@ from pkpo.reproduce.studies.tables import (
     paper_methods,
     present,
 )
-from pkpo.reproduce.tables.topic import settings
 from pkpo.reproduce.topics import Context
 
 _YLABELS = {SOLVED: "training problems solved so far", ENTROPY_COLUMN: "nats a completion"}

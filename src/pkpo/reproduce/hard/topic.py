@@ -14,9 +14,8 @@ from pkpo.reproduce.hard.tables import (
 from pkpo.reproduce.paper.values import paper_tables
 from pkpo.reproduce.results import Drawing, Result, Table
 from pkpo.reproduce.studies.curves import window_of
-from pkpo.reproduce.studies.runs import StudyData
+from pkpo.reproduce.studies.runs import StudyData, settings
 from pkpo.reproduce.studies.tables import by_k_table, candidates_table, seeds_table
-from pkpo.reproduce.tables.topic import settings
 from pkpo.reproduce.topics import Context
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pkpo.reproduce.comparing import t_quantile
 from pkpo.reproduce.paper.values import (
     ENTROPY,
     K_EVAL,
@@ -18,7 +19,7 @@ from pkpo.reproduce.paper.values import (
     trained_for,
 )
 
-BEYOND_ERROR = 2.776
+BEYOND_ERROR = round(t_quantile(0.975, 4), 3)
 """Standard errors: the two-sided 5 % point of Student's t with 4 degrees of freedom, the most
 that two arms of three seeds can have."""
 

@@ -22,13 +22,11 @@ from pkpo.train.config import TrainConfig
 from pkpo.train.job import JobError
 from pkpo.train.order import problems_of_step
 from pkpo.train.run_directory import RunDirectory, write_json
+from pkpo.train.streams import CONTROLS, seed_of
 from pkpo.train.warm_start import load_policy
 
 Kind = Literal["frozen", "uniform"]
 KINDS: tuple[Kind, ...] = ("frozen", "uniform")
-
-_STREAM = 5
-"""The stream of random numbers, besides those of training."""
 
 
 @runtime_checkable
@@ -111,7 +109,7 @@ def _frozen(task: Task, directory: RunDirectory, seed: int) -> _Draw:
     problems, vocabulary = task.problems("train"), task.vocabulary
 
     def draw(step: int, chosen_P: np.ndarray) -> np.ndarray:
-        number = np.random.SeedSequence([seed, _STREAM, step]).generate_state(1, np.uint64)[0]
+        generator = torch.Generator(policy.device).manual_seed(seed_of(seed, CONTROLS, step))
         found = sample(
             policy,
             torch.as_tensor(problems.prompts_PT[chosen_P], device=policy.device),
@@ -120,7 +118,7 @@ def _frozen(task: Task, directory: RunDirectory, seed: int) -> _Draw:
             max_new_tokens=task.max_new_tokens,
             eos_id=vocabulary.eos_id,
             pad_id=vocabulary.pad_id,
-            generator=torch.Generator(policy.device).manual_seed(int(number >> 1)),
+            generator=generator,
         )
         return found.tokens_PGS.cpu().numpy()
 
@@ -133,7 +131,7 @@ def _uniform(task: Task, config: TrainConfig, seed: int) -> _Draw:
     random, n = task, config.training.num_generations
 
     def draw(step: int, chosen_P: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng([seed, _STREAM, step])
+        rng = np.random.default_rng([seed, CONTROLS, step])
         return random.random_completions(len(chosen_P) * n, rng).reshape(len(chosen_P), n, -1)
 
     return draw

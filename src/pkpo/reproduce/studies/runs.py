@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.report.load import load_run
-from pkpo.report.records import Arm, ArmRun, Run
+from pkpo.report.records import Arm, ArmRun, Evaluation, Run
 from pkpo.reproduce.studies.controls import controls_left, run_controls
 from pkpo.reproduce.studies.settings import K_VALUES, Study
 from pkpo.train.config import ArmSettings, TrainConfig
@@ -87,9 +88,33 @@ def pass_at_k(arm: Arm, k: int) -> np.ndarray:
     return np.array([_measured(run).pass_at_k[k] for run in arm.runs])
 
 
-def _measured(run: ArmRun):
+def _measured(run: ArmRun) -> Evaluation:
     assert run.evaluation is not None
     return run.evaluation
+
+
+def settings(data: StudyData) -> dict[str, Any]:
+    """What the numbers of a study follow from."""
+    study = data.study
+    return {
+        "study": study.name,
+        "task": study.task,
+        "options": dict(study.options),
+        "warm_start": dict(study.warm_start),
+        "training": dict(study.training),
+        "hidden": study.hidden,
+        "learning_rates": list(study.learning_rates),
+        "tuning_seeds": list(study.tuning_seeds),
+        "seeds": list(study.seeds),
+        "k_values": list(K_VALUES),
+        "chosen": {
+            label: {
+                "all k": choice.overall,
+                **{f"k={k}": arm for k, arm in choice.by_k.items()},
+            }
+            for label, choice in data.choices.items()
+        },
+    }
 
 
 def choose(study: Study, tuning: Run) -> dict[str, Choice]:

@@ -7,7 +7,7 @@ reported seeds, from another warm start for each. docs/reproduce.md says why.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pkpo.core.weights import Baseline
@@ -102,6 +102,7 @@ class Study:
         tuning_seeds, seeds: to choose and to report; none in common.
         each_k: whether the candidates that are chosen for one k alone are reported too.
         controls: whether the samplers that don't learn are run too.
+        hidden: width of the policy.
     """
 
     name: str
@@ -118,7 +119,7 @@ class Study:
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
     each_k: bool = True
     controls: bool = False
-    hidden: int = field(default=64)
+    hidden: int = 64
 
     def __post_init__(self) -> None:
         if set(self.seeds) & set(self.tuning_seeds):

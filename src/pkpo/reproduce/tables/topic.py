@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pkpo.reproduce.results import Drawing, Result
-from pkpo.reproduce.studies.runs import StudyData
-from pkpo.reproduce.studies.settings import K_VALUES, NO_BASELINE
+from pkpo.reproduce.studies.runs import StudyData, settings
+from pkpo.reproduce.studies.settings import NO_BASELINE
 from pkpo.reproduce.studies.tables import (
     ENTROPY,
     OPTIMISED,
@@ -63,30 +63,6 @@ def make(context: Context, data: StudyData) -> Result:
             *left_out,
         ),
     )
-
-
-def settings(data: StudyData) -> dict:
-    """What the numbers of a study follow from."""
-    study = data.study
-    return {
-        "study": study.name,
-        "task": study.task,
-        "options": dict(study.options),
-        "warm_start": dict(study.warm_start),
-        "training": dict(study.training),
-        "hidden": study.hidden,
-        "learning_rates": list(study.learning_rates),
-        "tuning_seeds": list(study.tuning_seeds),
-        "seeds": list(study.seeds),
-        "k_values": list(K_VALUES),
-        "chosen": {
-            label: {
-                "all k": choice.overall,
-                **{f"k={k}": arm for k, arm in choice.by_k.items()},
-            }
-            for label, choice in data.choices.items()
-        },
-    }
 
 
 def _drawings(data: StudyData, methods: tuple[str, ...]) -> tuple[Drawing, ...]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from accelerate import PartialState
 from datasets import Dataset
 from transformers import AutoTokenizer, PrinterCallback
@@ -16,20 +15,15 @@ from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Task
 from pkpo.train.config import ArmSettings
 from pkpo.train.run_directory import ArmDirectory, write_json
+from pkpo.train.streams import EVALUATION, seed_of
 from pkpo.train.trl_job.config import TrlConfig, batch_sizes
 from pkpo.train.trl_job.evaluation import SampleEvaluator
 from pkpo.train.trl_job.prompts import Prompts, make_prompts
 from pkpo.train.trl_job.ranks import on_main
 from pkpo.train.trl_job.recording import STATE_FILE, Recorder, RecordingTrainer, TaskReward
 
-_EVALUATION = 4
 _EVALUATION_BATCH = 1024
 _CHECKPOINTS = "checkpoints"
-
-
-def _stream(seed: int, number: int) -> int:
-    key = [seed, _EVALUATION, number]
-    return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> 1)
 
 
 def load_tokenizer(model: str) -> Any:
@@ -221,7 +215,7 @@ class TrlArm:
         return SampleEvaluator(self.prompts, self.tokenizer, split, self.config.evaluation, size)
 
     def _validate(self, step: int) -> dict[str, float]:
-        seed = _stream(self.seed, step + 1)
+        seed = seed_of(self.seed, EVALUATION, step + 1)
         return self._evaluator("validation").pass_at_k(self.trainer, seed=seed)
 
     def _measure_base(self) -> None:
@@ -233,6 +227,8 @@ class TrlArm:
 
     def _finish(self) -> None:
         steps = self.config.training.steps
-        final = self._evaluator("test").full(self.trainer, seed=_stream(self.seed, 0), step=steps)
+        final = self._evaluator("test").full(
+            self.trainer, seed=seed_of(self.seed, EVALUATION, 0), step=steps
+        )
         self.trainer.save_model(str(self.directory.model))
         on_main(lambda: write_json(self.directory.evaluation, final))

@@ -16,6 +16,7 @@ from pkpo.core.passk import pass_at_k
 from pkpo.core.transforms import estimate
 from pkpo.tasks.base import Split
 from pkpo.train.config import EvaluationSettings
+from pkpo.train.streams import seed_of
 from pkpo.train.trl_job.prompts import Prompts, prompt_ids
 from pkpo.train.trl_job.ranks import gathered
 
@@ -116,7 +117,7 @@ class SampleEvaluator:
                 number = turn * processes + rank
                 start = starts[min(number, len(starts) - 1)]
                 problems = range(start, min(start + size, len(self.problem_ids)))
-                made = self._batch(model, generation, problems, _chunk_seed(seed, start))
+                made = self._batch(model, generation, problems, seed_of(seed, start))
                 if number < len(starts):
                     found += made
         groups: list[list[_Sampled]] = [[] for _ in self.problem_ids]
@@ -186,10 +187,6 @@ def _lengths(tokens_NT: Tensor, eos_ids: list[int]) -> Tensor:
     """Tokens up to the first end, with it."""
     ended_NT = torch.isin(tokens_NT, torch.tensor(eos_ids, device=tokens_NT.device)).cumsum(-1)
     return (ended_NT == 0).sum(-1) + (ended_NT[:, -1] > 0)
-
-
-def _chunk_seed(seed: int, start: int) -> int:
-    return int(np.random.SeedSequence([seed, start]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def _rewards(groups: list[list[_Sampled]]) -> np.ndarray:
