@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
+from pydantic import ValidationError
 
 from pkpo.core.weights import Baseline
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.train.config import (
     ArmSettings,
     PolicySettings,
@@ -43,8 +44,9 @@ class JobFlags:
     task: str = "grid-programs"
     """Problem set: grid-programs or reasoning-gym."""
 
-    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """Options of the task, such as reward=cells or dataset=countdown."""
+    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
+    """Options of the task, such as reward=cells or dataset=countdown; `--option help` lists
+    those of the --task."""
 
     objectives: Annotated[tuple[str, ...], _preset] = ()
     """What to train for, one arm each: an integer k, an objective such as
@@ -166,9 +168,20 @@ class JobFlags:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-def say(console: Console, text: str) -> None:
-    """Print text that holds a path: never wrapped, never read as markup."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+@contextmanager
+def refused_as(kind: type[PkpoError]) -> Iterator[None]:
+    """Raise what is wrong with settings as `kind`: UsageError where they come from flags."""
+    try:
+        yield
+    except ValidationError as error:
+        raise kind("; ".join(map(_explain, error.errors()))) from error
+    except InvalidInputError as error:
+        raise kind(str(error)) from error
+
+
+def _explain(problem: Any) -> str:
+    place = ".".join(map(str, problem["loc"])) or "settings"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]:

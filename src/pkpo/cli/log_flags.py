@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
 from pkpo.cli.errors import UsageError
 from pkpo.core.objectives import Objective
@@ -23,6 +22,7 @@ from pkpo.evaluate.readers.collect import OnBadLine
 from pkpo.evaluate.readers.detect import FORMS
 from pkpo.evaluate.readers.merge import Duplicates
 from pkpo.evaluate.selection import as_objectives, parse_ks
+from pkpo.terminal import console, visible
 
 Format = Literal["table", "json", "csv", "md"]
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
@@ -41,9 +41,7 @@ class LogFlags:
     """Values of k for pass@k (max@k where rewards aren't 0 and 1): "1,2,4", "1-16",
     "1-4,8", or "powers of two to 64"."""
 
-    objective: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="TEXT")
-    ] = ()
+    objective: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ..."), optional] = ()
     """Anything else to estimate, such as "pass^4" (all of 4 are right), "mean" or
     "0.5*max@8 + 0.5*mean". Without --k, instead of pass@k."""
 
@@ -151,9 +149,9 @@ class LogFlags:
 @contextmanager
 def progress(text: str) -> Iterator[None]:
     """Says on stderr, if that is a terminal, what is being done."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with console.status(text):
+    stderr = console(stderr=True)
+    if stderr.is_terminal:
+        with stderr.status(visible(text)):
             yield
     else:
         yield
@@ -161,4 +159,4 @@ def progress(text: str) -> Iterator[None]:
 
 def warn(text: str) -> None:
     """A line on stderr."""
-    print(f"pkpo: {text}", file=sys.stderr)
+    print(f"pkpo: {visible(text)}", file=sys.stderr)
