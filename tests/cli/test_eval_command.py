@@ -75,18 +75,6 @@ def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 ONE = ["--reward", "several/short"]
 
-WITHOUT = """
-import sys
-
-class Without:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == MISSING:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Without())
-"""
-"""Python in which the package MISSING can't be imported."""
-
 
 @pytest.mark.parametrize(
     ("arguments", "counts"),
@@ -450,26 +438,6 @@ def test_no_pytorch(tmp_path: Path):
         "assert not loaded & {'torch', 'transformers', 'trl', 'tokenizers'}, loaded\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
-
-
-@pytest.mark.parametrize(
-    ("missing", "arguments", "said"),
-    [
-        ("torch", ["--help"], "{eval,compare}"),
-        ("torch", ["--help"], "pip install 'pkpo[train]'"),
-        ("torch", ["train"], "pip install 'pkpo[train]'"),
-        ("polars", ["eval", "x"], "pip install 'pkpo[eval]'"),
-        ("rich", ["compare", "x"], "pip install 'pkpo[eval]'"),
-    ],
-)
-def test_missing_packages_are_named(missing: str, arguments: list[str], said: str):
-    code = (
-        f"MISSING = {missing!r}\n{WITHOUT}\nsys.argv[1:] = {arguments!r}\n"
-        "from pkpo.cli import main; main()"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert said in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pkpo.cli.commands import run
+from pkpo.cli.commands import LEAVE_FILES, run
 from pkpo.terminal import guard_streams, output_failure
 
 
@@ -20,6 +20,8 @@ def main() -> None:
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 1
     if (failure := output_failure()) is not None:
-        print(f"pkpo: can't write to stdout: {failure.strerror}", file=sys.stderr)
-        code = code or 1
+        lasting = arguments[0] in LEAVE_FILES
+        rest = "; all else was done without it" if lasting else ""
+        print(f"pkpo: can't write to stdout: {failure.strerror}{rest}", file=sys.stderr)
+        code = code if lasting else code or 1
     sys.exit(code)

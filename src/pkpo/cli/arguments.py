@@ -9,7 +9,7 @@ import tyro
 
 from pkpo.cli.errors import UsageError
 
-_Kind = Literal["positional", "switch", "one", "several"]
+_Kind = Literal["positional", "switch", "one", "several", "each"]
 
 
 def regrouped(flags: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
@@ -35,23 +35,25 @@ def regrouped(flags: Callable[..., Any], arguments: Sequence[str]) -> list[str]:
         given, rest = _walk(kinds, arguments, greedy=False)
     regrouped = []
     for name, mentions in given.items():
-        if kinds[name] != "several" and len(mentions) > 1:
-            values = ", ".join(repr(value) for mention in mentions for value in mention)
-            which = f"takes one value; which of {values}?" if values else "is a switch"
+        values = [value for mention in mentions for value in mention]
+        if kinds[name] in ("one", "switch") and len(mentions) > 1:
+            which = f"takes one value; which of {', '.join(map(repr, values))}?"
+            which = which if values else "is a switch"
             raise UsageError(f"{name} is given {len(mentions)} times, but {which}")
-        first, *more = [value for mention in mentions for value in mention] or [None]
-        if first is None and kinds[name] == "several":
+        if kinds[name] in ("several", "each") and not values:
             raise UsageError(f"{name} takes one value or more, got none")
-        if first is None:
-            regrouped.append(name)
-        else:
+        groups = [[value] for value in values] if kinds[name] == "each" else [values]
+        for first, *more in filter(None, groups):
             regrouped += [f"{name}={first}"] if _is_flag(first) else [name, first]
-        regrouped += more
+            regrouped += more
+        if not values:
+            regrouped.append(name)
     return [*regrouped, "--", *rest] if any(map(_is_flag, rest)) else [*rest, *regrouped]
 
 
 def kinds_of(flags: Callable[..., Any]) -> dict[str, _Kind]:
-    """What each flag of a dataclass takes, by its name on the command line."""
+    """What each flag of a dataclass takes, by its name on the command line; the parser wants
+    the values of "several" after one mention, and those of "each" after one each."""
     kinds: dict[str, _Kind] = {}
     for name, hint in get_type_hints(flags, include_extras=True).items():
         type_, *marks = get_args(hint) if get_origin(hint) is Annotated else (hint,)
@@ -60,6 +62,8 @@ def kinds_of(flags: Callable[..., Any]) -> dict[str, _Kind]:
             kinds[name] = "positional"
         elif type_ is bool:
             kinds[flag] = "switch"
+        elif tyro.conf.UseAppendAction in marks:
+            kinds[flag] = "each"
         else:
             kinds[flag] = "several" if get_origin(type_) is tuple else "one"
     return kinds
@@ -81,7 +85,7 @@ def _walk(
             continue
         name, equals, value = _name(token), *token.partition("=")[1:]
         values = [value] if equals else []
-        most = {"one": 1, "several": len(left) + 1 if greedy else 1}.get(kinds[name], 0)
+        most = {"one": 1, "switch": 0}.get(kinds[name], len(left) + 1 if greedy else 1)
         while left and len(values) < most and left[0] != "--" and not _is_flag(left[0]):
             values.append(left.pop(0))
         given.setdefault(name, []).append(values)

@@ -32,15 +32,14 @@ class Command:
     extra: str
     package: str
 
-    def load(self, name: str) -> Callable[..., Any]:
+    def load(self) -> Callable[..., Any]:
         """The class.
 
         Raises:
-            MissingExtraError, BrokenPackageError: as `pkpo.errors.needing`.
+            ImportError: some of what it needs is missing or broken.
         """
         module, _, attribute = self.place.partition(":")
-        with needing(f"pkpo {name}", self.extra):
-            return getattr(import_module(module), attribute)
+        return getattr(import_module(module), attribute)
 
 
 def _measuring(summary: str, place: str) -> Command:
@@ -74,6 +73,9 @@ COMMANDS = {
     ),
 }
 
+LEAVE_FILES = ("train", "sweep", "report", "reproduce")
+"""Commands whose work isn't lost with what they print."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; returns the exit code."""
@@ -100,13 +102,14 @@ def run(arguments: Sequence[str]) -> int:
 def _call(name: str, rest: Sequence[str]) -> int:
     if name not in COMMANDS:
         raise UsageError(_unknown(name))
-    flags = COMMANDS[name].load(name)
-    import tyro
+    with needing(f"pkpo {name}", COMMANDS[name].extra):
+        import tyro
 
-    from pkpo.cli.arguments import regrouped
+        from pkpo.cli.arguments import regrouped
 
-    chosen = tyro.cli(flags, prog=f"pkpo {name}", args=regrouped(flags, rest))
-    return chosen(visible(shlex.join(["pkpo", name, *rest])))
+        flags = COMMANDS[name].load()
+        chosen = tyro.cli(flags, prog=f"pkpo {name}", args=regrouped(flags, rest))
+        return chosen(visible(shlex.join(["pkpo", name, *rest])))
 
 
 def _unknown(name: str) -> str:
@@ -145,7 +148,7 @@ def _complete(arguments: Sequence[str]) -> int:
     import tyro
 
     tyro.extras.subcommand_cli_from_dict(
-        {name: command.load(name) for name, command in COMMANDS.items()},
+        {name: command.load() for name, command in COMMANDS.items()},
         prog="pkpo",
         args=list(arguments),
     )

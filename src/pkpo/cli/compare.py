@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,10 @@ import tyro
 
 from pkpo.cli.errors import UsageError
 from pkpo.cli.log_flags import LogFlags, progress, warn
-from pkpo.cli.show import show_lines, show_table
+from pkpo.cli.show import show_csv, show_json, show_lines, show_table
 from pkpo.evaluate.account import default_ks_line, reading_lines, solved_lines
 from pkpo.evaluate.compare import Comparison, Unmatched, compare
-from pkpo.evaluate.formats import bullets, to_json
+from pkpo.evaluate.formats import bullets
 from pkpo.evaluate.read import ReadResult
 from pkpo.evaluate.records import reading_record, samples_record
 from pkpo.evaluate.shown import (
@@ -25,6 +24,7 @@ from pkpo.evaluate.shown import (
     moved_tables,
     verdicts,
 )
+from pkpo.terminal import visible
 
 _required_runs: Any = tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
 
@@ -64,7 +64,8 @@ class Compare(LogFlags):
 
     def __call__(self, command: str) -> int:
         self.check()
-        names = self.names or short_names(self.runs)
+        self.refuse_overwriting(self.runs)
+        names = self._names()
         results: dict[str, ReadResult] = {}
         for name, path in zip(names, self.runs):
             with progress(f"Reading {name} ..."):
@@ -107,7 +108,7 @@ class Compare(LogFlags):
                 f"--names takes one name for each of the {len(self.runs)} runs, got "
                 f"{len(self.names)}"
             )
-        names = self.names or short_names(self.runs)
+        names = self._names()
         if len(set(names)) < len(names):
             raise UsageError(f"the runs' names must differ, got {', '.join(names)}; see --names")
         if self.baseline is not None and self.baseline not in names:
@@ -115,6 +116,10 @@ class Compare(LogFlags):
                 f"--baseline must be one of the runs' names, {', '.join(names)}; got "
                 f"{self.baseline!r}"
             )
+
+    def _names(self) -> tuple[str, ...]:
+        names = self.names or short_names(self.runs)
+        return tuple(visible(name, cell=True) for name in names)
 
     def _show(
         self,
@@ -134,11 +139,11 @@ class Compare(LogFlags):
                     name: samples_record(result.samples) for name, result in results.items()
                 },
             }
-            sys.stdout.write(to_json(document))
+            show_json(document)
         elif self.format == "csv":
             for line in [*lines, *verdicts(comparison)]:
                 warn(line)
-            sys.stdout.write(comparison.to_csv())
+            show_csv(comparison.to_csv())
         elif self.format == "md":
             parts = [bullets(lines), comparison.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
             show_lines(["\n\n".join(parts)])

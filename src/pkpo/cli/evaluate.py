@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,12 +9,12 @@ import tyro
 
 from pkpo.cli.errors import UsageError
 from pkpo.cli.log_flags import LogFlags, progress, warn
-from pkpo.cli.show import show_lines, show_table
+from pkpo.cli.show import show_csv, show_json, show_lines, show_table
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.account import default_ks_line, left_out_line, reading_lines
 from pkpo.evaluate.estimates import Evaluation, evaluate
 from pkpo.evaluate.extrapolate import Extrapolation, extrapolate_pass_at_k
-from pkpo.evaluate.formats import bullets, markdown, to_json
+from pkpo.evaluate.formats import bullets, markdown
 from pkpo.evaluate.read import ReadResult
 from pkpo.evaluate.records import extrapolation_record, reading_record, samples_record
 from pkpo.evaluate.selection import parse_ks
@@ -60,6 +59,7 @@ class Eval(LogFlags):
 
     def __call__(self, command: str) -> int:
         self.check()
+        self.refuse_overwriting(self.paths)
         with progress("Reading ..."):
             result = self.read(self.paths)
         samples = result.samples
@@ -121,13 +121,13 @@ class Eval(LogFlags):
                 "samples": samples_record(result.samples),
                 "modelled": [extrapolation_record(extrapolation) for extrapolation in modelled],
             }
-            sys.stdout.write(to_json(document))
+            show_json(document)
         elif self.format == "csv":
             for line in lines:
                 warn(line)
             if modelled:
                 warn("what models say isn't in CSV, among the estimates; --format json has it")
-            sys.stdout.write(evaluation.to_csv())
+            show_csv(evaluation.to_csv())
         elif self.format == "md":
             parts = [bullets(lines), evaluation.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
             parts += [markdown(table) for table in models]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,16 +15,19 @@ import tyro
 from pkpo.cli.errors import UsageError
 from pkpo.core.objectives import Objective
 from pkpo.core.parsing import as_objective
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.estimates import TooFew
 from pkpo.evaluate.read import ReadResult, read
 from pkpo.evaluate.readers.collect import OnBadLine
 from pkpo.evaluate.readers.detect import FORMS
+from pkpo.evaluate.readers.logfile import expand
 from pkpo.evaluate.readers.merge import Duplicates
 from pkpo.evaluate.selection import as_objectives, parse_ks
+from pkpo.files import same_files
 from pkpo.terminal import console, visible
 
 Format = Literal["table", "json", "csv", "md"]
+_DRAWN = (".html", ".png", ".svg")
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
 
 
@@ -138,12 +141,42 @@ class LogFlags:
             duplicates=self.duplicates,
         )
 
+    def refuse_overwriting(self, paths: Sequence[str]) -> None:
+        """
+        Raises:
+            UsageError: an output is one of the logs at `paths`, by whatever name or link, or
+                lies among the files of a run given as a folder; or two outputs are one file.
+        """
+        outputs = [] if self.html is None else [self.html]
+        if self.figures is not None:
+            from pkpo.report.evaluation import picture_files
+
+            outputs += picture_files(self.figures)
+        resolved = [path.resolve() for path in outputs]
+        if len(set(resolved)) < len(resolved):
+            raise UsageError(f"--html {self.html} is also the name of a picture in --figures")
+        inputs = [file for path in paths for file in _files_at(path)]
+        for output, log in same_files([*outputs, Path("/dev/stdout")], inputs):
+            raise UsageError(f"{output} is the log {log}, which would be lost; write elsewhere")
+
     def objectives(self, smallest_n: int) -> tuple[Objective, ...] | None:
         """What is asked for; None where it is left to the default."""
         if self.k is None and not self.objective:
             return None
         ks = [] if self.k is None else parse_ks(self.k, smallest_n)
         return as_objectives([*ks, *self.objective])
+
+
+def _files_at(path: str) -> list[Path]:
+    """The files that a path given as a log stands for, as far as that is known beforehand."""
+    if path == "-":
+        return [Path("/dev/stdin")]
+    found: list[Path] = []
+    with suppress(LogError):
+        for match in expand(path):
+            inside = match.rglob("*") if match.is_dir() else [match]
+            found += [p for p in inside if p == match or p.suffix not in _DRAWN]
+    return found
 
 
 @contextmanager

@@ -13,6 +13,8 @@ import numpy as np
 from scipy.optimize import root_scalar
 from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
+from pkpo.evaluate.digits import decimal_text
+
 ENOUGH = 5.0
 """Problems that have to carry the value, and the variance, for an interval to be given."""
 
@@ -65,8 +67,9 @@ class Interval:
             return f"[{self.lower:.4f}, {self.upper:.4f}]"
         if self.kind == "none":
             return "none"
-        sign, limit = (">=", self.lower) if self.kind == "lower bound" else ("<=", self.upper)
-        return f"{sign} {limit:.4f}"
+        if self.kind == "lower bound":
+            return f">= {decimal_text(self.lower, 4, towards='below')}"
+        return f"<= {decimal_text(self.upper, 4, towards='above')}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pkpo.evaluate.digits import Towards, decimal_text
 from pkpo.evaluate.intervals import Interval
+from pkpo.terminal import visible
 
 if TYPE_CHECKING:
     from pkpo.evaluate.compare import Comparison
@@ -34,12 +36,20 @@ class Table:
         rows: cells.
         notes: numbered from 1; cells refer to them as [1].
         title: what it is about; may be empty.
+
+    What could steer a terminal, in ids and names, is spelt out (`pkpo.terminal.visible`).
     """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     title: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "headers", _cells(self.headers))
+        object.__setattr__(self, "rows", tuple(map(_cells, self.rows)))
+        object.__setattr__(self, "notes", _cells(self.notes))
+        object.__setattr__(self, "title", visible(self.title, cell=True))
 
     def plain(self) -> str:
         """Aligned columns of plain text, without title and notes."""
@@ -49,6 +59,10 @@ class Table:
             "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
             for line in lines
         )
+
+
+def _cells(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(visible(text, cell=True) for text in texts)
 
 
 @dataclass
@@ -85,22 +99,27 @@ class Numbers:
         """What stands behind a number."""
         return " %" if self.percent and not self.signed else ""
 
-    def text(self, value: float) -> str:
-        """Without the unit."""
+    def text(self, value: float, towards: Towards = "nearest") -> str:
+        """Without the unit. A chance looks like 0 or 100 % only if it is."""
         if math.isnan(value):
             return "undefined"
-        rounded = round(100.0 * value if self.percent else value, self.decimals)
-        rounded = rounded or 0.0  # no "-0.0"
-        return f"{rounded:{'+' if self.signed and rounded else ''}.{self.decimals}f}"
+        text = decimal_text(
+            value,
+            self.decimals,
+            scale=100 if self.percent else 1,
+            towards=towards,
+            kept_apart=(0, 100) if self.percent and not self.signed else (),
+        )
+        return f"+{text}" if self.signed and float(text) > 0 else text
 
     def interval(self, interval: Interval) -> str:
-        """Both limits, or the bound that stands in their place."""
+        """Both limits, or the bound that stands in their place, rounded so that it holds."""
         if interval.kind == "none":
             return "none"
         if interval.kind == "lower bound":
-            return f"≥ {self.text(interval.lower)}{self.unit}"
+            return f"≥ {self.text(interval.lower, 'below')}{self.unit}"
         if interval.kind == "upper bound":
-            return f"≤ {self.text(interval.upper)}{self.unit}"
+            return f"≤ {self.text(interval.upper, 'above')}{self.unit}"
         return f"{self.text(interval.lower)} to {self.text(interval.upper)}{self.unit}"
 
 

@@ -28,7 +28,7 @@ from pkpo.evaluate.shown import (
     moved_tables,
     verdicts,
 )
-from pkpo.files import write_atomically
+from pkpo.files import write_whole
 from pkpo.report.evaluation_figures import (
     differences_figure,
     pass_at_k_figure,
@@ -42,7 +42,13 @@ from pkpo.report.style import to_png
 MOST_PROBLEMS = 1000
 """Problems that the page lists."""
 
+_PICTURES = ("differences", "pass_at_k", "solve_rates")
 _BOUNDS = " Triangles are bounds, where no interval can be given."
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """All that the reports may write into a folder of pictures."""
+    return [folder / f"{name}.{kind}" for name in _PICTURES for kind in ("png", "svg")]
 
 
 def write_evaluation_report(
@@ -245,5 +251,5 @@ def _write(
     if path is not None:
         files[path] = page(title, sections).encode("utf-8")
     for target, content in files.items():
-        write_atomically(target, lambda temporary, content=content: temporary.write_bytes(content))
+        write_whole(target, content)
     return list(files)

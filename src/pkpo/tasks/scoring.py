@@ -30,7 +30,7 @@ from fractions import Fraction
 from types import MappingProxyType
 from typing import IO, Any
 
-from pkpo.errors import InvalidInputError, MissingExtraError
+from pkpo.errors import InvalidInputError, needing
 
 _START_TIMEOUT_S = 120.0
 _MAX_MEMORY_BYTES = 4 * 2**30
@@ -133,11 +133,9 @@ def create_dataset(name: str, settings: Mapping[str, Any]) -> Any:
         MissingExtraError: reasoning-gym is not installed.
         InvalidInputError: it knows no such dataset or option.
     """
-    try:
+    with needing("the task reasoning-gym", "reasoning-gym"):
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("reasoning-gym tasks", "reasoning-gym", "reasoning_gym") from error
     if name not in DATASETS:
         similar = difflib.get_close_matches(name, DATASETS, n=3)
         raise InvalidInputError(

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import zstandard
 
 from pkpo.errors import LogError
+from pkpo.terminal import visible
 
 Kind = Literal["jsonl", "json", "csv", "parquet", "zip"]
 
@@ -85,7 +86,7 @@ def unpack(path: Path, folder: Path, number: int = 0) -> LogFile:
             else:
                 _unzstd(path, target)
         start = _start(local)
-    elif glob.has_magic(str(path)):  # polars would take the name for a pattern
+    elif glob.has_magic(str(path)) or visible(str(path)) != str(path):  # not for polars
         local = folder / f"{number}.link"
         local.symlink_to(path.resolve())
     if not start.strip(b" \t\r\n" + _BOM) and local.stat().st_size <= len(start):
