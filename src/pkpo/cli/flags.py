@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from pkpo.core.weights import Baseline
 from pkpo.errors import InvalidInputError, PkpoError
+from pkpo.tasks.registry import describe_options
 from pkpo.train.config import (
     ArmSettings,
     PolicySettings,
@@ -107,7 +108,11 @@ class JobFlags:
         """
         Raises:
             InvalidInputError: a flag that is no setting of the job has no sensible value.
+            SystemExit: the options of the task were asked for, and are printed.
         """
+        if "help" in self.option:
+            print(f"Options of the task {self.task}:\n\n{describe_options(self.task)}")
+            raise SystemExit(0)
         if self.workers < 1:
             raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
 
@@ -190,7 +195,10 @@ def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InvalidInputError(f"{flag} takes NAME=VALUE, got {text!r}")
+            raise InvalidInputError(
+                f"{flag} takes NAME=VALUE, got {text!r}"
+                + ("; `--option help` lists the names" if flag == "--option" else "")
+            )
         try:
             options[name] = json.loads(value)
         except ValueError:
