@@ -123,11 +123,6 @@ def write_atomically(
             sync_folder(path.parent)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """`write_atomically` of content that is at hand."""
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
-
-
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file that a user named, as `write_atomically`; where the name is that of a device,
     a pipe or this process's own output, write into that.
@@ -140,7 +135,7 @@ def write_whole(path: Path, content: bytes) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         own = _own_output(path)
         if own is None and (path.is_file() or not path.exists()):
-            write_bytes(path, content)
+            write_atomically(path, lambda temporary: temporary.write_bytes(content))
             return
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()

@@ -12,7 +12,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from pkpo.files import write_bytes
+from pkpo.files import write_atomically
 from pkpo.report.statistics import Estimate
 from pkpo.report.style import to_png
 from pkpo.report.summary import ABSENT, format_estimate
@@ -45,10 +45,10 @@ def write_sweep_report(path: str | Path) -> Path:
     """
     root = Path(path)
     results = load_sweep(root)
-    write_bytes(root / "results.csv", results_csv(results).encode("utf-8"))
-    write_bytes(root / "summary.csv", summary_csv(results).encode("utf-8"))
-    write_bytes(root / "sweep.png", to_png(sweep_figure(results)))
-    write_bytes(root / "summary.md", to_markdown(results).encode("utf-8"))
+    _write(root / "results.csv", results_csv(results).encode("utf-8"))
+    _write(root / "summary.csv", summary_csv(results).encode("utf-8"))
+    _write(root / "sweep.png", to_png(sweep_figure(results)))
+    _write(root / "summary.md", to_markdown(results).encode("utf-8"))
     return root / "summary.md"
 
 
@@ -156,3 +156,7 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
     return "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines)
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pkpo.files import write_bytes
+from pkpo.files import write_atomically
 from pkpo.report.completions import sample_completions
 from pkpo.report.figures import draw_figures
 from pkpo.report.html import render_page
@@ -40,9 +40,13 @@ def write_report(run_dir: str | Path) -> Path:
     if notes:
         markdown += "\n## Missing\n\n" + "".join(f"- {note}\n" for note in notes)
     for picture in pictures:
-        write_bytes(run.path / "figures" / picture.filename, picture.png)
-    write_bytes(run.path / "summary.md", visible(markdown).encode("utf-8"))
-    write_bytes(run.path / "summary.csv", to_csv(summary).encode("utf-8"))
+        _write(run.path / "figures" / picture.filename, picture.png)
+    _write(run.path / "summary.md", visible(markdown).encode("utf-8"))
+    _write(run.path / "summary.csv", to_csv(summary).encode("utf-8"))
     report = run.path / "report.html"
-    write_bytes(report, page.encode("utf-8"))
+    _write(report, page.encode("utf-8"))
     return report
+
+
+def _write(path: Path, content: bytes) -> None:
+    write_atomically(path, lambda temporary: temporary.write_bytes(content))
