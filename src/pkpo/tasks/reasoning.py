@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pkpo.errors import InvalidInputError
+from pkpo.streams import Stream, seed_of
 from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
 from pkpo.tasks.base import Demonstrations, Problems, Split, Vocabulary
 from pkpo.tasks.scoring import Scorer
@@ -267,7 +268,7 @@ class ReasoningGymTask:
         """
         if count < 1:
             raise InvalidInputError(f"count must be positive, got {count}")
-        rng = random.Random(seed)
+        rng = random.Random(seed_of(seed, Stream.DEMONSTRATIONS, self._settings["seed"]))
         held_out = [*self._items["validation"], *self._items["test"]]
         taken = {item.identity for item in held_out}
         size = self._settings["size"]

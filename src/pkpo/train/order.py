@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pkpo.train.streams import EPOCHS
+from pkpo.streams import Stream, generator_of
 
 
 def problems_of_step(step: int, size: int, num_problems: int, seed: int) -> np.ndarray:
@@ -16,6 +16,6 @@ def problems_of_step(step: int, size: int, num_problems: int, seed: int) -> np.n
     epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), num_problems)
     chosen = np.empty(size, dtype=np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([seed, EPOCHS, epoch]).permutation(num_problems)
+        order = generator_of(seed, Stream.EPOCHS, epoch).permutation(num_problems)
         chosen[epochs == epoch] = order[places[epochs == epoch]]
     return chosen

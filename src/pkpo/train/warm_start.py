@@ -20,6 +20,7 @@ from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.execution.locks import only_writer
 from pkpo.files import naming, sync_file, sync_folder, temporary_beside
+from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import Task
 from pkpo.train.config import TrainConfig, WarmStartSettings
 
@@ -129,7 +130,7 @@ def _order(settings: WarmStartSettings, seed: int) -> np.ndarray:
     if settings.demonstrations is None or settings.demonstrations >= needed:
         return np.arange(needed)
     epochs = -(-needed // settings.demonstrations)
-    rng = np.random.default_rng([seed, 1])
+    rng = generator_of(seed, Stream.LESSONS)
     order = [rng.permutation(settings.demonstrations) for _ in range(epochs)]
     return np.concatenate(order)[:needed]
 

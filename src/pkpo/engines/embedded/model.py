@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pkpo.errors import InvalidInputError
+from pkpo.streams import Stream, seed_of
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class Policy(nn.Module):
         super().__init__()
         self.config = config
         self.model = Trunk(config)
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed_of(seed, Stream.WEIGHTS))
         residual = 0.02 / math.sqrt(2 * config.layers)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:

@@ -16,13 +16,13 @@ from pkpo.errors import InvalidInputError
 from pkpo.execution.interrupt import Interruption
 from pkpo.execution.pool import Item, Pool
 from pkpo.execution.processes import LocalProcesses
+from pkpo.streams import Stream, generator_of, seed_of
 from pkpo.tasks.base import Task
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
 from pkpo.train.job import JobError
 from pkpo.train.order import problems_of_step
 from pkpo.train.run_directory import RunDirectory, write_json
-from pkpo.train.streams import CONTROLS, seed_of
 from pkpo.train.warm_start import load_policy
 
 Kind = Literal["frozen", "uniform"]
@@ -109,7 +109,7 @@ def _frozen(task: Task, directory: RunDirectory, seed: int) -> _Draw:
     problems, vocabulary = task.problems("train"), task.vocabulary
 
     def draw(step: int, chosen_P: np.ndarray) -> np.ndarray:
-        generator = torch.Generator(policy.device).manual_seed(seed_of(seed, CONTROLS, step))
+        generator = torch.Generator(policy.device).manual_seed(seed_of(seed, Stream.FROZEN, step))
         found = sample(
             policy,
             torch.as_tensor(problems.prompts_PT[chosen_P], device=policy.device),
@@ -131,7 +131,7 @@ def _uniform(task: Task, config: TrainConfig, seed: int) -> _Draw:
     random, n = task, config.training.num_generations
 
     def draw(step: int, chosen_P: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng([seed, CONTROLS, step])
+        rng = generator_of(seed, Stream.UNIFORM, step)
         return random.random_completions(len(chosen_P) * n, rng).reshape(len(chosen_P), n, -1)
 
     return draw
