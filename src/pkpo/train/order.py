@@ -11,7 +11,7 @@ def problems_of_step(step: int, size: int, num_problems: int, seed: int) -> np.n
     """Indices (size,) of a step's problems: epoch after epoch, each in its own order.
 
     >>> [problems_of_step(step, 2, 4, seed=0).tolist() for step in range(2)]
-    [[2, 1], [0, 3]]
+    [[1, 2], [0, 3]]
     """
     epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), num_problems)
     chosen = np.empty(size, dtype=np.int64)
