@@ -14,6 +14,7 @@ from pkpo.core.plans import Plateau, plan
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import sample
+from pkpo.errors import DivergenceError
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Task
 from pkpo.train.checkpoints import deciding_settings
@@ -94,7 +95,7 @@ class ArmTrainer:
         write_json(directory.path / "arm.json", arm.model_dump(mode="json") | {"seed": seed})
 
     def _restore(self) -> None:
-        state = self.directory.checkpoints.load(str(self.device), self._settings)
+        state = self.directory.checkpoints.load("cpu", self._settings)
         if state is None:
             return
         self.policy.load_state_dict(state["policy"])
@@ -126,7 +127,19 @@ class ArmTrainer:
 
         Returns:
             Whether everything was done.
+
+        Raises:
+            DivergenceError: the policy is no longer finite; says at which step.
         """
+        try:
+            return self._run(stop)
+        except DivergenceError as error:
+            raise DivergenceError(
+                f"step {self.step}: the policy diverged: {error}. A lower learning rate or "
+                "max_grad_norm may help"
+            ) from error
+
+    def _run(self, stop: Callable[[], bool]) -> bool:
         config, steps = self.config, self.config.training.steps
         with (
             JsonLines(self.directory.metrics, before_step=self.step, every_step=True) as metrics,

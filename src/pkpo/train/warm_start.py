@@ -17,7 +17,7 @@ import pkpo
 from pkpo.engines.embedded.export import load_pretrained, save_pretrained
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
-from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.errors import DivergenceError, InvalidInputError, RunDirectoryError
 from pkpo.execution.locks import only_writer
 from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.streams import Stream, generator_of
@@ -150,6 +150,9 @@ def warm_start(
 
     Args:
         progress: called with (steps done, loss) now and then.
+
+    Raises:
+        DivergenceError: the loss, its gradient or the weights are no longer finite.
     """
     cached = (
         cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
@@ -174,7 +177,13 @@ def warm_start(
             torch.as_tensor(part[rows], device=config.device)
             for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT)
         )
-        loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
+        try:
+            loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
+        except DivergenceError as error:
+            raise DivergenceError(
+                f"step {step}: the policy diverged: {error}. A lower learning rate of the warm "
+                "start may help"
+            ) from error
         if (step + 1) % 20 == 0:
             progress(step + 1, loss)
     # Without a cache the next job makes its warm start anew; this one has its own.

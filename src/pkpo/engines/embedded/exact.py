@@ -42,7 +42,7 @@ def solve_probabilities(
         listed = [(i, ids) for i, row in enumerate(rows) for ids in solutions[row]]
         if not listed:
             continue
-        owner_R = torch.tensor([i for i, _ in listed], device=policy.device)
+        owner_R = torch.tensor([i for i, _ in listed])
         tokens_RS = torch.tensor([(*ids, *[0] * (width - len(ids))) for _, ids in listed])
         index = torch.as_tensor(rows, device=prompts_PT.device)
         logprobs = token_logprobs(
@@ -53,9 +53,9 @@ def solve_probabilities(
             owner_R,
             eos_id=eos_id,
         )
-        chances_P = torch.zeros(len(rows), dtype=torch.float64, device=policy.device)
-        chances_P.index_add_(0, owner_R, logprobs.sum(-1).double().exp())
+        chances_R = logprobs.sum(-1).double().exp().cpu()
+        chances_P = chances_R.new_zeros(len(rows)).index_add_(0, owner_R, chances_R)
         if not bool(chances_P.isfinite().all()):
-            raise DivergenceError("the policy's probabilities aren't finite")
-        out[rows] = chances_P.clamp(max=1.0).cpu().numpy()
+            raise DivergenceError("probabilities are no longer finite")
+        out[rows] = chances_P.clamp(max=1.0).numpy()
     return out

@@ -80,6 +80,8 @@ class Distinct:
         prompt_R: index of its prompt among `prompts_Q`, ascending.
         kept_PG: bools, the completions of the batch that take part.
         row_N: of each of these, its row.
+
+    All on the CPU, since the numbers of rows and prompts are shapes.
     """
 
     prompts_Q: Tensor
@@ -91,25 +93,26 @@ class Distinct:
     @classmethod
     def of(cls, tokens_PGS: Tensor, kept_PG: Tensor, kind_PG: Tensor, eos_id: int) -> Distinct:
         """Those of the completions kept; completions of different kinds differ."""
-        prompt_N = kept_PG.nonzero()[:, 0]
+        tokens_PGS, kept_PG, kind_PG = tokens_PGS.cpu(), kept_PG.cpu(), kind_PG.cpu()
         tokens_NS = tokens_PGS[kept_PG]
         longest = int((~padding(tokens_NS, eos_id)).sum(-1).max())
-        keys = torch.column_stack([prompt_N, kind_PG[kept_PG].long(), tokens_NS[:, :longest]])
-        rows, row_N = keys.unique(dim=0, return_inverse=True)
+        keys = (kept_PG.nonzero()[:, 0], kind_PG[kept_PG].long(), tokens_NS[:, :longest])
+        rows, row_N = torch.column_stack(keys).unique(dim=0, return_inverse=True)
         prompts_Q, prompt_R = rows[:, 0].unique(return_inverse=True)
         return cls(prompts_Q, rows[:, 2:], prompt_R, kept_PG, row_N)
 
     def sums(self, values_PG: Tensor) -> Tensor:
         """Sum (R,) over the completions that a row stands for."""
-        found_R = values_PG.new_zeros(len(self.tokens_RS))
-        return found_R.index_add_(0, self.row_N, values_PG[self.kept_PG])
+        values_N = values_PG.cpu()[self.kept_PG]
+        found_R = values_N.new_zeros(len(self.tokens_RS)).index_add_(0, self.row_N, values_N)
+        return found_R.to(values_PG.device)
 
     def one_of(self, values_PGS: Tensor) -> Tensor:
         """The values (R, S) of one of the completions that a row stands for."""
-        values_NS = values_PGS[self.kept_PG][:, : self.tokens_RS.shape[1]]
-        return torch.empty_like(values_NS[: len(self.tokens_RS)]).index_copy_(
-            0, self.row_N, values_NS
-        )
+        size, longest = self.tokens_RS.shape
+        values_NS = values_PGS.cpu()[self.kept_PG][:, :longest]
+        found_RS = values_NS.new_empty(size, longest).index_copy_(0, self.row_N, values_NS)
+        return found_RS.to(values_PGS.device)
 
 
 @dataclass(frozen=True)
@@ -230,9 +233,9 @@ class Learner:
         every = torch.ones_like(samples.tokens_PGS[..., 0], dtype=torch.bool)
         batch = Distinct.of(samples.tokens_PGS, every, every, eos_id)
         logprobs, bonus = self._evaluate(prompts_PT, lengths_P, batch, eos_id)
-        now_PG = logprobs.detach().double().sum(-1)[batch.row_N].view(every.shape)
-        log_ratios_PG = (now_PG - samples.logprobs_PGS.double().sum(-1)).cpu().numpy()
-        advantages_R = batch.sums(torch.as_tensor(reweigh(log_ratios_PG)).to(now_PG)).to(logprobs)
+        now_PG = logprobs.detach().cpu().double().sum(-1)[batch.row_N].view(every.shape)
+        log_ratios_PG = (now_PG - samples.logprobs_PGS.cpu().double().sum(-1)).numpy()
+        advantages_R = batch.sums(torch.as_tensor(reweigh(log_ratios_PG))).to(logprobs)
         if not bool(advantages_R.isfinite().all()):
             raise InvalidInputError(
                 f"importance weights are beyond the range of {logprobs.dtype}: the policy has "
@@ -246,15 +249,16 @@ class Learner:
         self, prompts_PT: Tensor, lengths_P: Tensor, batch: Distinct, eos_id: int
     ) -> tuple[Tensor, Tensor | float]:
         """Log-probabilities of the tokens (R, S), and what the entropy term adds to the loss."""
-        prompts = prompts_PT[batch.prompts_Q], lengths_P[batch.prompts_Q]
-        rows = batch.tokens_RS, batch.prompt_R
+        chosen_Q = batch.prompts_Q.to(prompts_PT.device)
+        prompts = prompts_PT[chosen_Q], lengths_P[chosen_Q]
+        rows = batch.tokens_RS.to(prompts_PT.device), batch.prompt_R
         if self.entropy_coef == 0:
             return token_logprobs(self.policy, *prompts, *rows, eos_id=eos_id), 0.0
         logprobs, entropies = token_logprobs_and_entropies(
             self.policy, *prompts, *rows, eos_id=eos_id
         )
-        counts_R = batch.sums(batch.kept_PG.to(logprobs))
-        drawn_RS = counts_R[:, None] * ~padding(batch.tokens_RS, eos_id)
+        counts_R = batch.sums(batch.kept_PG.float())
+        drawn_RS = (counts_R[:, None] * ~padding(batch.tokens_RS, eos_id)).to(logprobs)
         return logprobs, -self.entropy_coef * mean_token_entropy(entropies, drawn_RS)
 
     def imitate(
@@ -265,7 +269,7 @@ class Learner:
         Raises:
             DivergenceError: the loss, its gradient or the weights are no longer finite.
         """
-        each = torch.arange(len(prompts_PT), device=prompts_PT.device)
+        each = torch.arange(len(prompts_PT))
         logprobs = token_logprobs(
             self.policy, prompts_PT, lengths_P, answers_PS, each, eos_id=eos_id
         )
@@ -284,7 +288,5 @@ class Learner:
             found["weights' norm"] = float(torch.nn.utils.get_total_norm(parameters))
         for name, value in found.items():
             if not math.isfinite(value):
-                raise DivergenceError(
-                    f"the policy diverged: the {name} is {value}. A lower learning rate may help"
-                )
+                raise DivergenceError(f"the {name} is {value}")
         return float(norm)

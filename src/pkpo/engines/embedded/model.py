@@ -70,17 +70,17 @@ class Rows:
     that keys and values of a prompt needn't be copied for each of its rows.
 
     Args:
-        prompt_R: index of the prompt, ascending.
+        prompt_R: index of the prompt, ascending; on the CPU, since their numbers are shapes.
         num_prompts: P.
+        device: of the rows.
     """
 
-    def __init__(self, prompt_R: Tensor, num_prompts: int) -> None:
-        self.prompt_R, self.num_prompts = prompt_R, num_prompts
-        counts = torch.bincount(prompt_R, minlength=num_prompts)
-        first_R = (counts.cumsum(0) - counts)[prompt_R]
-        self.width = int(counts.max())
-        place = torch.arange(len(prompt_R), device=prompt_R.device) - first_R
-        self._place_R = prompt_R * self.width + place
+    def __init__(self, prompt_R: Tensor, num_prompts: int, device: torch.device) -> None:
+        counts_P = torch.bincount(prompt_R, minlength=num_prompts)
+        first_R = (counts_P.cumsum(0) - counts_P)[prompt_R]
+        self.num_prompts, self.width = num_prompts, int(counts_P.max())
+        place_R = prompt_R * self.width + torch.arange(len(prompt_R)) - first_R
+        self._place_R = place_R.to(device)
 
     def spread(self, x_RHSD: Tensor) -> Tensor:
         """(R, H, S, D) -> (P, H, rows of a prompt * S, D), 0 where there is no row."""
@@ -279,15 +279,15 @@ class Policy(nn.Module):
 
         Args:
             tokens_RS: the next S tokens of R completions.
-            prompt_R: index of each one's prompt, ascending.
+            prompt_R: index of each one's prompt, ascending; on the CPU.
             prefix: `read` of the prompts.
             memory: of the tokens before these; takes up their keys and values.
         """
         memory = Memory(self.config.layers) if memory is None else memory
-        rows = Rows(prompt_R, len(prefix.lengths_P))
         x = self.model.embed_tokens(tokens_RS)
+        rows = Rows(prompt_R, len(prefix.lengths_P), x.device)
         steps = torch.arange(tokens_RS.shape[1], device=x.device) + memory.length
-        rotation = self._rotation(prefix.lengths_P[prompt_R, None] + steps)
+        rotation = self._rotation(prefix.lengths_P[prompt_R.to(x.device), None] + steps)
         for block in self.model.blocks:
             normed = block.input_layernorm(x)
             x = x + block.self_attn.completion(normed, rotation, prefix, rows, memory)
@@ -302,10 +302,10 @@ class Policy(nn.Module):
         Args:
             prompts_PT, lengths_P: the prompts.
             completions_RS: R completions.
-            prompt_R: index of each one's prompt, ascending.
+            prompt_R: index of each one's prompt, ascending; on the CPU.
         """
         prefix = self.read(prompts_PT, lengths_P)
-        first = prefix.logits_PV[prompt_R, None]
+        first = prefix.logits_PV[prompt_R.to(prompts_PT.device), None]
         if completions_RS.shape[1] == 1:
             return first
         later = self.extend(completions_RS[:, :-1], prompt_R, prefix)

@@ -70,39 +70,40 @@ def sample(
     """
     prefix = policy.read(prompts_PT, lengths_P)
     memory = Memory(policy.config.layers)
-    shape = (len(prompts_PT), num_generations, max_new_tokens)
-    # Flat: completion i is of prompt i // num_generations.
-    tokens_NS = prompts_PT.new_full((shape[0] * shape[1], max_new_tokens), pad_id)
-    logprobs_NS = prefix.logits_PV.new_zeros(tokens_NS.shape, dtype=torch.float32)
+    num_prompts, device = len(prompts_PT), prompts_PT.device
+    shape = (num_prompts, num_generations, max_new_tokens)
+    tokens_NS = prompts_PT.new_full(shape, pad_id).flatten(0, 1)
+    logprobs_NS = torch.zeros(tokens_NS.shape, device=device)
     entropies_NS = torch.zeros_like(logprobs_NS)
-    # Of the completions that go on: which they are, and the rows of their beginnings.
-    going_N = torch.arange(len(tokens_NS), device=prompts_PT.device)
-    prompt_R = torch.arange(len(prompts_PT), device=prompts_PT.device)
-    row_N = prompt_R.repeat_interleave(num_generations)
+    # Of the completions that go on: which they are, and the rows of their beginnings. Kept on
+    # the CPU, so that a GPU is waited for once a token.
+    going_N = torch.arange(len(tokens_NS))
+    row_N, prompt_R = going_N // num_generations, torch.arange(num_prompts)
     logits_RV = prefix.logits_PV
     for step in range(max_new_tokens):
         logs_RV = logits_RV.float().log_softmax(-1)
         probs_RV = logs_RV.exp()
-        drawn_N = draw(probs_RV, row_N, generator)
-        tokens_NS[going_N, step] = drawn_N
-        logprobs_NS[going_N, step] = logs_RV[row_N, drawn_N]
-        entropies_NS[going_N, step] = -(probs_RV * logs_RV).sum(-1)[row_N]
+        places, rows = going_N.to(device), row_N.to(device)
+        drawn = draw(probs_RV, rows, generator)
+        tokens_NS[places, step] = drawn
+        logprobs_NS[places, step] = logs_RV[rows, drawn]
+        entropies_NS[places, step] = -(probs_RV * logs_RV).sum(-1)[rows]
+        drawn_N = drawn.cpu()
         unended = drawn_N != eos_id
-        going_N, row_N, drawn_N = going_N[unended], row_N[unended], drawn_N[unended]
-        if step + 1 == max_new_tokens or len(going_N) == 0:
+        if step + 1 == max_new_tokens or not bool(unended.any()):
             break
+        going_N, row_N = going_N[unended], row_N[unended]
+        # A beginning is told by the row that it continues and the token that it adds.
         size = logs_RV.shape[-1]
-        beginnings_R, row_N = (row_N * size + drawn_N).unique(return_inverse=True)
-        parent_R = beginnings_R // size
+        added_R, row_N = (row_N * size + drawn_N[unended]).unique(return_inverse=True)
+        parent_R, token_R = added_R // size, added_R % size
         prompt_R = prompt_R[parent_R]
-        memory.follow(parent_R)
-        logits_RV = policy.extend((beginnings_R % size)[:, None], prompt_R, prefix, memory)[:, 0]
+        memory.follow(parent_R.to(device))
+        logits_RV = policy.extend(token_R[:, None].to(device), prompt_R, prefix, memory)[:, 0]
     if not bool(logprobs_NS.isfinite().all() & entropies_NS.isfinite().all()):
-        raise DivergenceError("the policy's probabilities aren't finite")
-    made = slice(step + 1)
-    return Samples(
-        *(x.unflatten(0, shape[:2])[..., made] for x in (tokens_NS, logprobs_NS, entropies_NS))
-    )
+        raise DivergenceError("probabilities are no longer finite")
+    found = (tokens_NS, logprobs_NS, entropies_NS)
+    return Samples(*(x_NS[:, : step + 1].unflatten(0, shape[:2]) for x_NS in found))
 
 
 def token_logprobs(
@@ -120,7 +121,7 @@ def token_logprobs(
         policy, prompts_PT, lengths_P, completions_RS, prompt_R: see `Policy.completion_logits`.
     """
     logits = policy.completion_logits(prompts_PT, lengths_P, completions_RS, prompt_R)
-    logs = logits.float().log_softmax(-1).gather(-1, completions_RS[..., None])[..., 0]
+    logs = logits.log_softmax(-1).gather(-1, completions_RS[..., None])[..., 0]
     return logs.masked_fill(padding(completions_RS, eos_id), 0.0)
 
 
@@ -136,7 +137,7 @@ def token_logprobs_and_entropies(
     """`token_logprobs`, and the entropy in nats of the distribution at each token (R, S), 0
     after EOS. Both carry gradients."""
     logits = policy.completion_logits(prompts_PT, lengths_P, completions_RS, prompt_R)
-    logs_RSV = logits.float().log_softmax(-1)
+    logs_RSV = logits.log_softmax(-1)
     drawn = logs_RSV.gather(-1, completions_RS[..., None])[..., 0]
     entropies = -(logs_RSV.exp() * logs_RSV).sum(-1)
     padded = padding(completions_RS, eos_id)
