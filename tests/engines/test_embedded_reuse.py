@@ -188,8 +188,8 @@ def test_one_pass_never_asks_for_weights():
 
 
 def test_weights_beyond_single_precision_raise():
-    policy = make_sampler()
-    with pytest.raises(InvalidInputError, match="truncate"):
+    policy = make_sampler().float()
+    with pytest.raises(InvalidInputError, match=r"float32.*truncate"):
         Learner(policy, learning_rate=0.0).reweighted_loss(
             *prompts_of(len(GROUPS)),
             samples_of(policy, GROUPS),

@@ -16,8 +16,7 @@ from pkpo.engines.embedded.sampling import Samples, sample
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Problems, Split, Task
 from pkpo.train.config import EvaluationSettings
-
-_PROMPTS_AT_A_TIME = 64
+from pkpo.train.devices import EVALUATED_AT_A_TIME
 
 
 class Evaluator:
@@ -103,8 +102,8 @@ class Evaluator:
         return {str(k): float(np.mean(pass_at_k(n, correct, k))) for k in self.settings.k_values}
 
     def _batches(self) -> Iterator[slice]:
-        for start in range(0, len(self.problems), _PROMPTS_AT_A_TIME):
-            yield slice(start, min(start + _PROMPTS_AT_A_TIME, len(self.problems)))
+        for start in range(0, len(self.problems), EVALUATED_AT_A_TIME):
+            yield slice(start, min(start + EVALUATED_AT_A_TIME, len(self.problems)))
 
     def _sampled(self, policy: Policy, seed: int, step: int) -> tuple[list[Samples], np.ndarray]:
         generator = torch.Generator(self.device)

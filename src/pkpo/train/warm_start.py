@@ -23,6 +23,7 @@ from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import Task
 from pkpo.train.config import TrainConfig, WarmStartSettings
+from pkpo.train.devices import device_of
 
 _SPECIAL_TOKENS = 3
 _CHECKSUMS = "SHA256SUMS"
@@ -154,15 +155,16 @@ def warm_start(
     Raises:
         DivergenceError: the loss, its gradient or the weights are no longer finite.
     """
+    device = device_of(config.device)
     cached = (
         cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
     )
     if cached.exists():
         try:
-            return load_policy(cached, device=config.device)
+            return load_policy(cached, device=device)
         except InvalidInputError:
             shutil.rmtree(cached, ignore_errors=True)
-    policy = new_policy(task, config, seed).to(config.device)
+    policy = new_policy(task, config, seed).to(device)
     settings = config.warm_start
     learner = Learner(policy, learning_rate=settings.learning_rate)
     order = _order(settings, seed)
@@ -174,7 +176,7 @@ def warm_start(
             settings.learning_rate * min(1.0, share / 0.05, max(0.02, (1.0 - share) / 0.3))
         )
         prompts, lengths, answers = (
-            torch.as_tensor(part[rows], device=config.device)
+            torch.as_tensor(part[rows], device=device)
             for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT)
         )
         try:

@@ -189,7 +189,7 @@ class Learner:
                 sum_i a_i grad log p(x_i), unclipped.
 
         Raises:
-            InvalidInputError: importance weights beyond the range of float32.
+            InvalidInputError: importance weights beyond the range of the policy's numbers.
             DivergenceError: the loss, its gradient or the weights are no longer finite.
         """
         kept = (advantages_PG != 0) | (self.entropy_coef > 0)

@@ -20,6 +20,7 @@ from pkpo.streams import Stream, generator_of, seed_of
 from pkpo.tasks.base import Task
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
+from pkpo.train.devices import device_of
 from pkpo.train.job import JobError
 from pkpo.train.order import problems_of_step
 from pkpo.train.run_directory import RunDirectory, write_json
@@ -105,7 +106,7 @@ _Draw = Callable[[int, np.ndarray], np.ndarray]
 
 def _frozen(task: Task, directory: RunDirectory, seed: int) -> _Draw:
     config = directory.config
-    policy = load_policy(directory.warm_start(seed) / "model", device=config.device)
+    policy = load_policy(directory.warm_start(seed) / "model", device=device_of(config.device))
     problems, vocabulary = task.problems("train"), task.vocabulary
 
     def draw(step: int, chosen_P: np.ndarray) -> np.ndarray:
