@@ -58,10 +58,11 @@ class Comparison(ComparisonFormats):
     def __str__(self) -> str:
         lines = [
             f"{self.num_problems} problems in common, {self.num_unmatched} left out; "
+            f"minus {self.baseline or 'their own baselines'}; "
             f"intervals at {100 * self.confidence:g} %, p by Holm"
         ]
         lines += [
-            f"{d.run} minus {d.baseline}, {d.name}: {d.difference:+.4f}  "
+            f"{d.run} {d.name}: {d.difference:+.4f}  "
             f"these problems {d.fixed.interval} p {d.fixed.adjusted_p:.2g}  "
             f"problems like these {d.population.interval} p {d.population.adjusted_p:.2g}"
             for d in self.differences
