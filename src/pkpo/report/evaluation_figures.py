@@ -137,7 +137,7 @@ def differences_figure(comparison: Comparison) -> Figure:
             rows = [d for d in shown if d.run == run]
             shift = 2.0 ** (0.14 * (place - (len(comparison.runs) - 1) / 2))
             _contrasts(axes, rows, target, place + 1, shift)
-        _k_axis(axes, ks)
+        _k_axis(axes, ks, 1.15 * 2.0 ** (0.07 * (len(comparison.runs) - 1)))
         if chances:
             signed_points_axis(axes.yaxis)
     if shown:
@@ -303,7 +303,7 @@ def _histogram(axes: Axes, samples: Measured, index: int, all_runs: Sequence[Mea
     axes.bar(edges[:-1] + width / 2, heights, width=0.9 * width, color=arm_style(index).color)
 
 
-def _k_axis(axes: Axes, ks: Sequence[int]) -> None:
+def _k_axis(axes: Axes, ks: Sequence[int], margin: float = 1.15) -> None:
     axes.set_xscale("log", base=2)
     ticks = list(ks)
     if len(ticks) > _MOST_TICKS:
@@ -311,7 +311,7 @@ def _k_axis(axes: Axes, ks: Sequence[int]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(min(ks) / 1.15, max(ks) * 1.15)
+    axes.set_xlim(min(ks) / margin, max(ks) * margin)
 
 
 def _chance_axis(axes: Axes) -> None:
