@@ -295,7 +295,7 @@ class _Given:
     def of(cls, rewards: Any, log_ratios: Any, truncate: float | None) -> _Given:
         logs = _on_host(as_array(log_ratios, "log_ratios"), "log_ratios")
         like = as_array(log_ratios if rewards is None else rewards, "rewards")
-        values = np.zeros(logs.shape) if rewards is None else _on_host(like, "rewards")
+        values: np.ndarray = np.zeros(logs.shape) if rewards is None else _on_host(like, "rewards")
         if values.shape != logs.shape:
             raise InvalidInputError(
                 f"log_ratios must have the shape of the rewards, {values.shape}, got {logs.shape}"
