@@ -28,6 +28,10 @@ class UndefinedEstimateError(PkpoError, ValueError):
     """No unbiased value exists for these arguments, such as pass@8 from 4 samples."""
 
 
+class DivergenceError(PkpoError, ArithmeticError):
+    """A policy's loss, gradient, weights or probabilities are no longer finite."""
+
+
 class RunDirectoryError(PkpoError, RuntimeError):
     """A run directory exists already, is missing, or holds something unreadable."""
 

@@ -298,14 +298,15 @@ def test_the_evaluation_of_a_run_is_counts(tmp_path: Path) -> None:
     other = tmp_path / "run" / "arms" / "k8" / "seed_0"
     other.mkdir(parents=True)
     (other / "evaluation.json").write_text(evaluation())
-    with pytest.raises(LogError, match=r"several trained policies; .*k1/seed_0, .*k8/seed_0"):
+    with pytest.raises(LogError, match=r"several policies; .*k1/seed_0, .*k8/seed_0"):
         read(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"exact": True}, "exact probability, not samples"),
+        ({"exact": True, "solve_probability": [0, "x", 1]}, "could not convert"),
+        ({"exact": True, "solve_probability": [0, 1.5, 1]}, "in [0, 1], got 1.5 for 'b'"),
         ({"solve_probability": [0.0, 0.2, 0.5]}, "problem 2: solve_probability 0.2 is no count"),
         ({"solve_probability": [0.0]}, "has 3 problem_ids but 1 solve_probability"),
         ({"solve_probability": None}, "should be lists"),

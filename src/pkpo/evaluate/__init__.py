@@ -10,12 +10,14 @@ from pkpo.evaluate.estimates import Evaluation, evaluate
 from pkpo.evaluate.extrapolate import extrapolate_pass_at_k
 from pkpo.evaluate.read import ReadResult, read
 from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.solve_probabilities import SolveProbabilities
 
 __all__ = [
     "Comparison",
     "Evaluation",
     "ReadResult",
     "Samples",
+    "SolveProbabilities",
     "compare",
     "evaluate",
     "extrapolate_pass_at_k",

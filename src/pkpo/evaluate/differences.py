@@ -15,11 +15,13 @@ from pkpo.evaluate.intervals import (
     Moments,
     between_differences,
     effective_number,
+    exactly,
     none,
     two_sided_p,
 )
 from pkpo.evaluate.selection import name_of
-from pkpo.evaluate.within import NO_VARIATION, Within, within_problems
+from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.within import EXACT, NO_VARIATION, Within, within_problems
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class RunData:
     """
 
     name: str
-    grouped: Grouped
+    grouped: Grouped | SolveProbabilities
     seed: int
 
     def within(self, used_P: np.ndarray, objective: Objective) -> Within | str:
@@ -136,7 +138,15 @@ def difference_of(
         subsets = float(np.abs(differences).sum()) / (high - low)
         sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]
         blocks = int(sizes.min()) // objective.k
-    fixed = _fixed(run.within(used_P, objective), baseline.within(used_P, objective), differences)
+    known = run.within(used_P, objective), baseline.within(used_P, objective)
+    fixed = _fixed(*known, differences)
+    if known == (EXACT, EXACT):
+        known_exactly = exactly(float(differences.mean()), confidence)
+        of_these = Contrast(known_exactly, known_exactly, np.nan, np.nan)
+    elif isinstance(fixed, str):
+        of_these = _no_contrast(fixed, confidence, level)
+    else:
+        of_these = _contrast(fixed, problems, subsets * blocks, confidence, level)
     return Difference(
         name,
         objective,
@@ -148,9 +158,7 @@ def difference_of(
         float(differences.mean()),
         number,
         dropped,
-        _no_contrast(fixed, confidence, level)
-        if isinstance(fixed, str)
-        else _contrast(fixed, problems, subsets * blocks, confidence, level),
+        of_these,
         _contrast(between, min(problems, units), subsets, confidence, level),
     )
 

@@ -18,7 +18,7 @@ from pkpo.evaluate.readers.head import look_at
 from pkpo.evaluate.readers.logfile import expand, identical, unpack
 from pkpo.evaluate.readers.merge import Duplicates, Step, merge
 from pkpo.evaluate.readers.pkpo_run import file_in
-from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class ReadResult:
     """What was read.
 
     Args:
-        samples: the rewards, grouped by problem.
+        samples: the rewards, grouped by problem, or each problem's exact solve probability.
         format: the form that the files were read as, such as "lm-eval".
         files: the files, in the order they were read in.
         num_bad: records that were left out because they are bad.
@@ -34,7 +34,7 @@ class ReadResult:
         notes: choices that were made and what else to know, one sentence each.
     """
 
-    samples: Samples
+    samples: Measured
     format: str
     files: tuple[Path, ...]
     num_bad: int = 0
@@ -109,10 +109,13 @@ def read(
     reading = Reading(wanted)
     files = _distinct(files, duplicates, reading)
     source = _named(files)
-    format, tallies = _tallies(files, format, reading)
-    samples = merge(
-        tallies, reading, step=step, duplicates=duplicates, threshold=threshold, source=source
-    )
+    format, tallies = _tallies(files, format, reading, step, threshold)
+    if isinstance(tallies, SolveProbabilities):
+        samples: Measured = tallies
+    else:
+        samples = merge(
+            tallies, reading, step=step, duplicates=duplicates, threshold=threshold, source=source
+        )
     return ReadResult(
         samples=samples,
         format=format,
@@ -153,8 +156,12 @@ def _named(files: tuple[Path, ...]) -> str:
 
 
 def _tallies(
-    files: tuple[Path, ...], format: str | None, reading: Reading
-) -> tuple[str, list[pl.DataFrame]]:
+    files: tuple[Path, ...],
+    format: str | None,
+    reading: Reading,
+    step: Step | None,
+    threshold: float | None,
+) -> tuple[str, list[pl.DataFrame] | SolveProbabilities]:
     tallies: list[pl.DataFrame] = []
     names: dict[str, Path] = {}
     for number, path in enumerate(files):
@@ -168,5 +175,21 @@ def _tallies(
                 raise LogError(
                     f"{first} is of the form {one} but {second} of {other}; read them apart"
                 )
-            tallies.append(form.read(file, head, reading))
+            tally = form.read(file, head, reading)
+            if isinstance(tally, SolveProbabilities):
+                _check_alone(path, files, step=step, threshold=threshold)
+                return form.name, tally
+            tallies.append(tally)
     return next(iter(names)), tallies
+
+
+def _check_alone(path: Path, files: Sequence[Path], **choices: object) -> None:
+    """Exact probabilities can't be pooled, and leave nothing to choose among samples."""
+    if len(files) > 1:
+        raise LogError(
+            f"{path} holds the exact probabilities of one policy, which can't be pooled with "
+            f"other files; `pkpo compare` takes several policies side by side"
+        )
+    for name, value in choices.items():
+        if value is not None:
+            raise LogError(f"{path} holds exact probabilities, no samples to choose by {name}=")

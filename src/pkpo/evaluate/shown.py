@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pkpo.evaluate.extrapolate import Extrapolation
 
 TARGET_NAMES = {"fixed": "these problems", "population": "problems like these"}
+_RUNS_ABREAST = 5
 MOST_MOVED = 10
 """Problems gained, and lost, that a table shows."""
 
@@ -114,8 +115,8 @@ class Numbers:
 
     def interval(self, interval: Interval) -> str:
         """Both limits, or the bound that stands in their place, rounded so that it holds."""
-        if interval.kind == "none":
-            return "none"
+        if interval.kind in ("none", "exact"):
+            return interval.kind
         if interval.kind == "lower bound":
             return f"≥ {self.text(interval.lower, 'below')}{self.unit}"
         if interval.kind == "upper bound":
@@ -172,6 +173,33 @@ def _numbers_of(evaluation: Evaluation, row: Row) -> Numbers:
     )
 
 
+def side_by_side_tables(evaluations: Mapping[str, Evaluation]) -> tuple[Table, ...]:
+    """One column a run, as many in a table as a terminal of 80 columns has room for: each value,
+    and below it the interval for problems like these."""
+    names = list(evaluations)
+    return tuple(
+        _side_by_side({name: evaluations[name] for name in names[i : i + _RUNS_ABREAST]})
+        for i in range(0, len(names), _RUNS_ABREAST)
+    )
+
+
+def _side_by_side(evaluations: Mapping[str, Evaluation]) -> Table:
+    notes = Notes()
+    body: list[tuple[str, ...]] = []
+    for rows in zip(*evaluations.values()):
+        numbers = numbers_for([rows[0].name], [row.population for row in rows], False)
+        body.append((rows[0].name, *(numbers.text(row.value) + numbers.unit for row in rows)))
+        limits = (
+            numbers.interval(row.population).removesuffix(numbers.unit).replace(" to ", "–")
+            + notes.mark(_why(row.population))
+            for row in rows
+        )
+        body.append(("", *limits))
+    confidence = next(iter(evaluations.values())).confidence
+    title = f"Below each value its {100 * confidence:g} % interval for problems like these"
+    return Table(("", *evaluations), tuple(body), tuple(notes.texts), title)
+
+
 def extrapolation_table(extrapolation: Extrapolation) -> Table:
     """One row a k; the title says that it is a model, and what it assumes."""
     numbers = Numbers(percent=True, decimals=1)
@@ -214,13 +242,13 @@ def _difference_table(comparison: Comparison, run: str) -> Table:
         )
     headers = (
         "",
-        comparison.baseline,
+        rows[0].baseline,
         run,
         "difference",
         *TARGET_NAMES.values(),
         "problems",
     )
-    return Table(headers, tuple(body), tuple(notes.texts), f"{run} minus {comparison.baseline}")
+    return Table(headers, tuple(body), tuple(notes.texts), f"{run} minus {rows[0].baseline}")
 
 
 def _contrast(numbers: Numbers, contrast: Contrast, notes: Notes) -> str:

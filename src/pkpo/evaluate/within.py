@@ -10,6 +10,7 @@ from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, max_
 from pkpo.core.weights import estimate_weights, top_bernstein
 from pkpo.evaluate.counts import central_moment, unbiased_variance
 from pkpo.evaluate.grouped import Grouped, l_statistic, weights_of
+from pkpo.evaluate.solve_probabilities import SolveProbabilities
 
 SPLITS = 16
 """Random divisions of the samples that a split variance averages over."""
@@ -25,8 +26,8 @@ class Within:
         variance: of the mean.
         skewness: of the mean.
         df: degrees of freedom: 2 over the squared relative error of `variance`.
-        method: "unbiased" (n >= 2k), "mixture" (0/1 rewards with n < 2k) or "extrapolated"
-            (other rewards with n < 2k).
+        method: "unbiased" (n >= 2k), "mixture" (0/1 rewards with n < 2k), "extrapolated"
+            (other rewards with n < 2k) or "exact" (probabilities in place of samples).
     """
 
     variance: float
@@ -35,8 +36,11 @@ class Within:
     method: str
 
 
+EXACT = Within(0.0, 0.0, np.inf, "exact")
+
+
 def within_problems(
-    grouped: Grouped,
+    grouped: Grouped | SolveProbabilities,
     used_P: np.ndarray,
     objective: Objective,
     seed: int,
@@ -52,6 +56,8 @@ def within_problems(
     Returns:
         The variance, or why there is none.
     """
+    if isinstance(grouped, SolveProbabilities):
+        return EXACT
     sizes = grouped.sizes_P[used_P]
     enough = bool((sizes >= 2 * objective.k).all())
     if grouped.binary and not enough:
