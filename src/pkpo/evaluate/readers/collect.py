@@ -32,6 +32,7 @@ from pkpo.evaluate.readers.values import (
     reward_of,
     setting_of,
     step_of,
+    text_of,
 )
 
 OnBadLine = Literal["error", "count"]
@@ -183,11 +184,11 @@ class Collector:
             return self._digest(setting_of(value))
         if value is None:
             raise BadValueError(f"the {key} is missing (null)")
-        return value if isinstance(value, str) else problem_of(value)
+        return text_of(value)
 
     def _digest(self, text: str | None) -> str | None:
         if text is not None and text not in self._digests:
-            self._digests[text] = pl.select(digest(pl.lit(text))).item()
+            self._digests[text] = str(pl.select(digest(pl.lit(text))).item())
         return None if text is None else self._digests[text]
 
     def bad(self, place: int, reason: str) -> None:
@@ -231,5 +232,5 @@ def with_file(tally: pl.DataFrame, of_file: Mapping[str, Any]) -> pl.DataFrame:
 
 
 def digest(text: pl.Expr) -> pl.Expr:
-    """What stands for a text, which may be long."""
-    return pl.when(text.is_not_null()).then(text.hash().cast(pl.String))
+    """A number that stands for a text, which may be long; null for none."""
+    return pl.when(text != "").then(text.hash())

@@ -22,6 +22,9 @@ from pkpo.evaluate.readers.rows import POLARS_ERRORS, UNITS, csv_header, parquet
 from pkpo.evaluate.readers.values import setting_of
 
 _PLACE = "\0place"
+_EXACT = 2**53
+# What polars makes of half a pair of surrogates, and of an integer of more than 64 bits.
+_MISREAD = r"\x00|^Static\("
 
 
 def read_table(file: LogFile, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
@@ -92,9 +95,15 @@ def _grouped(file: LogFile, named: Mapping[str, str]) -> pl.DataFrame | None:
         return None
     if not rewards.is_finite().all() or (tally["problem"] == "").any():
         return None
-    # Polars reads half of a pair of surrogates as this character.
-    if any(tally[name].str.contains("\0", literal=True).any() for name in named if name in tally):
-        return None
+    for name in named:
+        if name.startswith(ONE):
+            misread = tally[name] == "0"
+        elif name != "reward":
+            misread = tally[name].str.contains(_MISREAD)
+        else:
+            continue
+        if misread.any():
+            return None
     return tally.rename({"step": STEP}) if "step" in named else tally
 
 
@@ -103,7 +112,9 @@ def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
     if name == "step":
         return pl.col(column).cast(pl.Int64, strict=False)
     if name.startswith(ONE):
-        return digest(pl.col(column).cast(pl.String).replace("", None))
+        text = pl.col(column).cast(pl.String)
+        misread = text.str.contains("\0", literal=True)
+        return pl.when(misread).then(pl.lit(0, pl.UInt64)).otherwise(digest(text))
     if name != "reward":
         return pl.col(column)
     if kind != pl.String:
@@ -115,6 +126,8 @@ def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
 def _as_text(values: pl.Series) -> pl.Series:
     """Ids and settings as the exact way has them."""
     if values.dtype.is_float():
+        if (values.abs() >= _EXACT).any():
+            raise pl.exceptions.ComputeError("an integer may have lost digits")
         known = values.unique().to_list()
         texts = list(map(setting_of, known))
         return values.replace_strict(known, texts, return_dtype=pl.String)
@@ -179,8 +192,8 @@ def _json_kind(name: str, values: Sequence[Any]) -> Any:
     value = values[0] if values else None
     if name == "reward":
         return _json_reward(value)
-    if isinstance(value, str):
-        return pl.Categorical if name != "step" else None
+    if isinstance(value, str) and name != "step":
+        return pl.String if name.startswith(ONE) else pl.Categorical
     if isinstance(value, int) and not isinstance(value, bool):
         return pl.Int64
     if _is_known(name) and isinstance(value, bool | float):

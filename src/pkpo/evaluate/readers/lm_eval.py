@@ -36,16 +36,19 @@ class LmEval:
 
     def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
         """See `Form`."""
+        wanted = reading.wanted
         filters, metrics = _choices(file)
-        metric = _chosen(file, "metric", metrics, reading.wanted.reward, "reward= (--reward)")
-        chosen = _chosen(file, "filter", filters, reading.wanted.filter, "filter= (--filter)")
+        metric = _chosen(file, "metric", metrics, wanted.reward, "reward= (--reward)")
+        if wanted.filter is None and not {"filter", "all"} & {*wanted.pool}:
+            _chosen(file, "filter", filters, None, "filter= (--filter)")
         of_file = _of_run(file.path) | {f"{ONE}metric": metric}
         collector = Collector(reading, file.path, "line", of_file)
         pooled = False
         for place, row in rows(file):
             if isinstance(row, str):
                 collector.bad(place, row)
-            elif chosen is None or row.get("filter") == chosen:
+            # Where no line is of the filter, another file's may be.
+            elif wanted.filter not in filters or row.get("filter") == wanted.filter:
                 pooled |= _take(collector, file, place, row, metric)
         if pooled:
             reading.note(

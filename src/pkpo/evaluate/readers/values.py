@@ -61,7 +61,7 @@ def problem_of(value: Any) -> str:
         raise BadValueError("the problem id is empty")
     if isinstance(value, float | Decimal) and not math.isfinite(value):
         raise BadValueError(f"the problem id is {value}, not a finite number")
-    return _text(value)
+    return text_of(value)
 
 
 def setting_of(value: Any) -> str | None:
@@ -71,12 +71,13 @@ def setting_of(value: Any) -> str | None:
     ('a', '1', '0.7', 'true', None)
     """
     missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
-    return None if missing else _text(value)
+    return None if missing else text_of(value)
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A string as it is, all else as JSON, with half a pair of surrogates replaced."""
     if not isinstance(value, str):
-        return json.dumps(_alike(value), sort_keys=True, ensure_ascii=False, default=str)
+        value = json.dumps(_alike(value), sort_keys=True, ensure_ascii=False, default=str)
     return value.encode(errors="replace").decode()
 
 
