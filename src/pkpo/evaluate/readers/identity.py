@@ -54,8 +54,11 @@ def named_apart(tally: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     """
     names: list[str] = []
     for field in _fields(tally, SET, reading.wanted.pool):
-        values = tally.group_by([*names, "problem"]).agg(pl.col(field).drop_nulls().n_unique())
-        if values[field].max() > 1:  # type: ignore[operator]
+        values = pl.col(field)
+        # A task that isn't known may be any, unless the texts say that there is another.
+        mixed = any(_mixed(tally, one, names) for one in _fields(tally, ONE, reading.wanted.pool))
+        number = values.n_unique() if mixed else values.drop_nulls().n_unique()
+        if tally.group_by([*names, "problem"]).agg(number)[field].max() > 1:  # type: ignore[operator]
             names.append(field)
     if not names:
         return tally
@@ -94,6 +97,11 @@ def check_problems(tally: pl.DataFrame, reading: Reading, source: str) -> None:
         )
 
 
+def _mixed(tally: pl.DataFrame, field: str, names: Sequence[str]) -> bool:
+    number = pl.col(field).drop_nulls().n_unique()
+    return bool((tally.group_by([*names, "problem"]).agg(number)[field] > 1).any())
+
+
 def known_fields(tally: pl.DataFrame, reading: Reading) -> list[str]:
     """The columns that say what the problems are."""
     return [n for prefix in (SET, ONE) for n in _fields(tally, prefix, reading.wanted.pool)]
@@ -101,7 +109,12 @@ def known_fields(tally: pl.DataFrame, reading: Reading) -> list[str]:
 
 def shortened(text: str) -> str:
     """In quotes, and not too long for a message."""
-    return repr(text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "...")
+    return repr(_cut(text))
+
+
+def _cut(text: str) -> str:
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]}...{text[-half:]}"
 
 
 def _as_asked(tally: pl.DataFrame, wanted: Wanted) -> pl.DataFrame:
@@ -267,7 +280,7 @@ def _values(tally: pl.DataFrame, name: str) -> list[str | None]:
 
 def _listed(tally: pl.DataFrame, name: str) -> str:
     values = ["none" if value is None else value for value in _values(tally, name)]
-    short = [v if len(v) <= _LONGEST else v[: _LONGEST - 3] + "..." for v in values]
+    short = list(map(_cut, values))
     if len(short) > _SHOWN:
         short[_SHOWN:-1] = ["..."]
     return ", ".join(short)
