@@ -158,7 +158,7 @@ def test_two_files_are_two_runs_where_their_columns_say_so(tmp_path: Path) -> No
 def test_a_column_that_comes_late_in_the_file_is_seen(tmp_path: Path) -> None:
     early = [{"problem": "p", "reward": 1}] * 300
     path = jsonl(tmp_path / "log", early + [{"problem": "p", "reward": 1, "model": "b"}] * 300)
-    with pytest.raises(LogError, match="model: none, b"):
+    with pytest.raises(LogError, match=r"model: none, b"):
         read(path)
 
 
@@ -269,7 +269,7 @@ def test_inspect_ai_data_sets_under_one_task_name(tmp_path: Path) -> None:
             sample["input"] = "another " + sample["input"]
 
     unnamed = inspect_log(tmp_path / "unnamed.json", other_inputs)
-    with pytest.raises(LogError, match="samples of 3 of 3 problems, of 'p0' first, .* one input"):
+    with pytest.raises(LogError, match=r"samples of 3 of 3 problems, of 'p0' first, .* one input"):
         read([first, unnamed])
 
     def named(log: dict[str, Any]) -> None:
@@ -357,7 +357,7 @@ def test_metadata_beside_a_log_says_more_than_its_folder(tmp_path: Path) -> None
         known = {"model": "m", "env_id": "e", "sampling_args": {"temperature": temperature}}
         (path.parent / "metadata.json").write_text(json.dumps(known))
     assert read(paths[:2], duplicates="keep").samples.sizes_P.tolist() == [8, 8, 8]
-    with pytest.raises(LogError, match="temperature: 1, 0.5"):
+    with pytest.raises(LogError, match=r"temperature: 1, 0.5"):
         read(paths, duplicates="keep")
 
 
