@@ -125,9 +125,7 @@ def read(
         sources = {p: readable_again(p, Path(folder), i) for i, p in enumerate(files)}
         files = _distinct(sources, duplicates, reading)
         source = _named(files)
-        format, tallies = _tallies(
-            {p: sources[p] for p in files}, format, reading, step, threshold
-        )
+        format, tallies = _tallies({p: sources[p] for p in files}, format, reading, step, threshold)
     if isinstance(tallies, SolveProbabilities):
         samples: Measured = tallies
     else:
