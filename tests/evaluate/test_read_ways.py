@@ -273,7 +273,6 @@ def test_jsonl(rows: list[dict[str, Any]], pool: tuple[str, ...], ascii: bool) -
     [
         (pl.Int8, [1, 0, None]),
         (pl.UInt64, [2**64 - 1, 1, 0]),
-        (pl.Int128, [2**100, 1, 0]),
         (pl.Float32, [0.1, 1.0, None]),
         (pl.Float64, [0.1, float("nan"), 1.0]),
         (pl.Boolean, [True, False, None]),
