@@ -216,6 +216,30 @@ def test_refusals(
     assert "Traceback" not in captured.err
 
 
+def test_runs_and_steps_are_chosen_or_pooled_by_flags(capsys: pytest.CaptureFixture[str]):
+    rows = [
+        {"problem": f"p{i}", "reward": int(model == "b"), "model": model, "step": step}
+        for i in range(8)
+        for model in ("a", "b")
+        for step in (1, 2)
+    ]
+    Path("log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert pkpo("eval", "log.jsonl") == 1
+    message = capsys.readouterr().err
+    assert "\n  model: a, b  (--run model=a)\n  step: 1, 2  (--step 1)\n" in message
+    assert "(--pool model --pool step)" in message
+    for flags, value, samples in (
+        (["--run", "model=a", "--step", "1"], 0.0, 8),
+        (["--run", "b", "--step", "last"], 1.0, 8),
+        (["--run", "model=b", "--pool", "step"], 1.0, 16),
+        (["--step", "2", "--pool", "model"], 0.5, 16),
+        (["--pool", "all"], 0.5, 32),
+    ):
+        assert pkpo("eval", "log.jsonl", "--k", "1", "--format", "json", *flags) == 0
+        found = document(capsys)
+        assert (found["estimates"][0]["value"], found["num_samples"]) == (value, samples)
+
+
 def test_csv_is_data_alone(capsys: pytest.CaptureFixture[str]):
     path = random_log("log.jsonl", 0, 2.0)
     assert pkpo("eval", path, "--k", "1,8", "--format", "csv") == 0

@@ -217,8 +217,8 @@ def test_a_sample_that_is_there_twice(
 ) -> None:
     request.getfixturevalue(way)
     rows = [
-        {"problem": problem, "run": run, "reward": reward}
-        for problem, run, reward in [
+        {"problem": problem, "try": number, "reward": reward}
+        for problem, number, reward in [
             ("a", 0, 1),
             ("a", 1, 0),
             ("b", 0, 1),
@@ -229,11 +229,11 @@ def test_a_sample_that_is_there_twice(
     path = write_jsonl(tmp_path / "log.jsonl", rows)
     assert read(path).samples.num_samples == 5
     with pytest.raises(LogError, match=r"log.jsonl: sample '1' of problem 'a' is there twice"):
-        read(path, sample="run")
-    dropped = read(path, sample="run", duplicates="drop")
+        read(path, sample="try")
+    dropped = read(path, sample="try", duplicates="drop")
     assert held(dropped.samples) == {"a": [0.0, 1.0], "b": [1.0]}
     assert dropped.notes == ("2 samples were there before and dropped.",)
-    assert read(path, sample="run", duplicates="keep").samples.num_samples == 5
+    assert read(path, sample="try", duplicates="keep").samples.num_samples == 5
 
 
 def test_a_column_of_sample_ids_is_used_unasked(tmp_path: Path) -> None:

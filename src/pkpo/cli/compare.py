@@ -53,7 +53,8 @@ class Compare(LogFlags):
     """
 
     runs: Annotated[tyro.conf.Positional[tuple[str, ...]], _required_runs] = ()
-    """One for each run: a file, a pattern in quotes, or a folder of a pkpo run."""
+    """One for each run: a file, a pattern in quotes, a folder of a pkpo run, a pipe, or - for
+    stdin."""
 
     names: Annotated[
         tuple[str, ...],
@@ -80,7 +81,7 @@ class Compare(LogFlags):
         smallest = min(max(result.samples.ks) for result in results.values())
         with progress("Comparing ..."):
             comparison = compare(
-                {name: result.samples for name, result in results.items()},
+                results,
                 self.objectives(smallest),
                 baseline=baseline,
                 unmatched=self.unmatched,

@@ -59,9 +59,10 @@ class Eval(LogFlags):
     """
 
     paths: Annotated[tyro.conf.Positional[tuple[str, ...]], _required_paths] = ()
-    """Logs of one run: files, patterns in quotes, or folders of pkpo runs. The samples that
-    several files have for a problem are put together; `pkpo compare` keeps runs apart. The
-    policies of a run of `pkpo train` are shown side by side."""
+    """Logs of one run: files, patterns in quotes, folders of pkpo runs, pipes, or - for stdin.
+    The samples that several files have for a problem are put together; where they are of
+    several runs, --run chooses, and `pkpo compare` keeps runs apart. The policies of a run of
+    `pkpo train` are shown side by side."""
 
     simultaneous: tyro.conf.FlagCreatePairsOff[bool] = False
     """Widen the intervals so that those of all rows hold together."""

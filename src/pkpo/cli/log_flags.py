@@ -77,6 +77,18 @@ class LogFlags:
     sample: Annotated[str | None, tyro.conf.arg(metavar="COLUMN"), optional] = None
     """Column that tells the samples of a problem apart, to find duplicates."""
 
+    run: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[FIELD=]VALUE")
+    ] = ()
+    """Which run, where logs hold several: "model=a", "temperature=0.7", or what is in one
+    value alone; FIELD alone names a column that tells runs apart. Several add up."""
+
+    task: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[FIELD=]VALUE")
+    ] = ()
+    """The same of tasks and data sets; ids that stand for problems of several are named
+    TASK/ID."""
+
     step: Annotated[
         int | Literal["last", "all"] | None, tyro.conf.arg(metavar="N|last|all"), optional
     ] = None
@@ -84,6 +96,10 @@ class LogFlags:
 
     filter: Annotated[str | None, tyro.conf.arg(metavar="NAME"), optional] = None
     """Of lm-evaluation-harness logs: which filter."""
+
+    pool: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FIELD")] = ()
+    """A field of runs, tasks or texts in which samples that are put together may differ, or
+    "all" for every field of a run."""
 
     threshold: Annotated[float | None, tyro.conf.arg(metavar="X"), optional] = None
     """Rewards of at least X are right (1), all others wrong (0)."""
@@ -134,8 +150,11 @@ class LogFlags:
             reward=self.reward,
             cluster=self.cluster,
             sample=self.sample,
+            run=self.run,
+            task=self.task,
             step=self.step,
             filter=self.filter,
+            pool=self.pool,
             threshold=self.threshold,
             on_bad_line=self.on_bad_line,
             duplicates=self.duplicates,

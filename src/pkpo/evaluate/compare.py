@@ -15,6 +15,7 @@ from pkpo.evaluate.estimates import TooFew, checked, used_problems
 from pkpo.evaluate.formats import ComparisonFormats
 from pkpo.evaluate.moved import Moved, moved_problems
 from pkpo.evaluate.read import ReadResult
+from pkpo.evaluate.readers.collect import SET
 from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.selection import Selection, as_objectives
 from pkpo.evaluate.solve_probabilities import Measured
@@ -103,7 +104,8 @@ def compare(
 
     Raises:
         InvalidInputError: fewer than two runs, an unknown baseline, problems that don't match
-            under "error" (naming one), clusters that differ, or no problem in common.
+            under "error" (naming one), logs that put the same ids into different tasks or data
+            sets, clusters that differ, or no problem in common.
         UndefinedEstimateError: n < k under too_few="error".
 
     Source: docs/intervals.md.
@@ -119,6 +121,7 @@ def compare(
             raise InvalidInputError(f"baseline must be one of {names}, got {name!r}")
     if unmatched not in ("error", "drop"):
         raise InvalidInputError(f"unmatched must be 'error' or 'drop', got {unmatched!r}")
+    _check_same_problems({n: run for n, run in runs.items() if isinstance(run, ReadResult)})
     samples_of = {
         name: run.samples if isinstance(run, ReadResult) else run for name, run in runs.items()
     }
@@ -168,6 +171,29 @@ def compare(
         left_out,
         confidence,
     )
+
+
+def _check_same_problems(runs: Mapping[str, ReadResult]) -> None:
+    """
+    Raises:
+        InvalidInputError: the logs of two runs say that an id is one of different sets.
+    """
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, run in runs.items():
+        for field, values in run.known.items():
+            if not field.startswith(SET):
+                continue
+            for problem, value in zip(run.samples.problems, values):
+                if value is None:
+                    continue
+                other, before = seen.setdefault((field, problem), (name, value))
+                if value != before:
+                    plain = field.removeprefix(SET)
+                    raise InvalidInputError(
+                        f"problem {problem!r} is of the {plain} {before!r} in {other!r} but of "
+                        f"{value!r} in {name!r}; pool= (--pool {plain}) takes ids for the same "
+                        f"problems all the same"
+                    )
 
 
 def _matched(runs: Mapping[str, Measured], unmatched: str) -> tuple[dict[str, Measured], int]:

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from pkpo.errors import LogError
+from pkpo.evaluate.readers.beside import folder_of
 from pkpo.evaluate.readers.collect import Collector, Reading
 from pkpo.evaluate.readers.counts import solved_of
 from pkpo.evaluate.readers.head import Head
@@ -53,7 +54,8 @@ class PkpoEvaluation:
         number = known["num_samples"]
         if not isinstance(number, int) or isinstance(number, bool) or number < 1:
             raise LogError(f"{file.path}: num_samples is {number!r}, not an integer >= 1")
-        collector = Collector(reading, file.path, "problem")
+        of_file = folder_of(r"evaluation\.json")(file.path)
+        collector = Collector(reading, file.path, "problem", of_file)
         for place, (problem, rate) in enumerate(zip(problems, rates), start=1):
             solved = solved_of(rate, number) if isinstance(rate, int | float) else None
             if solved is None:
