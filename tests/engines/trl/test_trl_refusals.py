@@ -56,7 +56,7 @@ def test_settings_that_change_the_objective(
         ({"objective": "maximum"}, "can't read"),
         ({"baseline": "mean"}, "baseline must be one of"),
         ({"reuse": "twice"}, "reuse must be one of clip, exact"),
-        ({"reuse": "exact", "use_vllm": True}, "use_vllm"),
+        ({"reuse": "exact", "mask_truncated_completions": True, "baseline": "loo"}, "isn.t available"),
         ({"reuse": "exact", "baseline": "paper_loo"}, "baseline"),
         ({"reuse": "exact", "objective": "top_mean(2, 3)", "baseline": "loo"}, "top_mean"),
         ({"reuse": "exact", "reuse_truncate": -1.0}, "truncate"),
