@@ -36,11 +36,15 @@ _SCHEDULE = (
 _BASELINE = "Variance reduction: loo_minus_one, loo, paper_loo or none; all unbiased."
 _REUSE = (
     "What the batches of num_iterations > 1 or steps_per_generation > "
-    "gradient_accumulation_steps are weighted by: 'clip' is TRL's own ratio and clipping of each "
-    "token; 'exact' the importance weights of whole groups, recomputed before each optimizer step."
+    "gradient_accumulation_steps, and those of vLLM, are weighted by: 'clip' is TRL's own ratio "
+    "and clipping of each token, which isn't exact; 'exact' the importance weights of whole "
+    "groups, recomputed before each optimizer step."
 )
 _TRUNCATE = "With reuse='exact': the largest importance weight of a completion; None for no limit."
-_ACCEPT = "Settings whose bias you take on knowingly, such as ['top_k']."
+_ACCEPT = (
+    "Settings whose bias you take on knowingly, such as ['top_k']; also 'dropout', and 'loss' for "
+    "a loss with terms of your own."
+)
 
 
 class _Checked:
