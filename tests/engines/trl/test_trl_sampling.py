@@ -168,6 +168,15 @@ def test_what_trl_leaves_of_the_checkpoint(
         torch.testing.assert_close(found[key], value, rtol=0, atol=0)
 
 
+def test_a_none_of_the_config_is_filled_by_the_checkpoint(
+    tmp_path: Path, model_folder: Path
+) -> None:
+    folder = model_with(tmp_path / "m", model_folder, top_p=0.5)
+    with pytest.raises(PkpoError, match=r"the model's generation_config\.top_p=0\.5"):
+        weights_after(tmp_path / "a", folder, top_p=None)
+    weights_after(tmp_path / "b", model_folder, top_p=None)
+
+
 def test_ends_that_trl_does_not_know(tmp_path: Path, model_folder: Path) -> None:
     with pytest.raises(
         PkpoError, match=r"eos_token_id'\]=5: TRL takes completions to end at \[1\]"

@@ -19,7 +19,7 @@ import pkpo
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.learning import policy_gradient_loss
 from pkpo.engines.embedded.sampling import token_logprobs
-from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
 from pkpo.tasks.grid_programs import GridProgramTask
@@ -130,6 +130,22 @@ def test_samples_measure_what_the_probabilities_say(warm_model: Path, run: Path)
     for k, value in exact["pass_at_k"].items():
         assert found["pass_at_k"][k] == pytest.approx(value, abs=0.03)
     assert found["entropy"] == pytest.approx(exact["entropy"], abs=0.1)
+
+
+def test_settings_of_the_checkpoint_reach_no_measurement(
+    warm_model: Path, run: Path, tmp_path: Path
+) -> None:
+    """With a generation_config.json that TRL refuses until it is told otherwise."""
+    model = shutil.copytree(warm_model, tmp_path / "model")
+    settings = {"min_p": 0.9, "typical_p": 0.1, "eos_token_id": 1, "pad_token_id": 0}
+    (model / "generation_config.json").write_text(json.dumps(settings))
+    with pytest.raises(PkpoError, match=r"generation_config\.typical_p=0.1"):
+        start(make_config(model, steps=1), tmp_path / "refused")
+    trl = {"generation_kwargs": {"min_p": 0.0, "typical_p": 1.0}}
+    start(make_config(model, "2->1@3", trl=trl), tmp_path / "run")
+    for name in ("warm_start/seed_0/evaluation.json", "arms/arm/seed_0/evaluation.json"):
+        found, wanted = (json.loads((out / name).read_text()) for out in (tmp_path / "run", run))
+        assert found == wanted
 
 
 def test_measuring_more_often_changes_nothing_in_training(

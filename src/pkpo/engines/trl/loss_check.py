@@ -50,7 +50,7 @@ def check_loss(
     """Compare the loss for made-up advantages with its known value: minus the sum over tokens
     of the advantage, times TRL's constant (or minus the mean advantage in RLOO).
 
-    The loss is taken for advantages of 0 and for positive and negative ones, from the
+    The loss is taken for advantages of 0, for positive and for negative ones, from the
     log-probabilities of one forward pass, which stand for those of the sampler as well: the
     ratio is then 1 whatever dropout and low precision do to two passes, and what is added to
     the objective's part is seen by itself, however small.
@@ -65,34 +65,35 @@ def check_loss(
         return
     lengths_B = loss_mask(inputs).sum(dim=1).double()
     made_up_B = torch.linspace(1.0, 2.0, len(lengths_B), device=lengths_B.device)
-    made_up_B[1::2] *= -1
     replaced = {name: value for name, value in inputs.items() if name != "old_per_token_logps"}
     if "importance_sampling_ratio" in inputs:
         ones = torch.ones_like(inputs["importance_sampling_ratio"])
         replaced["importance_sampling_ratio"] = ones
     found = []
-    with _one_forward_pass(trainer) as passes:
-        for advantages_B in (torch.zeros_like(made_up_B), made_up_B):
+    with _remembered_passes(trainer) as passes:
+        for advantages_B in (torch.zeros_like(made_up_B), made_up_B, -made_up_B):
             replaced["advantages"] = advantages_B.to(inputs["advantages"].dtype)
-            if passes and "old_logps" in inputs:
-                replaced["old_logps"] = (passes[0][0] * inputs["completion_mask"]).sum(dim=1)
+            if passes.found and "old_logps" in inputs:
+                logps_BT = passes.found[0][0]
+                replaced["old_logps"] = (logps_BT * inputs["completion_mask"]).sum(dim=1)
+            passes.begin()
             with _same_random_numbers(lengths_B.device), torch.no_grad():
                 found.append(float(loss_of(model, replaced)))
-    added, objectives_part = found[0], found[1] - found[0]
+    added, *with_advantages = found
     if "old_logps" in inputs:
         weights_B = torch.full_like(lengths_B, 1 / len(lengths_B))
     else:
         scale = len(lengths_B) * trainer.max_completion_length
         weights_B = lengths_B / scale / trainer.current_gradient_accumulation_steps
-    expected = -float((made_up_B * weights_B).sum())
-    rounding = _TOLERANCE * float((made_up_B.abs() * weights_B).sum())
-    if abs(objectives_part - expected) > rounding + 1e-6 * abs(added):
-        raise InternalsChangedError(
-            f"its loss for known advantages is {objectives_part:.6g}, where the policy "
-            f"gradient's is {expected:.6g}; if that is wanted, of a subclass, "
-            "accept_bias=['loss'] leaves the check out"
-        )
-    if abs(added) > 1e-6 * rounding and not _adds_by_settings(trainer):
+    size = float((made_up_B * weights_B).sum())
+    for loss, expected in zip(with_advantages, (-size, size)):
+        if abs(loss - added - expected) > _TOLERANCE * size + 1e-6 * abs(added):
+            raise InternalsChangedError(
+                f"its loss for known advantages is {loss - added:.6g}, where the policy "
+                f"gradient's is {expected:.6g}; if that is wanted, of a subclass, "
+                "accept_bias=['loss'] leaves the check out"
+            )
+    if abs(added) > 1e-9 * size and not _adds_by_settings(trainer):
         raise InvalidInputError(
             f"the loss is {added:.6g} where every advantage is 0: {type(trainer).__name__}, its "
             "model or this version of TRL adds a term to the objective's. If you know and want "
@@ -100,21 +101,30 @@ def check_loss(
         )
 
 
+class _Passes:
+    """Passes through the model that answer for those of later losses too, in their order."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self._forward, self._turn = forward, 0
+        self.found: list[Any] = []
+
+    def begin(self) -> None:
+        self._turn = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._turn == len(self.found):
+            self.found.append(self._forward(*args, **kwargs))
+        self._turn += 1
+        return self.found[self._turn - 1]
+
+
 @contextmanager
-def _one_forward_pass(trainer: Any) -> Iterator[list[Any]]:
-    """Have the loss's first pass through the model answer for the later ones too, and leave the
-    trainer's metrics as they are. Yields what the passes returned."""
-    inner, own = getattr(trainer, _LOGPS), vars(trainer).get(_LOGPS)
-    passes: list[Any] = []
-
-    def remembered(*args: Any, **kwargs: Any) -> Any:
-        if not passes:
-            passes.append(inner(*args, **kwargs))
-        return passes[0]
-
-    metrics = trainer._metrics
+def _remembered_passes(trainer: Any) -> Iterator[_Passes]:
+    """Leaves the trainer, its metrics included, as it was."""
+    own, metrics = vars(trainer).get(_LOGPS), trainer._metrics
+    passes = _Passes(getattr(trainer, _LOGPS))
     trainer._metrics = {mode: defaultdict(list) for mode in metrics}
-    setattr(trainer, _LOGPS, remembered)
+    setattr(trainer, _LOGPS, passes)
     try:
         yield passes
     finally:
