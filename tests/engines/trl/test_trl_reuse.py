@@ -164,7 +164,10 @@ class Sampler:
         pass
 
     @torch.no_grad()
-    def generate(self, prompts: Any, images: Any, num_generations: int, **kwargs: Any) -> Any:
+    def generate(self, prompts: Any, **kwargs: Any) -> Any:
+        as_text = isinstance(prompts[0], str)  # as TRL 0.29 has it
+        if as_text:
+            prompts = self.trainer.processing_class(prompts)["input_ids"]
         drawn, logps = [], []
         for prompt in prompts:
             ids, own = list(prompt), []
@@ -175,7 +178,7 @@ class Sampler:
                 ids.append(token)
             drawn.append(ids[len(prompt) :])
             logps.append(own)
-        return prompts, drawn, logps, None
+        return (prompts, drawn, logps, None, {}) if as_text else (prompts, drawn, logps, None)
 
 
 def with_sampler(trainer: Any) -> Any:
