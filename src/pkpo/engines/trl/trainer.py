@@ -313,7 +313,7 @@ class PKPOTrainer(JointAdvantages, GRPOTrainer):
     transformed, these get 0), mask_truncated_completions, and evaluation with fewer
     completions than k. The log has pkpo/max@k for k = 1, 2, 4, ..., n (unbiased; pass@k for
     rewards 0 and 1), pkpo/signal_fraction (groups with a nonzero advantage),
-    pkpo/counted_fraction and pkpo/advantage_std.
+    pkpo/counted_fraction, pkpo/small_group_fraction and pkpo/advantage_std.
 
     Args:
         args: a `PKPOConfig`, required.
