@@ -154,7 +154,7 @@ def test_missing_rewards_are_refused(tmp_path: Path, model_folder: Path) -> None
 
 
 class Sampler:
-    """Stands in for vLLM: draws from a copy of the model whose logits are divided by 0.6, and
+    """Stands in for vLLM: draws from a copy of the model whose logits are divided by 0.3, and
     says with which probability."""
 
     def __init__(self, trainer: Any) -> None:
@@ -172,7 +172,7 @@ class Sampler:
         for prompt in prompts:
             ids, own = list(prompt), []
             while len(own) < tiny.MAX_TOKENS and ids[-1] != tiny.LETTERS.eos_id:
-                logits = self.trainer.model(torch.tensor([ids])).logits[0, -1] / 0.6
+                logits = self.trainer.model(torch.tensor([ids])).logits[0, -1] / 0.3
                 token = int(torch.multinomial(logits.softmax(-1), 1))
                 own.append([float(logits.log_softmax(-1)[token])])
                 ids.append(token)
