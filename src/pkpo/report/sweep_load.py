@@ -10,7 +10,8 @@ from typing import Any
 
 from pkpo.errors import RunDirectoryError
 from pkpo.report.jsonio import read_bytes
-from pkpo.report.load import load_run
+from pkpo.report.load import read_run
+from pkpo.report.load_arms import first_line
 from pkpo.report.records import ArmRun
 from pkpo.report.statistics import Estimate, estimate
 
@@ -166,30 +167,25 @@ def _select_k(root: Path) -> int | None:
 def _cell_rows(folder: Path, cell: Mapping[str, Any]) -> list[ArmResult]:
     if not (folder / "config.json").exists():
         return []
-    run = load_run(folder)
+    run = read_run(folder)
     rows = []
-    for arm, slug in cell["arms"].items():
+    for arm in cell["arms"]:
         runs = {r.seed: r for found in run.arms if found.name == arm for r in found.runs}
-        seeds = tuple(_seed_result(folder, slug, seed, runs.get(seed)) for seed in run.seeds)
+        seeds = tuple(_seed_result(folder, seed, runs.get(seed)) for seed in run.seeds)
         rows.append(ArmResult(cell["cell"], cell["settings"], cell["name"], arm, seeds, None, None))
     return rows
 
 
-def _seed_result(folder: Path, slug: str, seed: int, found: ArmRun | None) -> SeedResult:
+def _seed_result(folder: Path, seed: int, found: ArmRun | None) -> SeedResult:
     if found is not None and found.evaluation is not None and found.checkpoints:
         last = found.checkpoints[-1]
         values = {last.split: last.pass_at_k, found.evaluation.split: found.evaluation.pass_at_k}
         return SeedResult(seed, values, "done")
-    warm = _reason(folder / "warm_start" / f"seed_{seed}" / "failure.txt")
-    own = _reason(folder / "arms" / slug / f"seed_{seed}" / "failure.txt")
+    warm = first_line(folder / "warm_start" / f"seed_{seed}" / "failure.txt")
+    own = "" if found is None else found.failure
     if own or warm:
         return SeedResult(seed, {}, "failed", own or f"warm start: {warm}")
     return SeedResult(seed, {}, "not started" if found is None else "unfinished")
-
-
-def _reason(path: Path) -> str:
-    """The first line of a failure.txt; empty where there is none."""
-    return read_bytes(path).decode("utf-8").partition("\n")[0] if path.exists() else ""
 
 
 def _with_ranks(rows: Sequence[ArmResult], ks: Sequence[int]) -> list[ArmResult]:

@@ -58,13 +58,19 @@ class Sweep:
         """
         path, console = self.sweep.path, self.console
         work = self._work()
-        pool = Pool([item for cell in work for item in cell.work.items])
+        pool = Pool(
+            [item for cell in work for item in cell.work.items],
+            [name for cell in work for name in cell.work.done],
+        )
         resume = f"pkpo sweep --resume {path}"
         with self.sweep.locked(), Interruption(console, resume) as interruption:
+            for cell, (_, run) in zip(work, self.sweep.runs, strict=True):
+                for name, failure in cell.work.damaged(run.path).items():
+                    pool.fail(name, failure)
             with self.executor as executor, SweepProgress(console, work, pool) as progress:
-                pool.run(executor, interrupted=interruption.requested, watch=progress.refresh)
+                pool.run(executor, interrupted=interruption.requested, watch=progress.look)
             summary = write_sweep_report(path)
-            console.print(to_rich(load_sweep(path)))
+            progress.print(to_rich(load_sweep(path)))
             interruption.check()
         if pool.failures:
             cells = [
@@ -88,7 +94,7 @@ class Sweep:
 
             found = work_of(run, self.cache, prefix=f"{cell.name}: ", after=after)
             for warm in found.warm_starts:
-                if warm.item is not None:
+                if not warm.done:
                     makers.setdefault(keys[warm.seed], warm.item.name)
             work.append(CellWork(cell, found))
         return work

@@ -181,15 +181,7 @@ class TrlArm:
 
     def _begin(self) -> None:
         self.directory.path.mkdir(parents=True, exist_ok=True)
-        write_json(
-            self.directory.path / "arm.json",
-            {
-                "name": self.arm.name,
-                "schedule": self.arm.schedule,
-                "seed": self.seed,
-                "learning_rate": self.arm.learning_rate,
-            },
-        )
+        self.directory.describe(self.config, self.arm, self.seed)
 
     def _make_trainer(self, model: str, folder: Path) -> RecordingTrainer:
         length = self.prompts.max_completion_length

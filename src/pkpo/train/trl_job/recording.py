@@ -19,7 +19,7 @@ from pkpo.errors import RunDirectoryError
 from pkpo.tasks.base import Split
 from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
 from pkpo.train.trl_job.prompts import Prompts
-from pkpo.train.trl_job.ranks import any_process, gathered
+from pkpo.train.trl_job.ranks import gathered
 
 STATE_FILE = "pkpo_job.json"
 """In each checkpoint, written last: what the callback below knows that the trainer doesn't."""
@@ -73,7 +73,7 @@ class Recorder(TrainerCallback):
         completions_every: steps between two records of completions.
         before_training: called once the model is in place, unless a run is continued.
         validate: step -> pass@k by str(k).
-        stop: whether to end after the step; asked in every process.
+        stop: whether to end after the step; asked in every process, with one answer for all.
         progress: called in the main process when a step is written.
     """
 
@@ -127,7 +127,7 @@ class Recorder(TrainerCallback):
         self._take_in(state)
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
             self._measure(state)
-        if any_process(self._stop()):
+        if self._stop():
             self.stopped = control.should_training_stop = control.should_save = True
 
     def on_log(
