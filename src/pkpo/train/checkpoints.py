@@ -112,9 +112,9 @@ class Checkpoints:
             yield
         except Exception as error:
             path = self._newest
-            what = f"{error!r}" if isinstance(error, KeyError) else f"{error}"
+            what = repr(error) if isinstance(error, KeyError) else str(error)
             raise RunDirectoryError(
-                f"can't read the checkpoint {path}: {what}. {self._way_out(path)}"
+                f"can't read the checkpoint {path}: {' '.join(what.split())}. {self._way_out(path)}"
             ) from error
 
     def _way_out(self, damaged: Path) -> str:

@@ -124,6 +124,8 @@ class Progress(View):
     def print_lines(self) -> None:
         """One line an arm at each tenth of the way."""
         for arm in self.arms:
+            if arm.part.done or arm.state is State.FAILED:
+                continue
             tenth = 10 * arm.done_steps // arm.steps
             if tenth <= self._printed.get(arm.part.name, 0):
                 continue

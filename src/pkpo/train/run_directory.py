@@ -124,11 +124,10 @@ def _complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
     """Each line that ends, with the step it tells of."""
     if not path.exists():
         return
-    for number, line in enumerate(read_bytes(path).splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            return
-        with way_out(train_again(path.parent)):
-            yield line, parse_object(line, f"{path}, line {number}").integer("step")
+    with way_out(train_again(path.parent)):
+        for number, line in enumerate(read_bytes(path).splitlines(keepends=True), start=1):
+            if line.endswith(b"\n"):
+                yield line, parse_object(line, f"{path}, line {number}").integer("step")
 
 
 def _check_steps(path: Path, steps: list[int], before_step: int) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console
 from pkpo.errors import InvalidInputError
 from pkpo.execution.interrupt import Interruption
 from pkpo.execution.pool import Executor, Pool
-from pkpo.report.sweep import to_rich, write_sweep_report
+from pkpo.report.sweep import report_on_sweep, to_rich
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.config import TrainConfig
 from pkpo.train.job import JobError, check_buildable
@@ -69,8 +69,9 @@ class Sweep:
                     pool.fail(name, failure)
             with self.executor as executor, SweepProgress(console, work, pool) as progress:
                 pool.run(executor, interrupted=interruption.requested, watch=progress.look)
-            summary = write_sweep_report(path)
-            progress.print(to_rich(load_sweep(path)))
+            results = load_sweep(path)
+            summary = report_on_sweep(path, results)
+            progress.print(to_rich(results))
             interruption.check()
         if pool.failures:
             cells = [
@@ -81,6 +82,8 @@ class Sweep:
                 f"{'; '.join(cells)}. {summary} says why, and --resume {path} tries again what "
                 "failed"
             )
+        if results.damage:
+            raise JobError(f"{'; '.join(results.damage)}. The rest is in {summary}")
         return summary
 
     def _work(self) -> list[CellWork]:
