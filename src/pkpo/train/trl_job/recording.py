@@ -100,13 +100,14 @@ class Recorder(TrainerCallback):
         }
         self.solved_P = np.zeros(len(self.problem_ids), dtype=bool)
         self.elapsed = self.seconds = 0.0
-        self.stopped = False
+        self.begun = self.stopped = False
         self._began = 0.0
         self._metrics: JsonLines | None = None
         self._evaluations: JsonLines | None = None
         self.trainer: RecordingTrainer | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.begun = True
         if state.is_world_process_zero:
             self._metrics = JsonLines(
                 self.directory.metrics, before_step=state.global_step, every_step=True
@@ -161,7 +162,8 @@ class Recorder(TrainerCallback):
             self.solved_P[known["solved"]] = True
         except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
             raise RunDirectoryError(
-                f"can't continue from {checkpoint}: {STATE_FILE} is missing or damaged ({error})"
+                f"can't continue from {checkpoint}: {STATE_FILE} is missing or damaged ({error}). "
+                "Remove that folder to continue from the checkpoint before"
             ) from error
 
     def close(self) -> None:
