@@ -31,7 +31,6 @@ from pkpo.train.step_records import (
 )
 from pkpo.train.warm_start import save_policy
 
-
 _SECONDS_BETWEEN_CHECKPOINTS = 45.0
 """At most, plus a step: what a crash costs where steps are slow."""
 
