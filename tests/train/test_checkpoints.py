@@ -297,7 +297,7 @@ def test_damaged_completions(stopped: Path, cache: Path, content: bytes):
     for name in ("state.pt", "state.previous.pt"):
         (stopped / name).unlink()
     (stopped / "completions.parquet").write_bytes(content)
-    with pytest.raises(RunDirectoryError, match=r"completions\.parquet.*Remove it"):
+    with pytest.raises(RunDirectoryError, match=r"completions\.parquet.*remove it"):
         trainer(make_config(), stopped, cache).run()
     assert (stopped / "completions.parquet").read_bytes() == content
     assert len(rows(stopped / "metrics.jsonl")) == 1
