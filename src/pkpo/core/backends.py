@@ -7,6 +7,7 @@ take theirs. Importing this module loads none of them but NumPy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -42,7 +43,7 @@ class Backend:
     def floats(self, values: np.ndarray) -> Array:
         return self.xp.asarray(values, dtype=self.compute_dtype, device=self.device)
 
-    def integers(self, values: np.ndarray) -> Array:
+    def asarray(self, values: Array) -> Array:
         return self.xp.asarray(values, device=self.device)
 
     def is_floating(self, values: Array) -> bool:
@@ -59,7 +60,7 @@ class Backend:
     def filled(self, values: Array, mask: Array, other: float) -> Array:
         """`values` where the mask is true, else `other`."""
         filling = self.xp.asarray(other, dtype=values.dtype, device=self.device)
-        return self.xp.where(self.xp.asarray(mask, device=self.device), values, filling)
+        return self.xp.where(self.asarray(mask), values, filling)
 
     def sort(self, values: Array) -> tuple[Array, Array]:
         """Sorted values along the last axis in the compute dtype, and what undoes the sort."""
@@ -80,8 +81,18 @@ class Backend:
         largest = self.xp.take_along_axis(ordered, place, axis=-1)
         return self.xp.minimum(ordered, self.xp.where(some, largest, self.xp.zeros_like(largest)))
 
-    def gaps(self, ordered: Array, first: Array) -> Array:
-        """Differences along the last axis, after `first` (R, 1)."""
+    def rows(self, table: Array, places: Array) -> Array:
+        return self.xp.take(table, places, axis=0)
+
+    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
+        """The negative and the positive parts of the values."""
+        zero = self.xp.zeros_like(values)
+        return self.xp.minimum(values, zero), self.xp.maximum(values, zero)
+
+    def gaps(self, ordered: Array, first: Array | float) -> Array:
+        """Differences along the last axis, after `first` (R, 1), or zero."""
+        if isinstance(first, float):
+            first = self.xp.zeros_like(ordered[:, :1])
         return self.xp.concat([first, ordered[:, 1:] - ordered[:, :-1]], axis=-1)
 
     def cumulative_sum(self, terms: Array, reverse: bool = False) -> Array:
@@ -96,6 +107,16 @@ class Backend:
         from_here = self.cumulative_sum(falling, reverse=True)
         beyond = self.xp.concat([from_here[:, 1:], 0 * from_here[:, :1]], axis=-1)
         return beyond if rising is None else self.cumulative_sum(rising) + beyond
+
+    def scattered(
+        self, parts: Sequence[Array], places: Sequence[np.ndarray], size: int, rest: float
+    ) -> Array:
+        """(size,) with flat parts at their places, those beyond `size` dropped, and `rest`."""
+        joined = np.concatenate([*places, []]).astype(np.int64)
+        origin = np.full(size + 1, len(joined))
+        origin[joined] = np.arange(len(joined))
+        parts = [*parts, self.floats(np.array([rest]))]
+        return self.xp.take(self.xp.concat(parts), self.asarray(origin[:size]), axis=0)
 
     def detach(self, values: Array) -> Array:
         """`values` without their gradient."""
@@ -126,11 +147,11 @@ class NumpyBackend(Backend):
     def filled(self, values: Array, mask: Array, other: float) -> Array:
         return np.where(mask, values, values.dtype.type(other))
 
-    def integers(self, values: np.ndarray) -> Array:
+    def asarray(self, values: Array) -> Array:
         return values
 
     def sort(self, values: Array) -> tuple[Array, Array]:
-        order = np.argsort(values, axis=-1)
+        order = values.argsort(axis=-1)
         order += np.arange(0, order.size, values.shape[1])[:, None]
         return values.reshape(-1).take(order).astype(np.float64, copy=False), order
 
@@ -140,16 +161,32 @@ class NumpyBackend(Backend):
         return out
 
     def capped(self, ordered: Array, counts: Array) -> Array:
-        places = np.arange(-1, ordered.size - 1, ordered.shape[1]) + counts
-        largest = np.where(counts > 0, ordered.reshape(-1).take(places), 0.0)
+        places = np.arange(-1, ordered.size - 1, ordered.shape[1])
+        places += counts
+        largest = ordered.reshape(-1).take(places)
+        largest[counts == 0] = 0.0
         return np.minimum(ordered, largest[:, None], out=ordered)
+
+    def rows(self, table: Array, places: Array) -> Array:
+        return table.take(places, axis=0)
+
+    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
+        return np.minimum(values, 0.0), np.maximum(values, 0.0)
+
+    def scattered(
+        self, parts: Sequence[Array], places: Sequence[np.ndarray], size: int, rest: float
+    ) -> Array:
+        out = np.full(size + 1, rest)
+        for part, place in zip(parts, places, strict=True):
+            out[place] = part
+        return out[:size]
 
     def weighted_sum(self, values: Array, weights: Array) -> Array:
         if weights.ndim == 1:
             return values @ weights[:, None]
         return super().weighted_sum(values, weights)
 
-    def gaps(self, ordered: Array, first: Array) -> Array:
+    def gaps(self, ordered: Array, first: Array | float) -> Array:
         gaps, flat = np.empty(ordered.shape), ordered.reshape(-1)
         np.subtract(flat[1:], flat[:-1], out=gaps.reshape(-1)[1:])
         gaps[:, :1] = first
@@ -160,11 +197,11 @@ class NumpyBackend(Backend):
             return self.cumulative_sum(np.ascontiguousarray(terms[:, ::-1]))[:, ::-1]
         n = terms.shape[1]
         if n % _SPAN or n == _SPAN:
-            return np.cumsum(terms, axis=-1)
+            return terms.cumsum(axis=-1)
         # np.cumsum waits for each addition; spans summed by a matrix product do not.
         spans = terms.reshape(-1, _SPAN)
         sums = spans @ _UPPER[:, -1]
-        before = np.cumsum(sums.reshape(len(terms), -1)[:, :-1], axis=-1)
+        before = sums.reshape(len(terms), -1)[:, :-1].cumsum(axis=-1)
         terms[:, _SPAN::_SPAN] += before
         return (spans @ _UPPER).reshape(terms.shape)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -50,7 +50,7 @@ class Request:
     reduction: Reduction
     small_groups: SmallGroups
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The smallest group that allows an unbiased answer."""
         if self.baseline is None:
@@ -103,7 +103,7 @@ def _on_device(weights: ValueWeights | GapWeights, backend: Backend) -> ValueWei
     floats = backend.floats
     if isinstance(weights, ValueWeights):
         pivot = weights.pivot
-        pivot = pivot if isinstance(pivot, int) else backend.integers(pivot)
+        pivot = pivot if isinstance(pivot, int) else backend.asarray(pivot)
         return ValueWeights(floats(weights.level), pivot, floats(weights.of_rewards))
     above, below = (floats(w) if w.any() else None for w in (weights.above, weights.below))
     return GapWeights(floats(weights.above) if below is None else above, below)
@@ -170,9 +170,8 @@ def _rows(
     weights: ValueWeights | GapWeights, places: Array, backend: Backend
 ) -> ValueWeights | GapWeights:
     """The weights of each group, from the weights of each size."""
-    fields = (getattr(weights, field) for field in weights.__dataclass_fields__)
-    take = backend.xp.take
-    return type(weights)(*(None if f is None else take(f, places, axis=0) for f in fields))
+    fields = [None if f is None else backend.rows(f, places) for f in vars(weights).values()]
+    return type(weights)(*fields)
 
 
 def _value(weights: ValueWeights, ordered: Array, backend: Backend) -> Array:
@@ -187,38 +186,43 @@ def _value(weights: ValueWeights, ordered: Array, backend: Backend) -> Array:
 
 def _advantages(weights: GapWeights, ordered: Array, backend: Backend) -> Array:
     """(R, n) sorted -> (R, n) in that order."""
-    used = weights.below if weights.above is None else weights.above
-    zero = 0.0 * ordered[:, :1]
-    if used.shape[-2] == 1:
-        parts = [backend.gaps(ordered, zero)]
+    above, below = weights.above, weights.below
+    if (below if above is None else above).shape[-2] == 1:
+        parts = (backend.gaps(ordered, 0.0),)
     else:
-        lower = backend.xp.minimum(ordered, zero)
-        upper = backend.xp.maximum(ordered, zero)
-        parts = [backend.gaps(lower, lower[:, -1:]), backend.gaps(upper, upper[:, :1])]
-    rising, falling = (
-        None if w is None else sum(w[..., side, :] * gaps for side, gaps in enumerate(parts))
-        for w in (weights.above, weights.below)
-    )
-    return backend.sum_both_ways(rising, falling)
+        lower, upper = backend.below_and_above_zero(ordered)
+        parts = backend.gaps(lower, lower[:, -1:]), backend.gaps(upper, upper[:, :1])
+    return backend.sum_both_ways(_terms(above, parts), _terms(below, parts))
+
+
+def _terms(weights: Array | None, parts: Sequence[Array]) -> Array | None:
+    if weights is None:
+        return None
+    terms = weights[..., 0, :] * parts[0]
+    return terms if len(parts) == 1 else terms + weights[..., 1, :] * parts[1]
 
 
 def _apply(
     weights: ValueWeights | GapWeights,
     rewards: Array,
     counts: Array | None,
+    mask: Array | None,
     backend: Backend,
     poison: bool,
 ) -> Array:
+    if mask is not None:
+        rewards = backend.filled(backend.as_floats(rewards), mask, math.inf)
     ordered, order = backend.sort(rewards)
     if counts is not None:
         ordered = backend.capped(ordered, counts)
-    if isinstance(weights, ValueWeights):
-        out = _value(weights, ordered, backend)
-    else:
-        out = _advantages(weights, ordered, backend)
+    is_value = isinstance(weights, ValueWeights)
+    out = (_value if is_value else _advantages)(weights, ordered, backend)
     if poison:
         out = out + backend.xp.sum(ordered * 0.0, axis=-1, keepdims=True)
-    return out if isinstance(weights, ValueWeights) else backend.unsort(out, order)
+    if is_value:
+        return out
+    out = backend.unsort(out, order)
+    return out if mask is None else backend.filled(out, mask, 0.0)
 
 
 def transform(
@@ -226,16 +230,20 @@ def transform(
     rewards: Array,
     backend: Backend,
     counts: Array | None = None,
+    mask: Array | None = None,
     *,
     poison: bool = False,
 ) -> Array:
     """Rewards (R, n) -> advantages (R, n), or values (R, 1).
 
+    Samples that don't count are given inf. Once sorted they stand above the counted ones,
+    take the largest counted reward, and add gaps of zero: the weights of the smaller group
+    apply as they stand.
+
     Args:
-        counts: (R,) samples that count in each group; the others are inf. Once sorted these
-            stand above the counted ones, are given the largest counted reward, and add gaps
-            of zero: the weights of the smaller group apply as they stand. Their own results
-            mean nothing.
+        counts: (R,) samples that count in each group, if not all do.
+        mask: (R, n) true for these; without it the others are inf already, and what they
+            are given means nothing.
         poison: for rewards that nobody checked: a NaN or inf turns its whole group, and no
             other, into NaN.
     """
@@ -246,17 +254,24 @@ def transform(
         else:
             made = _cached_of_every_size if backend.lasting else _of_every_size
             weights = _rows(made(request, n, backend), counts, backend)
-        return _apply(weights, rewards, counts, backend, poison)
+        return _apply(weights, rewards, counts, mask, backend, poison)
     if counts is None:
         weights, places = _cached_of_size(request, n, backend), None
     else:
         table = _table(request, n)
         places, weights = table.places(counts), table.weights
+
+    def calculate(block: slice) -> Array:
+        own = weights if places is None else _rows(weights, places[block], backend)
+        of_block = (None if array is None else array[block] for array in (counts, mask))
+        return _apply(own, rewards[block], *of_block, backend, poison)
+
+    if rewards.size <= _BLOCK:
+        return calculate(slice(None))
     dtype = rewards.dtype if rewards.dtype.kind == "f" else np.float64
     out = np.empty((len(rewards), 1 if request.baseline is None else n), dtype)
-    for start in range(0, len(rewards), stride := max(1, _BLOCK // n)):
+    stride = max(1, _BLOCK // n)
+    for start in range(0, len(rewards), stride):
         block = slice(start, start + stride)
-        own = weights if places is None else _rows(weights, places[block], backend)
-        of_block = None if counts is None else counts[block]
-        out[block] = _apply(own, rewards[block], of_block, backend, poison)
+        out[block] = calculate(block)
     return out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,28 +32,33 @@ def _codes(labels: Any) -> np.ndarray:
     refuse_masked(labels, "groups")
     if not isinstance(labels, list | tuple):
         labels = host_array(labels, "groups")
-    if isinstance(labels, list | tuple) or labels.dtype.kind in "OUT" and labels.ndim == 1:
-        labels = labels if isinstance(labels, list | tuple) else labels.tolist()
+        if labels.dtype.kind == "U" and labels.ndim == 1 and len(labels):
+            starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
+            runs = np.diff(starts, append=len(labels))
+            return np.repeat(_codes(labels[starts].tolist()), runs)
+        if labels.dtype.kind in "OT" and labels.ndim == 1:
+            labels = labels.tolist()
+    if isinstance(labels, list | tuple):
         kinds = sorted({_kind(label_type) for label_type in set(map(type, labels))})
         if len(kinds) > 1:
             raise InvalidInputError(
                 f"group labels must be all integers or all strings, got {' and '.join(kinds)}"
             )
         if kinds == ["strings"]:
-            code_of = {label: code for code, label in enumerate(dict.fromkeys(labels))}
+            code_of = defaultdict(itertools.count().__next__)
             return np.fromiter(map(code_of.__getitem__, labels), np.intp, len(labels))
         labels = host_array(labels, "groups")
     if labels.dtype.kind == "b":
         return labels.astype(np.intp)
-    if labels.dtype.kind not in "iu" and labels.size:
+    if not labels.size:
+        return np.zeros(labels.shape, np.intp)
+    if labels.dtype.kind not in "iu":
         raise InvalidInputError(
             f"group labels must be integers of at most 64 bits or strings, got {labels.dtype}"
         )
-    if not labels.size:
-        return np.zeros(labels.shape, np.intp)
     lowest = int(labels.min())
     if int(labels.max()) - lowest < 4 * labels.size:
-        return (labels - labels.dtype.type(lowest)).astype(np.intp)
+        return (labels - labels.dtype.type(lowest)).astype(np.intp, copy=False)
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 
@@ -65,18 +72,20 @@ def _stable_order(codes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Grouping:
-    """Which flat samples form which group; groups are in order of first appearance.
+    """Which flat samples form which group.
 
     Args:
         labels: (B,) as given.
         first: (P,) each group's first sample.
+        rank: (P,) each group's place in the order of first appearance.
         sizes: (P,) how many of its samples count.
-        starts: (P,) where these are in `order`.
+        starts: (P,) where these are in `order`, ascending.
         order: positions of the counted samples, group by group, and then B.
     """
 
     labels: Any
     first: np.ndarray
+    rank: np.ndarray
     sizes: np.ndarray
     starts: np.ndarray
     order: np.ndarray
@@ -103,41 +112,44 @@ class Grouping:
         order = _stable_order(codes)
         sizes = np.bincount(codes)
         used = np.flatnonzero(sizes)
-        first = order[(np.cumsum(sizes) - sizes)[used]]
+        first = order[(sizes.cumsum() - sizes)[used]]
         if mask is not None:
             order = order[mask[order]]
             sizes = np.bincount(codes[order], minlength=len(sizes))
-        starts = np.cumsum(sizes) - sizes
-        appearance = np.argsort(first, kind="stable")
-        used = used[appearance]
+        sizes = sizes[used]
+        rank = np.empty_like(used)
+        rank[first.argsort(kind="stable")] = np.arange(len(used))
         order = np.append(order, num_samples)
-        return cls(labels, first[appearance], sizes[used], starts[used], order)
+        return cls(labels, first, rank, sizes, sizes.cumsum() - sizes, order)
 
     def name(self, group: int) -> str:
         label = self.labels[int(self.first[group])]
         return repr(label.item() if hasattr(label, "item") else label)
 
-    def group_of(self, sample: int) -> int:
-        """The group of a sample that counts."""
-        place = int(np.flatnonzero(self.order == sample)[0])
-        return int(np.flatnonzero((self.starts <= place) & (place < self.starts + self.sizes))[0])
+    def group_of(self, place: int, *, is_value: bool) -> int:
+        """The group with a place among the values or the samples."""
+        if is_value:
+            return int(np.flatnonzero(self.rank == place)[0])
+        return int(self.starts.searchsorted(np.flatnonzero(self.order == place)[0], "right")) - 1
 
     def rectangles(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        """Groups (p,), the positions (p, n) of their samples, with B where there are fewer than
-        n, and their sizes (p,), or None where all have n.
+        """Groups (p,) by rank, the positions (p, n) of their samples, with B where there are
+        fewer than n, and their sizes (p,), or None where all have n.
 
         Groups share a rectangle with those of up to twice their size.
         """
-        octaves = np.frexp(self.sizes - 1.0)[1]
-        if len(self.sizes) * self.sizes.max(initial=0) <= max(2 * len(self.order), _FEW):
-            octaves[:] = 0
+        sizes, starts = self.sizes, self.starts
+        widest = int(sizes.max(initial=0))
+        if len(sizes) and sizes.min() == widest > 0:
+            yield self.rank, self.order[:-1].reshape(-1, widest), None
+            return
+        octaves = np.zeros(len(sizes), int)
+        if len(sizes) * widest > max(2 * len(self.order), _FEW):
+            octaves = np.frexp(sizes - 1.0)[1]
         for octave in np.unique(octaves):
-            groups = np.flatnonzero((octaves == octave) & (self.sizes > 0))
-            sizes = self.sizes[groups]
-            columns = np.arange(sizes.max(initial=0))
-            places = self.starts[groups, None] + columns
-            if np.all(sizes == len(columns)):
-                yield groups, self.order[places], None
-            else:
-                places = np.where(columns < sizes[:, None], places, -1)
-                yield groups, self.order[places], sizes
+            groups = np.flatnonzero((octaves == octave) & (sizes > 0))
+            sizes_P = sizes[groups]
+            columns = np.arange(sizes_P.max(initial=0))
+            places = starts[groups, None] + columns
+            places[columns >= sizes_P[:, None]] = -1
+            yield self.rank[groups], self.order[places], sizes_P

@@ -209,6 +209,8 @@ def host_array(values: Any, name: str) -> np.ndarray:
         InvalidInputError: `values` is traced by jax.jit, so its content isn't known.
     """
     refuse_masked(values, name)
+    if isinstance(values, np.ndarray):
+        return values
     if array_api_compat.is_torch_array(values):
         return values.detach().cpu().numpy()
     try:

@@ -247,7 +247,10 @@ def _checked_mask(mask: Any, shape: tuple[int, ...], on_host: bool) -> Array | N
         )
     if on_host:
         mask = host_array(mask, "mask")
-    is_bool = array_api_compat.array_namespace(mask).isdtype(mask.dtype, "bool")
+    if isinstance(mask, np.ndarray):
+        is_bool = mask.dtype == bool
+    else:
+        is_bool = array_api_compat.array_namespace(mask).isdtype(mask.dtype, "bool")
     if not is_bool:
         raise InvalidInputError(f"mask must hold bools, got {mask.dtype}")
     return mask
@@ -277,7 +280,7 @@ def _check_range(
     if grouping is None:
         name = _group(place if is_value else place[:-1])
     else:
-        name = grouping.name(place[0] if is_value else grouping.group_of(place[0]))
+        name = grouping.name(grouping.group_of(place[0], is_value=is_value))
     raise InvalidInputError(
         f"the rewards of group {name} are too large: {request} goes beyond {largest:.3g}, the "
         "largest number of the result's dtype; divide them by a constant"
@@ -302,22 +305,20 @@ def _transformed(
     if grouping is not None:
         return _labelled(request, rewards, grouping, backend, poison)
     xp, shape = backend.xp, tuple(rewards.shape)
-    rows_RN, counts_R, mask_RN = xp.reshape(rewards, (-1, shape[-1])), None, None
+    rows_RN = rewards if len(shape) == 2 else xp.reshape(rewards, (-1, shape[-1]))
+    counts_R = mask_RN = None
     if mask is not None:
         if isinstance(mask, np.ndarray) or request.small_groups == "raise":
-            sizes_R = np.count_nonzero(host_array(mask, "mask").reshape(rows_RN.shape), axis=1)
+            sizes_R = host_array(mask, "mask").reshape(rows_RN.shape).sum(axis=1)
             request.check_sizes(sizes_R, lambda row: _group(np.unravel_index(row, shape[:-1])))
-            counts_R = backend.integers(sizes_R)
-        mask_RN = xp.reshape(xp.asarray(mask, device=backend.device), rows_RN.shape)
+            counts_R = backend.asarray(sizes_R)
+        mask_RN = xp.reshape(backend.asarray(mask), rows_RN.shape)
         if counts_R is None:
             counts_R = xp.sum(xp.astype(mask_RN, xp.int32), axis=-1)
-        rows_RN = backend.filled(backend.as_floats(rows_RN), mask_RN, math.inf)
-    out_RN = transform(request, rows_RN, backend, counts_R, poison=poison)
+    out_RN = transform(request, rows_RN, backend, counts_R, mask_RN, poison=poison)
     if request.baseline is None:
         return xp.reshape(out_RN, shape[:-1])
-    if mask_RN is not None:
-        out_RN = backend.filled(out_RN, mask_RN, 0.0)
-    return xp.reshape(out_RN, shape)
+    return out_RN if len(shape) == 2 else xp.reshape(out_RN, shape)
 
 
 def _labelled(
@@ -330,19 +331,14 @@ def _labelled(
     rewards_B = backend.as_floats(rewards_B)
     padding = xp.full((1,), math.inf, dtype=rewards_B.dtype, device=backend.device)
     padded = xp.concat([rewards_B, padding])
-    total = len(grouping.sizes) if is_value else rewards_B.shape[0]
-    parts, end = [], 0
-    origin = np.full(total + 1, -1)
+    parts, places = [], []
     for groups_P, samples_PN, sizes_P in grouping.rectangles():
-        flat = xp.take(padded, backend.integers(samples_PN.reshape(-1)), axis=0)
-        counts_P = None if sizes_P is None else backend.integers(sizes_P)
+        flat = xp.take(padded, backend.asarray(samples_PN.reshape(-1)), axis=0)
+        counts_P = None if sizes_P is None else backend.asarray(sizes_P)
         rows_PN = xp.reshape(flat, samples_PN.shape)
         out = transform(request, rows_PN, backend, counts_P, poison=poison)
         parts.append(xp.reshape(out, (-1,)))
-        places = groups_P if is_value else samples_PN.reshape(-1)
-        origin[places] = np.arange(end, end + len(places))
-        end += len(places)
-    # What is left are empty groups, or samples that don't count.
-    parts.append(backend.floats(np.array([math.nan if is_value else 0.0])))
-    origin = np.where(origin < 0, end, origin)[:total]
-    return xp.take(xp.concat(parts), backend.integers(origin), axis=0)
+        places.append(groups_P if is_value else samples_PN.reshape(-1))
+    # Nothing goes to empty groups and to samples that don't count.
+    size, rest = (len(grouping.sizes), math.nan) if is_value else (rewards_B.shape[0], 0.0)
+    return backend.scattered(parts, places, size, rest)
