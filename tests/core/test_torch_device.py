@@ -19,7 +19,9 @@ def on_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         transforms,
         "host_view",
-        lambda values, name: None if isinstance(values, torch.Tensor) else host_view(values, name),
+        lambda values, *rest, **options: (
+            None if isinstance(values, torch.Tensor) else host_view(values, *rest, **options)
+        ),
     )
 
 

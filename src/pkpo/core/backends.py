@@ -14,6 +14,8 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
+from pkpo.errors import InvalidInputError
+
 Array = Any
 """An array of any library that follows the array-API standard."""
 
@@ -223,6 +225,14 @@ class TorchBackend(Backend):
 
     def detach(self, values: Array) -> Array:
         return values.detach()
+
+    def all_below(self, values: Array, bound: float) -> bool:
+        try:
+            return super().all_below(values, bound)
+        except RuntimeError as error:
+            raise InvalidInputError(
+                f"validate=True can't look at values inside torch.func: {error}"
+            ) from error
 
     def floats(self, values: np.ndarray) -> Array:
         return self.xp.tensor(values, dtype=self.compute_dtype, device=self.device)

@@ -39,14 +39,17 @@ def _codes(labels: Any) -> np.ndarray:
         if labels.dtype.kind in "OT" and labels.ndim == 1:
             labels = labels.tolist()
     if isinstance(labels, list | tuple):
+        code_of: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
+        if labels and isinstance(labels[0], str):
+            codes = np.fromiter(map(code_of.__getitem__, labels), np.intp, len(labels))
+            labels = list(code_of)  # only strings equal strings
         kinds = sorted({_kind(label_type) for label_type in set(map(type, labels))})
         if len(kinds) > 1:
             raise InvalidInputError(
                 f"group labels must be all integers or all strings, got {' and '.join(kinds)}"
             )
-        if kinds == ["strings"]:
-            code_of = defaultdict(itertools.count().__next__)
-            return np.fromiter(map(code_of.__getitem__, labels), np.intp, len(labels))
+        if code_of:
+            return codes
         labels = host_array(labels, "groups")
     if labels.dtype.kind == "b":
         return labels.astype(np.intp)
@@ -64,6 +67,8 @@ def _codes(labels: Any) -> np.ndarray:
 
 def _stable_order(codes: np.ndarray) -> np.ndarray:
     """np.argsort(codes, kind="stable") in linear time: NumPy sorts 16 bits by radix."""
+    if np.all(codes[1:] >= codes[:-1]):
+        return np.arange(len(codes))
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     if codes.max(initial=0) < 2**16:
         return order
@@ -119,8 +124,9 @@ class Grouping:
         sizes = sizes[used]
         rank = np.empty_like(used)
         rank[first.argsort(kind="stable")] = np.arange(len(used))
-        order = np.append(order, num_samples)
-        return cls(labels, first, rank, sizes, sizes.cumsum() - sizes, order)
+        closed = np.full(len(order) + 1, num_samples)
+        closed[:-1] = order
+        return cls(labels, first, rank, sizes, sizes.cumsum() - sizes, closed)
 
     def name(self, group: int) -> str:
         label = self.labels[int(self.first[group])]
@@ -143,11 +149,11 @@ class Grouping:
         if len(sizes) and sizes.min() == widest > 0:
             yield self.rank, self.order[:-1].reshape(-1, widest), None
             return
-        octaves = np.zeros(len(sizes), int)
+        classes = [np.flatnonzero(sizes)]
         if len(sizes) * widest > max(2 * len(self.order), _FEW):
             octaves = np.frexp(sizes - 1.0)[1]
-        for octave in np.unique(octaves):
-            groups = np.flatnonzero((octaves == octave) & (sizes > 0))
+            classes = [np.flatnonzero((octaves == o) & (sizes > 0)) for o in np.unique(octaves)]
+        for groups in classes:
             sizes_P = sizes[groups]
             columns = np.arange(sizes_P.max(initial=0))
             places = starts[groups, None] + columns

@@ -16,6 +16,7 @@ import numpy as np
 from pkpo.core.backends import Array, Backend, result_dtype
 from pkpo.errors import InvalidInputError
 
+
 def is_array(values: Any) -> bool:
     """Whether `values` is an array of a library that follows the array-API standard."""
     return array_api_compat.is_array_api_obj(values)
@@ -36,6 +37,8 @@ def as_array(values: Any, name: str) -> Array:
     """
     refuse_masked(values, name)
     if not isinstance(values, np.ndarray | np.generic):
+        if array_api_compat.is_torch_array(values) and not values.is_complex():
+            return values
         if is_array(values):
             xp = array_api_compat.array_namespace(values)
             if xp.isdtype(values.dtype, "complex floating"):
@@ -43,8 +46,8 @@ def as_array(values: Any, name: str) -> Array:
             return values
         try:
             array = np.asarray(values)
-            # NumPy rounds integers that stand beside floats.
-            if array.dtype.kind == "f" and np.any(np.abs(array) > _EXACT):
+            # NumPy rounds integers that stand beside floats, and makes text of all beside text.
+            if array.dtype.kind in "US" or array.dtype.kind == "f" and np.any(abs(array) >= _EXACT):
                 array = np.asarray(values, dtype=object)
         except ValueError as error:
             raise InvalidInputError(
@@ -53,9 +56,9 @@ def as_array(values: Any, name: str) -> Array:
             ) from error
         values = array
     kind = values.dtype.kind
-    if kind == "O" or kind in "USV" and _largest(values.dtype) is None:
+    if kind in "OUS":
         return _numbers(np.asarray(values), name)
-    if kind not in "biufV":
+    if kind not in "biuf" and _largest(values.dtype) is None:
         raise InvalidInputError(f"{name} must be real numbers or bools, got {values.dtype}")
     if kind == "f" and values.dtype.itemsize > 8:
         raise InvalidInputError(
@@ -135,10 +138,12 @@ class View(NamedTuple):
     back: Callable[[Any], Array]
 
 
-def host_view(values: Array, name: str) -> View | None:
+def host_view(values: Array, name: str, *, labelled: bool) -> View | None:
     """A view of an array in host memory, or None if NumPy can't see it.
 
-    NumPy sorts several times faster than torch and JAX do there, and compiles nothing.
+    NumPy sorts several times faster than torch and JAX do there. It compiles nothing, so JAX
+    arrays with labels are brought to it from any device: outside jax.jit, each batch of
+    groups of other sizes would need new programs.
     """
     if isinstance(values, np.ndarray | np.generic):
         values = np.asarray(values)
@@ -147,7 +152,7 @@ def host_view(values: Array, name: str) -> View | None:
     if array_api_compat.is_torch_array(values):
         return _view_of_tensor(values, name)
     if array_api_compat.is_jax_array(values):
-        return _view_of_jax(values, name)
+        return _view_of_jax(values, name, labelled)
     return None
 
 
@@ -160,9 +165,7 @@ def device_view(values: Array, backend: Backend) -> View:
     """An array as the other backends compute with it."""
     xp, dtype = backend.xp, result_dtype(values)
     largest = float(xp.finfo(backend.compute_dtype).max)
-    return View(
-        backend.detach(values), largest, lambda out: xp.astype(out, dtype, copy=False)
-    )
+    return View(backend.detach(values), largest, lambda out: xp.astype(out, dtype, copy=False))
 
 
 def _view_of_tensor(values: Any, name: str) -> View | None:
@@ -181,15 +184,21 @@ def _view_of_tensor(values: Any, name: str) -> View | None:
     except TypeError as error:
         raise InvalidInputError(f"can't read {name}: {error}") from error
     _refuse_inexact(view, name)
-    return View(view, torch.finfo(dtype).max, lambda out: torch.from_numpy(out).to(dtype))
+
+    def back(out: np.ndarray) -> Any:
+        if dtype is torch.float32:  # NumPy casts small arrays several times faster
+            out = out.astype(np.float32, copy=False)
+        return torch.from_numpy(out).to(dtype)
+
+    return View(view, torch.finfo(dtype).max, back)
 
 
-def _view_of_jax(values: Any, name: str) -> View | None:
+def _view_of_jax(values: Any, name: str, labelled: bool) -> View | None:
     import jax
 
     if isinstance(values, jax.core.Tracer) or len(devices := values.devices()) > 1:
         return None
-    if next(iter(devices)).platform != "cpu":
+    if next(iter(devices)).platform != "cpu" and not labelled:
         return None
     is_float = jax.numpy.issubdtype(values.dtype, jax.numpy.floating)
     dtype = values.dtype if is_float else jax.numpy.zeros(()).dtype
@@ -206,24 +215,26 @@ def host_array(values: Any, name: str) -> np.ndarray:
     """`values` (labels or a mask of any library) as a NumPy array; waits for the device.
 
     Raises:
-        InvalidInputError: `values` is traced by jax.jit, so its content isn't known.
+        InvalidInputError: `values` is traced (jax.jit, torch.func), so its content isn't known.
     """
     refuse_masked(values, name)
     if isinstance(values, np.ndarray):
         return values
-    if array_api_compat.is_torch_array(values):
-        return values.detach().cpu().numpy()
+    is_torch = array_api_compat.is_torch_array(values)
     try:
+        if is_torch:
+            return values.detach().cpu().numpy()
         if array_api_compat.is_array_api_obj(values) and not array_api_compat.is_jax_array(values):
             xp = array_api_compat.array_namespace(values)
             home = xp.__array_namespace_info__().default_device()
             values = array_api_compat.to_device(values, home)
         return np.asarray(values)
     except Exception as error:
-        if array_api_compat.is_jax_array(values):
+        if is_torch or array_api_compat.is_jax_array(values):
             raise InvalidInputError(
-                f"{name} must be concrete here, since jax.jit can't read it: pass a NumPy "
-                "array that is fixed at trace time; a mask may be traced under small_groups= "
-                "other than 'raise'"
+                f"{name} must be concrete here, since it can't be read inside jax.jit, vmap and "
+                "torch.func: pass a NumPy array, or the whole batch without vmap (the last axis "
+                "is the group, leading axes are the batch); a mask may be traced under "
+                "small_groups= other than 'raise'"
             ) from error
         raise InvalidInputError(f"can't read {name}: {error}") from error

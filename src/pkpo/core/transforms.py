@@ -201,7 +201,7 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
         raise InvalidInputError(f"groups are empty: rewards have shape {shape}")
     if groups is not None and len(shape) > 1:
         raise InvalidInputError(f"with groups=, rewards must be flat, got shape {shape}")
-    view = host_view(rewards, "rewards")
+    view = host_view(rewards, "rewards", labelled=groups is not None)
     backend = backend_of(rewards) if view is None else NUMPY
     values, largest, back = view or device_view(rewards, backend)
     if validate and backend.traced:
@@ -278,11 +278,12 @@ def _check_range(
     place = np.argwhere(beyond)[0].tolist()
     is_value = request.baseline is None
     if grouping is None:
-        name = _group(place if is_value else place[:-1])
+        where = place if is_value else place[:-1]
+        name = f" of group {_group(where)}" if where else ""
     else:
-        name = grouping.name(grouping.group_of(place[0], is_value=is_value))
+        name = f" of group {grouping.name(grouping.group_of(place[0], is_value=is_value))}"
     raise InvalidInputError(
-        f"the rewards of group {name} are too large: {request} goes beyond {largest:.3g}, the "
+        f"the rewards{name} are too large: {request} goes beyond {largest:.3g}, the "
         "largest number of the result's dtype; divide them by a constant"
     )
 
