@@ -224,4 +224,5 @@ def test_results_out_of_range_name_the_group(dtype):
     with pytest.raises(pkpo.InvalidInputError, match="group 'b'"):
         pkpo.estimate(rewards.reshape(-1), "2*max@4", groups=labels)
     fine = pkpo.advantages(rewards, 4)
-    assert fine.dtype == dtype and np.all(np.isfinite(fine))
+    assert fine.dtype == dtype
+    assert np.all(np.isfinite(fine))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,7 @@ from pkpo.errors import UndefinedEstimateError
 _BLOCK = 16384
 """Samples that NumPy transforms at a time, so that temporaries stay in cache."""
 
+Weights = ValueWeights | GapWeights
 Reduction = Literal["sum", "mean"]
 SmallGroups = Literal["raise", "shrink", "zero", "nan"]
 
@@ -57,7 +58,7 @@ class Request:
             return self.objective.k
         return required_size(self.objective, self.baseline)
 
-    def weights(self, n: int) -> ValueWeights | GapWeights:
+    def weights(self, n: int) -> Weights:
         """The weights of groups of n, `small_groups` and `reduction` applied."""
         if n < self.size and self.small_groups != "raise":
             return self._weights_of_small_group(n)
@@ -66,7 +67,7 @@ class Request:
         weights = advantage_weights(n, self.objective, self.baseline)
         return weights if self.reduction == "sum" else weights * n
 
-    def _weights_of_small_group(self, n: int) -> ValueWeights | GapWeights:
+    def _weights_of_small_group(self, n: int) -> Weights:
         value = math.nan
         if self.small_groups == "shrink" and n > 0:
             spare = 1 if self.baseline in ("loo", "paper_loo") else 0
@@ -98,7 +99,7 @@ class Request:
         return f"{self.objective} with baseline {self.baseline!r}"
 
 
-def _on_device(weights: ValueWeights | GapWeights, backend: Backend) -> ValueWeights | GapWeights:
+def _on_device(weights: Weights, backend: Backend) -> Weights:
     """In the backend's arrays, with None for zero weights of gaps, which need no work."""
     floats = backend.floats
     if isinstance(weights, ValueWeights):
@@ -109,13 +110,13 @@ def _on_device(weights: ValueWeights | GapWeights, backend: Backend) -> ValueWei
     return GapWeights(floats(weights.above) if below is None else above, below)
 
 
-def _of_size(request: Request, n: int, backend: Backend) -> ValueWeights | GapWeights:
+def _of_size(request: Request, n: int, backend: Backend) -> Weights:
     return _on_device(request.weights(n), backend)
 
 
-def _of_sizes(request: Request, n: int, sizes: Sequence[int]) -> ValueWeights | GapWeights:
+def _of_sizes(request: Request, n: int, sizes: Sequence[int]) -> Weights:
     """Weights of groups of each size, one row a size, padded with zeros to groups of n."""
-    rows = [request.weights(size) for size in sizes]
+    rows: list[Any] = [request.weights(size) for size in sizes]
     if request.baseline is None:
         of_rewards = np.zeros((len(sizes), n))
         for row, weights in enumerate(rows):
@@ -129,7 +130,7 @@ def _of_sizes(request: Request, n: int, sizes: Sequence[int]) -> ValueWeights | 
     return GapWeights(above, below)
 
 
-def _of_every_size(request: Request, n: int, backend: Backend) -> ValueWeights | GapWeights:
+def _of_every_size(request: Request, n: int, backend: Backend) -> Weights:
     if request.small_groups == "raise":  # then there are none
         request = replace(request, small_groups="nan")
     return _on_device(_of_sizes(request, n, range(n + 1)), backend)
@@ -148,7 +149,7 @@ class _Table:
         self.sizes: list[int] = []
         self.weights = self._made()
 
-    def _made(self) -> ValueWeights | GapWeights:
+    def _made(self) -> Weights:
         return _on_device(_of_sizes(self.request, self.n, self.sizes), NUMPY)
 
     def places(self, counts: np.ndarray) -> np.ndarray:
@@ -166,9 +167,7 @@ class _Table:
 _table = lru_cache(maxsize=16)(_Table)
 
 
-def _rows(
-    weights: ValueWeights | GapWeights, places: Array, backend: Backend
-) -> ValueWeights | GapWeights:
+def _rows(weights: Weights, places: Array, backend: Backend) -> Weights:
     """The weights of each group, from the weights of each size."""
     fields = [None if f is None else backend.rows(f, places) for f in vars(weights).values()]
     return type(weights)(*fields)
@@ -203,7 +202,7 @@ def _terms(weights: Array | None, parts: Sequence[Array]) -> Array | None:
 
 
 def _apply(
-    weights: ValueWeights | GapWeights,
+    weights: Weights,
     rewards: Array,
     counts: Array | None,
     mask: Array | None,
@@ -215,11 +214,13 @@ def _apply(
     ordered, order = backend.sort(rewards)
     if counts is not None:
         ordered = backend.capped(ordered, counts)
-    is_value = isinstance(weights, ValueWeights)
-    out = (_value if is_value else _advantages)(weights, ordered, backend)
+    if isinstance(weights, ValueWeights):
+        out = _value(weights, ordered, backend)
+    else:
+        out = _advantages(weights, ordered, backend)
     if poison:
         out = out + backend.xp.sum(ordered * 0.0, axis=-1, keepdims=True)
-    if is_value:
+    if isinstance(weights, ValueWeights):
         return out
     out = backend.unsort(out, order)
     return out if mask is None else backend.filled(out, mask, 0.0)
@@ -263,8 +264,8 @@ def transform(
 
     def calculate(block: slice) -> Array:
         own = weights if places is None else _rows(weights, places[block], backend)
-        of_block = (None if array is None else array[block] for array in (counts, mask))
-        return _apply(own, rewards[block], *of_block, backend, poison)
+        counts_R, mask_RN = (None if array is None else array[block] for array in (counts, mask))
+        return _apply(own, rewards[block], counts_R, mask_RN, backend, poison)
 
     if rewards.size <= _BLOCK:
         return calculate(slice(None))

@@ -47,7 +47,8 @@ def as_array(values: Any, name: str) -> Array:
         try:
             array = np.asarray(values)
             # NumPy rounds integers that stand beside floats, and makes text of all beside text.
-            if array.dtype.kind in "US" or array.dtype.kind == "f" and np.any(abs(array) >= _EXACT):
+            rounded = array.dtype.kind == "f" and np.any(np.abs(array) >= _EXACT)
+            if rounded or array.dtype.kind in "US":
                 array = np.asarray(values, dtype=object)
         except ValueError as error:
             raise InvalidInputError(
@@ -65,7 +66,7 @@ def as_array(values: Any, name: str) -> Array:
             f"{name} are {values.dtype}, but are computed with in float64: round them with "
             ".astype(np.float64), after taking off what all have in common"
         )
-    _refuse_inexact(values, name)
+    _refuse_inexact(np.asarray(values), name)
     return values
 
 
@@ -195,8 +196,9 @@ def _view_of_tensor(values: Any, name: str) -> View | None:
 
 def _view_of_jax(values: Any, name: str, labelled: bool) -> View | None:
     import jax
+    from jax.core import Tracer
 
-    if isinstance(values, jax.core.Tracer) or len(devices := values.devices()) > 1:
+    if isinstance(values, Tracer) or len(devices := values.devices()) > 1:
         return None
     if next(iter(devices)).platform != "cpu" and not labelled:
         return None

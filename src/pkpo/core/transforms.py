@@ -28,7 +28,8 @@ from pkpo.core.parsing import as_objective
 from pkpo.core.weights import Baseline, check_baseline
 from pkpo.errors import InvalidInputError
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def _eager(function: Callable[P, R]) -> Callable[P, R]:
@@ -195,11 +196,11 @@ _SHRINK = 2.0**-16
 def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool | None) -> Array:
     rewards = as_array(rewards, "rewards")
     shape = tuple(rewards.shape)
-    if not shape:
+    if not rewards.ndim:
         raise InvalidInputError("rewards need at least one axis, the samples of a group")
-    if not shape[-1]:
+    if rewards.shape[-1] == 0:
         raise InvalidInputError(f"groups are empty: rewards have shape {shape}")
-    if groups is not None and len(shape) > 1:
+    if groups is not None and rewards.ndim > 1:
         raise InvalidInputError(f"with groups=, rewards must be flat, got shape {shape}")
     view = host_view(rewards, "rewards", labelled=groups is not None)
     backend = backend_of(rewards) if view is None else NUMPY
@@ -288,7 +289,7 @@ def _check_range(
     )
 
 
-def _group(place: Sequence[int]) -> object:
+def _group(place: Sequence[Any]) -> object:
     """A group's name, from its place among the leading axes."""
     return int(place[0]) if len(place) == 1 else tuple(map(int, place))
 
