@@ -83,8 +83,8 @@ class Backend:
         largest = self.xp.take_along_axis(ordered, place, axis=-1)
         return self.xp.minimum(ordered, self.xp.where(some, largest, self.xp.zeros_like(largest)))
 
-    def rows(self, table: Array, places: Array) -> Array:
-        return self.xp.take(table, places, axis=0)
+    def rows(self, table: Array, rows: Array) -> Array:
+        return self.xp.take(table, rows, axis=0)
 
     def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
         """The negative and the positive parts of the values."""
@@ -169,8 +169,8 @@ class NumpyBackend(Backend):
         largest[counts == 0] = 0.0
         return np.minimum(ordered, largest[:, None], out=ordered)
 
-    def rows(self, table: Array, places: Array) -> Array:
-        return table.take(places, axis=0)
+    def rows(self, table: Array, rows: Array) -> Array:
+        return table.take(rows, axis=0)
 
     def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
         return np.minimum(values, 0.0), np.maximum(values, 0.0)
@@ -212,12 +212,12 @@ class TorchBackend(Backend):
     """For tensors that NumPy can't see: on other devices, or inside torch.func."""
 
     on_host = False
-    lasting = True
 
     def __init__(self, device: Any) -> None:
         import array_api_compat.torch as xp
 
         super().__init__(xp, device)
+        self.lasting = device.type != "cpu"
 
     @property
     def compute_dtype(self) -> Any:

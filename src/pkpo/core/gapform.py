@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
+from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -144,32 +145,32 @@ class _Table:
     """`_of_sizes` for the sizes seen so far."""
 
     def __init__(self, request: Request, n: int) -> None:
-        self.request, self.n = request, n
-        self.place_of_size = np.full(n + 1, -1)
-        self.sizes: list[int] = []
-        self.weights = self._made()
+        self._request, self._n = request, n
+        self._sizes: list[int] = []
+        self._row_of_size = np.full(n + 1, -1)
+        self._weights = _on_device(_of_sizes(request, n, []), NUMPY)
+        self._lock = Lock()
 
-    def _made(self) -> Weights:
-        return _on_device(_of_sizes(self.request, self.n, self.sizes), NUMPY)
-
-    def places(self, counts: np.ndarray) -> np.ndarray:
-        """Rows of `weights` for groups in which `counts` (R,) samples count."""
-        places = self.place_of_size[counts]
-        if len(places) and places.min() < 0:
-            new = np.unique(counts[places < 0])
-            self.place_of_size[new] = len(self.sizes) + np.arange(len(new))
-            self.sizes += new.tolist()
-            self.weights = self._made()
-            places = self.place_of_size[counts]
-        return places
+    def rows(self, sizes: np.ndarray) -> tuple[np.ndarray, Weights]:
+        """The rows of groups of the given sizes (R,), and the weights that they are rows of."""
+        with self._lock:
+            rows = self._row_of_size[sizes]
+            if len(rows) and rows.min() < 0:
+                new = np.unique(sizes[rows < 0])
+                self._row_of_size[new] = len(self._sizes) + np.arange(len(new))
+                self._sizes += new.tolist()
+                made = _of_sizes(self._request, self._n, self._sizes)
+                self._weights = _on_device(made, NUMPY)
+                rows = self._row_of_size[sizes]
+            return rows, self._weights
 
 
 _table = lru_cache(maxsize=16)(_Table)
 
 
-def _rows(weights: Weights, places: Array, backend: Backend) -> Weights:
+def _rows(weights: Weights, rows: Array, backend: Backend) -> Weights:
     """The weights of each group, from the weights of each size."""
-    fields = [None if f is None else backend.rows(f, places) for f in vars(weights).values()]
+    fields = [None if f is None else backend.rows(f, rows) for f in vars(weights).values()]
     return type(weights)(*fields)
 
 
@@ -257,13 +258,12 @@ def transform(
             weights = _rows(made(request, n, backend), counts, backend)
         return _apply(weights, rewards, counts, mask, backend, poison)
     if counts is None:
-        weights, places = _cached_of_size(request, n, backend), None
+        rows, weights = None, _cached_of_size(request, n, backend)
     else:
-        table = _table(request, n)
-        places, weights = table.places(counts), table.weights
+        rows, weights = _table(request, n).rows(counts)
 
     def calculate(block: slice) -> Array:
-        own = weights if places is None else _rows(weights, places[block], backend)
+        own = weights if rows is None else _rows(weights, rows[block], backend)
         counts_R, mask_RN = (None if array is None else array[block] for array in (counts, mask))
         return _apply(own, rewards[block], counts_R, mask_RN, backend, poison)
 
