@@ -155,13 +155,13 @@ def layouts(num_groups: int, n: int) -> list[list[str]]:
     all_true = np.ones(rewards.shape, bool)
     shuffled = generator.permutation(labels)
     more = generator.integers(0, num_groups, flat.size - K * num_groups)
-    unequal = np.concatenate([np.repeat(np.arange(num_groups), K), more])
+    unequal = np.sort(np.concatenate([np.repeat(np.arange(num_groups), K), more]))
     ways: dict[str, Callable[[], object]] = {
         "mask, all true": lambda: pkpo.advantages(rewards, K, mask=all_true),
         "mask, a tenth false": lambda: pkpo.advantages(rewards, K, mask=mask),
         "labels, prompt by prompt": lambda: pkpo.advantages(flat, K, groups=labels),
         "labels, shuffled": lambda: pkpo.advantages(flat, K, groups=shuffled),
-        "labels, unequal sizes": lambda: pkpo.advantages(flat, K, groups=np.sort(unequal)),
+        "labels, unequal sizes": lambda: pkpo.advantages(flat, K, groups=unequal),
         "labels, list of text": lambda texts=[f"q{i}" for i in labels]: pkpo.advantages(
             flat, K, groups=texts
         ),

@@ -67,7 +67,7 @@ def _codes(labels: Any) -> np.ndarray:
 
 def _stable_order(codes: np.ndarray) -> np.ndarray:
     """np.argsort(codes, kind="stable") in linear time: NumPy sorts 16 bits by radix."""
-    if np.all(codes[1:] >= codes[:-1]):
+    if (codes[1:] >= codes[:-1]).all():
         return np.arange(len(codes))
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     if codes.max(initial=0) < 2**16:
