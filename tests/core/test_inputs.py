@@ -127,6 +127,24 @@ def test_different_labels_stay_apart(labels):
         pkpo.advantages([0.0, 1.0, 2.0, 3.0], 3, groups=flat)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int64", "uint64"])
+def test_labels_of_every_integer_dtype(dtype):
+    values = np.arange(256).astype(dtype)
+    labels = np.repeat(values, 2)
+    rewards = np.arange(512.0) ** 2
+    expected = pkpo.advantages(rewards.reshape(256, 2), 2).reshape(-1)
+    for order in (np.arange(512), np.random.default_rng(0).permutation(512)):
+        found = pkpo.advantages(rewards[order], 2, groups=labels[order])
+        np.testing.assert_allclose(found, expected[order], rtol=1e-15)
+
+
+def test_more_groups_than_16_bits_count():
+    labels = np.random.default_rng(0).permutation(np.repeat(np.arange(70_000), 2))
+    rewards = labels + np.where(np.arange(140_000) % 2, 0.25, 0.0)
+    found = pkpo.estimate(rewards, "mean", groups=labels)
+    assert np.array_equal(np.floor(found), labels[np.sort(np.unique(labels, return_index=True)[1])])
+
+
 COMPILED = """
 import torch, pkpo
 rewards = torch.tensor([[0.0, 1.0, 0.0, 2.0], [1.0, 1.0, 0.0, 0.0]])

@@ -59,9 +59,11 @@ def _codes(labels: Any) -> np.ndarray:
         raise InvalidInputError(
             f"group labels must be integers of at most 64 bits or strings, got {labels.dtype}"
         )
-    lowest = int(labels.min())
-    if int(labels.max()) - lowest < 4 * labels.size:
-        return (labels - labels.dtype.type(lowest)).astype(np.intp, copy=False)
+    if labels.dtype.itemsize < 8:
+        labels = labels.astype(np.int64)
+    lowest = labels.min()
+    if int(labels.max()) - int(lowest) < 4 * labels.size:
+        return (labels - lowest).astype(np.intp, copy=False)
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 

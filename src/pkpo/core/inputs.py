@@ -107,8 +107,8 @@ def _numbers(values: np.ndarray, name: str) -> np.ndarray:
             number = False
         if not number:
             raise InvalidInputError(
-                f"{name}{shown(place)} is {value!r:.60}; {name} must be real "
-                "numbers or bools (mask= leaves samples out)"
+                f"{name}{shown(place)} is {value!r:.60}; {name} must be real numbers or bools "
+                "(to leave a sample out, give NaN and mask=)"
             )
         if isinstance(value, Integral):
             _refuse_rounded(int(value), name, place)
