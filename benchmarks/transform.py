@@ -2,17 +2,23 @@
 
     python benchmarks/transform.py [--out FILE]
 
-Each row times the same batch of continuous float32 rewards, 1024 groups of n, k = 4:
-NumPy's argsort alone (the floor of any method that sorts), pkpo on NumPy and on CPU torch,
-the corrected Listing 1 of the paper group by group, and a per-group loop of the kind that
-trainers run (a dictionary from prompt to rewards, then one tensor operation at a time).
-Listing 1 is timed on the first few groups and scaled up. Times are medians; the columns to
-read are the ratios.
+The first table times batches of continuous float32 rewards, 1024 groups of n, k = 4: NumPy's
+argsort alone (the floor of any method that sorts), pkpo on NumPy and on CPU torch, and three
+peers: the corrected Listing 1 of the paper group by group (timed on the first few groups and
+scaled up), a per-group loop of the kind that trainers run (a dictionary from prompt to
+rewards, then one tensor operation at a time), and the same cumulative sums written in torch
+for all groups at once, with binomials from lgamma, as TailRL does.
+
+The second table times the ways of giving groups (labels, masks, unequal sizes) against the
+rectangle of the same rewards; the third, batches so small that calls are what costs, and
+JAX, against the library's own sort. Times are medians; the columns to read are the ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
 import os
 import platform
 import statistics
@@ -20,6 +26,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -86,6 +93,19 @@ def trainer_loop(rewards: torch.Tensor, labels: list[str]) -> torch.Tensor:
     return torch.stack([rewards[i] - means[label] for i, label in enumerate(labels)])
 
 
+def cumulative_torch(rewards: torch.Tensor, k: int) -> torch.Tensor:
+    """The same advantages as one sort and one cumulative sum over all groups, in torch."""
+    ordered, order = torch.sort(rewards.double(), dim=-1)
+    n = ordered.shape[-1]
+    i = torch.arange(1, n, dtype=torch.float64)
+    log_subsets = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    log_step = torch.lgamma(i + 1) - math.lgamma(k) - torch.lgamma((i - k + 2).clamp(min=1))
+    step = torch.where(i >= k - 1, torch.exp(log_step - log_subsets), 0.0)
+    out = torch.zeros_like(ordered)
+    out[:, 1:] = torch.cumsum(step * ordered.diff(dim=-1), dim=-1)
+    return torch.zeros_like(out).scatter_(-1, order, out).to(rewards.dtype)
+
+
 def median_seconds(function: Callable[[], object], budget: float = 1.0) -> float:
     """Median time of a call, over at least 3 and up to 200 calls within `budget` seconds."""
     function()
@@ -110,6 +130,8 @@ def measure(n: int) -> list[str]:
     on_torch = median_seconds(lambda: pkpo.advantages(tensor, K))
     listing = median_seconds(lambda: listing_1(few, K)) * NUM_GROUPS / len(few)
     loop = median_seconds(lambda: trainer_loop(tensor.reshape(-1), labels))
+    torch.testing.assert_close(cumulative_torch(tensor, K), pkpo.advantages(tensor, K))
+    cumulative = median_seconds(lambda: cumulative_torch(tensor, K))
     return [
         f"{n}",
         f"{1e3 * argsort:.3f}",
@@ -119,7 +141,97 @@ def measure(n: int) -> list[str]:
         f"{on_torch / argsort:.2f}",
         f"{listing / on_numpy:,.0f}",
         f"{loop / on_numpy:,.0f}",
+        f"{cumulative / on_torch:.2f}",
     ]
+
+
+def layouts(num_groups: int, n: int) -> list[list[str]]:
+    """Labels, masks and unequal sizes against the rectangle of as many rewards."""
+    generator = np.random.default_rng(0)
+    rewards = generator.random((num_groups, n), dtype=np.float32)
+    flat, labels = rewards.reshape(-1), np.repeat(np.arange(num_groups), n)
+    mask = generator.random(rewards.shape) < 0.9
+    mask[:, :K] = True
+    all_true = np.ones(rewards.shape, bool)
+    shuffled = generator.permutation(labels)
+    more = generator.integers(0, num_groups, flat.size - K * num_groups)
+    unequal = np.sort(np.concatenate([np.repeat(np.arange(num_groups), K), more]))
+    ways: dict[str, Callable[[], object]] = {
+        "mask, all true": lambda: pkpo.advantages(rewards, K, mask=all_true),
+        "mask, a tenth false": lambda: pkpo.advantages(rewards, K, mask=mask),
+        "labels, prompt by prompt": lambda: pkpo.advantages(flat, K, groups=labels),
+        "labels, shuffled": lambda: pkpo.advantages(flat, K, groups=shuffled),
+        "labels, unequal sizes": lambda: pkpo.advantages(flat, K, groups=unequal),
+        "labels, list of text": lambda texts=[f"q{i}" for i in labels]: pkpo.advantages(
+            flat, K, groups=texts
+        ),
+    }
+    argsort = median_seconds(lambda: np.argsort(rewards, axis=-1))
+    rectangle = median_seconds(lambda: pkpo.advantages(rewards, K))
+    rows = [[f"{num_groups} × {n}", "rectangle", f"{1e3 * rectangle:.2f}", "1", ""]]
+    rows[0][-1] = f"{rectangle / argsort:.2f}"
+    for name, way in ways.items():
+        seconds = median_seconds(way)
+        ratio = f"{seconds / rectangle:.2f}"
+        rows.append(["", name, f"{1e3 * seconds:.2f}", ratio, f"{seconds / argsort:.2f}"])
+    return rows
+
+
+def small_batches() -> list[list[str]]:
+    """8 groups of 8: microseconds beyond the library's own sort."""
+    generator = np.random.default_rng(0)
+    rewards = generator.random((8, 8), dtype=np.float32)
+    mask = generator.random((8, 8)) < 0.8
+    mask[:, :K] = True
+    labels = np.repeat(np.arange(8), [4, 6, 8, 8, 8, 8, 10, 12])
+    tensor = torch.from_numpy(rewards)
+    sorts: dict[str, Callable[[], object]] = {
+        "NumPy": lambda: np.argsort(rewards, axis=-1),
+        "torch": lambda: torch.sort(tensor, dim=-1),
+    }
+    arrays: dict[str, Callable[[np.ndarray], Any]] = {
+        "NumPy": np.asarray,
+        "torch": torch.from_numpy,
+    }
+    with contextlib.suppress(ImportError):
+        import jax
+
+        on_jax = jax.numpy.asarray(rewards)
+        sorts["JAX"] = lambda: jax.block_until_ready(jax.numpy.argsort(on_jax, axis=-1))
+        arrays["JAX"] = jax.numpy.asarray
+    rows = []
+    for library, sort in sorts.items():
+        sort_seconds = median_seconds(sort)
+        own, own_mask = arrays[library](rewards), arrays[library](mask)
+        flat = own.reshape(-1)
+        ways: dict[str, Callable[[], object]] = {
+            "rectangle": lambda own=own: pkpo.advantages(own, K),
+            "mask": lambda own=own, mask=own_mask: pkpo.advantages(own, K, mask=mask),
+            "labels": lambda flat=flat: pkpo.advantages(flat, K, groups=labels),
+        }
+        for name, way in ways.items():
+            seconds = median_seconds(way)
+            beyond = f"{1e6 * (seconds - sort_seconds):.0f}"
+            rows.append(
+                [library, name, f"{1e6 * sort_seconds:.0f}", f"{1e6 * seconds:.0f}", beyond]
+            )
+    return rows
+
+
+def jit_rows() -> list[list[str]]:
+    """The program that jax.jit makes of a rectangle, against one that only sorts."""
+    try:
+        import jax
+    except ImportError:
+        return []
+    rewards = jax.numpy.asarray(np.random.default_rng(0).random((NUM_GROUPS, 16), dtype=np.float32))
+    sort = jax.jit(lambda g: jax.numpy.argsort(g, axis=-1))
+    ours = jax.jit(lambda g: pkpo.advantages(g, K))
+    sort_seconds = median_seconds(lambda: jax.block_until_ready(sort(rewards)))
+    seconds = median_seconds(lambda: jax.block_until_ready(ours(rewards)))
+    shape = f"{NUM_GROUPS} × 16 under jit"
+    beyond = f"{1e6 * (seconds - sort_seconds):.0f}"
+    return [["JAX", shape, f"{1e6 * sort_seconds:.0f}", f"{1e6 * seconds:.0f}", beyond]]
 
 
 HEADER = [
@@ -131,7 +243,15 @@ HEADER = [
     "pkpo torch / argsort",
     "Listing 1 / pkpo",
     "trainer loop / pkpo",
+    "vectorised torch / pkpo torch",
 ]
+LAYOUT_HEADER = ["rewards", "given as", "ms", "/ rectangle", "/ argsort"]
+SMALL_HEADER = ["library", "8 × 8, given as", "sort, µs", "pkpo, µs", "beyond the sort, µs"]
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    marks = ["---:" if cell[:1].isdigit() else "---" for cell in rows[0]]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [header, marks, *rows])
 
 
 def main() -> None:
@@ -139,14 +259,17 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    rows = [HEADER, ["---:"] * len(HEADER), *(measure(n) for n in SIZES)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     about = (
         f"{NUM_GROUPS} groups of n float32 rewards, k = {K}, one thread; pkpo {pkpo.__version__}, "
         f"NumPy {np.__version__}, torch {torch.__version__}, Python {platform.python_version()}.\n"
         "Command: `python benchmarks/transform.py --out benchmarks/transform.md`"
     )
-    text = f"# The transform against its peers\n\n{about}\n\n{table}\n"
+    tables = [
+        table(HEADER, [measure(n) for n in SIZES]),
+        table(LAYOUT_HEADER, [*layouts(NUM_GROUPS, 16), *layouts(65536, 16)]),
+        table(SMALL_HEADER, [*small_batches(), *jit_rows()]),
+    ]
+    text = "\n\n".join(["# The transform against its peers", about, *tables]) + "\n"
     print(text)
     if arguments.out:
         arguments.out.write_text(text)

@@ -8,27 +8,20 @@ import pytest
 
 import pkpo
 from pkpo.core import transforms
-from pkpo.core.backends import TorchBackend, backend_of
+from pkpo.core.inputs import host_view
 
 torch = pytest.importorskip("torch")
 
 
-class DeviceBackend(TorchBackend):
-    """Behaves as if its tensors were elsewhere: nothing is checked, nothing is read."""
-
-    def __init__(self) -> None:
-        super().__init__(torch.device("cpu"))
-        self.on_host = False
-
-
 @pytest.fixture(autouse=True)
 def on_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    backend = DeviceBackend()
-    monkeypatch.setattr(transforms, "_is_cpu_tensor", lambda values: False)
+    """As if tensors were elsewhere: nothing is checked, nothing is read."""
     monkeypatch.setattr(
         transforms,
-        "backend_of",
-        lambda values: backend if isinstance(values, torch.Tensor) else backend_of(values),
+        "host_view",
+        lambda values, *rest, **options: (
+            None if isinstance(values, torch.Tensor) else host_view(values, *rest, **options)
+        ),
     )
 
 

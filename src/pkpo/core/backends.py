@@ -1,12 +1,13 @@
 """The few array operations that differ between libraries.
 
-NumPy and CPU PyTorch tensors (viewed without a copy) take the NumPy backend; PyTorch on
-other devices, JAX and any other array-API library take theirs. Importing this module
-loads none of them but NumPy.
+Tensors and JAX arrays that NumPy can see take the NumPy backend too (`inputs.host_view`).
+PyTorch on other devices, JAX inside its transformations and any other array-API library
+take theirs. Importing this module loads none of them but NumPy.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -44,13 +45,28 @@ class Backend:
     def floats(self, values: np.ndarray) -> Array:
         return self.xp.asarray(values, dtype=self.compute_dtype, device=self.device)
 
-    def integers(self, values: np.ndarray) -> Array:
+    def asarray(self, values: Array) -> Array:
         return self.xp.asarray(values, device=self.device)
+
+    def is_floating(self, values: Array) -> bool:
+        return self.xp.isdtype(values.dtype, "real floating")
+
+    def as_floats(self, values: Array) -> Array:
+        """`values` themselves if they have a floating dtype, else in the compute dtype."""
+        return values if self.is_floating(values) else self.xp.astype(values, self.compute_dtype)
+
+    def all_below(self, values: Array, bound: float) -> bool:
+        """Whether all are finite and of size below `bound`; may be False near it."""
+        return bool(self.xp.all(self.xp.abs(values) < bound))
+
+    def filled(self, values: Array, mask: Array, other: float) -> Array:
+        """`values` where the mask is true, else `other`."""
+        filling = self.xp.asarray(other, dtype=values.dtype, device=self.device)
+        return self.xp.where(self.asarray(mask), values, filling)
 
     def sort(self, values: Array) -> tuple[Array, Array]:
         """Sorted values along the last axis in the compute dtype, and what undoes the sort."""
-        if not self.xp.isdtype(values.dtype, "real floating"):
-            values = self.xp.astype(values, self.compute_dtype)
+        values = self.as_floats(values)
         order = self.xp.argsort(values, axis=-1)
         ordered = self.xp.take_along_axis(values, order, axis=-1)
         return self.xp.astype(ordered, self.compute_dtype), order
@@ -59,14 +75,50 @@ class Backend:
         inverse = self.xp.argsort(order, axis=-1)
         return self.xp.take_along_axis(values, inverse, axis=-1)
 
-    def gaps(self, ordered: Array) -> Array:
-        """Differences along the last axis, after a leading zero."""
-        nothing = self.xp.zeros_like(ordered[..., :1])
-        return self.xp.concat([nothing, ordered[..., 1:] - ordered[..., :-1]], axis=-1)
+    def capped(self, ordered: Array, counts: Array) -> Array:
+        """The sorted rows with all but the first `counts` of each made equal to the last of
+        these, or zero in rows that have none."""
+        some = counts[:, None] > 0
+        place = self.xp.where(some, counts[:, None] - 1, 0 * counts[:, None])
+        largest = self.xp.take_along_axis(ordered, place, axis=-1)
+        return self.xp.minimum(ordered, self.xp.where(some, largest, self.xp.zeros_like(largest)))
 
-    def cumulative_sum(self, gaps: Array, step: Array) -> Array:
-        """Cumulative sum of step * gaps along the last axis."""
-        return self.xp.cumulative_sum(step * gaps, axis=-1)
+    def rows(self, table: Array, rows: Array) -> Array:
+        return self.xp.take(table, rows, axis=0)
+
+    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
+        """The negative and the positive parts of the values."""
+        zero = self.xp.zeros_like(values)
+        return self.xp.minimum(values, zero), self.xp.maximum(values, zero)
+
+    def gaps(self, ordered: Array, first: Array | float) -> Array:
+        """Differences along the last axis, after `first` (R, 1), or zero."""
+        if isinstance(first, float):
+            first = self.xp.zeros_like(ordered[:, :1])
+        return self.xp.concat([first, ordered[:, 1:] - ordered[:, :-1]], axis=-1)
+
+    def cumulative_sum(self, terms: Array, reverse: bool = False) -> Array:
+        if not reverse:
+            return self.xp.cumulative_sum(terms, axis=-1)
+        return self.xp.flip(self.cumulative_sum(self.xp.flip(terms, axis=-1)), axis=-1)
+
+    def sum_both_ways(self, rising: Array | None, falling: Array | None) -> Array:
+        """out_j = sum of rising_i, i <= j, + sum of falling_i, i > j; None for zeros."""
+        if falling is None:
+            return self.cumulative_sum(rising)
+        from_here = self.cumulative_sum(falling, reverse=True)
+        beyond = self.xp.concat([from_here[:, 1:], 0 * from_here[:, :1]], axis=-1)
+        return beyond if rising is None else self.cumulative_sum(rising) + beyond
+
+    def scattered(
+        self, parts: Sequence[Array], places: Sequence[np.ndarray], size: int, rest: float
+    ) -> Array:
+        """(size,) with flat parts at their places, those beyond `size` dropped, and `rest`."""
+        joined = np.concatenate([*places, []]).astype(np.int64)
+        origin = np.full(size + 1, len(joined))
+        origin[joined] = np.arange(len(joined))
+        parts = [*parts, self.floats(np.array([rest]))]
+        return self.xp.take(self.xp.concat(parts), self.asarray(origin[:size]), axis=0)
 
     def detach(self, values: Array) -> Array:
         """`values` without their gradient."""
@@ -75,10 +127,6 @@ class Backend:
     def weighted_sum(self, values: Array, weights: Array) -> Array:
         """sum_i weights_i * values_i over the last axis, which is kept."""
         return self.xp.sum(weights * values, axis=-1, keepdims=True)
-
-    def take_rows(self, table: Array, rows: Array) -> Array:
-        flat = self.xp.take(table, self.xp.reshape(rows, (-1,)), axis=0)
-        return self.xp.reshape(flat, (*rows.shape, *table.shape[1:]))
 
 
 _SPAN = 16
@@ -91,48 +139,85 @@ class NumpyBackend(Backend):
     def __init__(self) -> None:
         super().__init__(array_api_compat.array_namespace(np.empty(0)))
 
+    def is_floating(self, values: Array) -> bool:
+        return values.dtype.kind == "f"
+
+    def all_below(self, values: Array, bound: float) -> bool:
+        flat = values.reshape(-1)
+        return bool(np.vdot(flat, flat) < bound**2)
+
+    def filled(self, values: Array, mask: Array, other: float) -> Array:
+        return np.where(mask, values, values.dtype.type(other))
+
+    def asarray(self, values: Array) -> Array:
+        return values
+
     def sort(self, values: Array) -> tuple[Array, Array]:
-        order = np.argsort(values, axis=-1).reshape(-1, values.shape[-1])
-        order += np.arange(0, order.size, values.shape[-1])[:, None]
-        ordered = values.reshape(-1).take(order).reshape(values.shape)
-        return ordered.astype(np.float64, copy=False), order
+        order = values.argsort(axis=-1)
+        order += np.arange(0, order.size, values.shape[1])[:, None]
+        return values.reshape(-1).take(order).astype(np.float64, copy=False), order
 
     def unsort(self, values: Array, order: Array) -> Array:
         out = np.empty_like(values)
         out.reshape(-1)[order.reshape(-1)] = values.reshape(-1)
         return out
 
+    def capped(self, ordered: Array, counts: Array) -> Array:
+        places = np.arange(-1, ordered.size - 1, ordered.shape[1])
+        places += counts
+        largest = ordered.reshape(-1).take(places)
+        largest[counts == 0] = 0.0
+        return np.minimum(ordered, largest[:, None], out=ordered)
+
+    def rows(self, table: Array, rows: Array) -> Array:
+        return table.take(rows, axis=0)
+
+    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
+        return np.minimum(values, 0.0), np.maximum(values, 0.0)
+
+    def scattered(
+        self, parts: Sequence[Array], places: Sequence[np.ndarray], size: int, rest: float
+    ) -> Array:
+        out = np.full(size + 1, rest)
+        for part, place in zip(parts, places, strict=True):
+            out[place] = part
+        return out[:size]
+
     def weighted_sum(self, values: Array, weights: Array) -> Array:
         if weights.ndim == 1:
             return values @ weights[:, None]
         return super().weighted_sum(values, weights)
 
-    def gaps(self, ordered: Array) -> Array:
-        gaps = np.empty(ordered.shape)
-        gaps[..., 0] = 0.0
-        np.subtract(ordered[..., 1:], ordered[..., :-1], out=gaps[..., 1:])
+    def gaps(self, ordered: Array, first: Array | float) -> Array:
+        gaps, flat = np.empty(ordered.shape), ordered.reshape(-1)
+        np.subtract(flat[1:], flat[:-1], out=gaps.reshape(-1)[1:])
+        gaps[:, :1] = first
         return gaps
 
-    def cumulative_sum(self, gaps: Array, step: Array) -> Array:
-        total, n = gaps * step, gaps.shape[-1]
+    def cumulative_sum(self, terms: Array, reverse: bool = False) -> Array:
+        if reverse:
+            return self.cumulative_sum(np.ascontiguousarray(terms[:, ::-1]))[:, ::-1]
+        n = terms.shape[1]
         if n % _SPAN or n == _SPAN:
-            return np.cumsum(total, axis=-1, out=total)
+            return terms.cumsum(axis=-1)
         # np.cumsum waits for each addition; spans summed by a matrix product do not.
-        spans = total.reshape(-1, _SPAN)
+        spans = terms.reshape(-1, _SPAN)
         sums = spans @ _UPPER[:, -1]
-        before = np.cumsum(sums.reshape(*total.shape[:-1], -1)[..., :-1], axis=-1)
-        total[..., _SPAN::_SPAN] += before
-        return (spans @ _UPPER).reshape(total.shape)
+        before = sums.reshape(len(terms), -1)[:, :-1].cumsum(axis=-1)
+        terms[:, _SPAN::_SPAN] += before
+        return (spans @ _UPPER).reshape(terms.shape)
 
 
 class TorchBackend(Backend):
-    lasting = True
+    """For tensors that NumPy can't see: on other devices, or inside torch.func."""
+
+    on_host = False
 
     def __init__(self, device: Any) -> None:
         import array_api_compat.torch as xp
 
         super().__init__(xp, device)
-        self.on_host = device.type == "cpu"
+        self.lasting = device.type != "cpu"
 
     @property
     def compute_dtype(self) -> Any:
@@ -140,6 +225,14 @@ class TorchBackend(Backend):
 
     def detach(self, values: Array) -> Array:
         return values.detach()
+
+    def all_below(self, values: Array, bound: float) -> bool:
+        try:
+            return super().all_below(values, bound)
+        except RuntimeError as error:
+            raise InvalidInputError(
+                f"validate=True can't look at values inside torch.func: {error}"
+            ) from error
 
     def floats(self, values: np.ndarray) -> Array:
         return self.xp.tensor(values, dtype=self.compute_dtype, device=self.device)
@@ -151,7 +244,7 @@ class TorchBackend(Backend):
         return ordered.to(self.compute_dtype), order
 
     def unsort(self, values: Array, order: Array) -> Array:
-        return values.new_empty(values.shape).scatter_(-1, order, values)
+        return self.xp.scatter(values, -1, order, values)
 
 
 class JaxBackend(Backend):
@@ -183,13 +276,17 @@ class JaxBackend(Backend):
             terms = terms[..., ::2] + terms[..., 1::2]
         return terms
 
-    def cumulative_sum(self, gaps: Array, step: Array) -> Array:
+    def cumulative_sum(self, terms: Array, reverse: bool = False) -> Array:
         import jax
 
-        return jax.lax.associative_scan(self.xp.add, step * gaps, axis=gaps.ndim - 1)
+        return jax.lax.associative_scan(self.xp.add, terms, axis=1, reverse=reverse)
+
+    def unsort(self, values: Array, order: Array) -> Array:
+        rows = self.xp.arange(len(values))[:, None]
+        return self.xp.empty_like(values).at[rows, order].set(values, unique_indices=True)
 
 
-_NUMPY = NumpyBackend()
+NUMPY = NumpyBackend()
 
 
 @lru_cache(maxsize=64)
@@ -198,45 +295,9 @@ def torch_backend(device: Any) -> TorchBackend:
     return TorchBackend(device)
 
 
-def is_array(values: Any) -> bool:
-    """Whether `values` is an array of a library that follows the array-API standard."""
-    return array_api_compat.is_array_api_obj(values)
-
-
-def refuse_masked(values: Any, name: str) -> None:
-    """Raise for a NumPy masked array, whose mask np.asarray would drop in silence."""
-    if isinstance(values, np.ma.MaskedArray):
-        raise InvalidInputError(f"{name} is a masked array; give plain arrays and mask= instead")
-
-
-def as_array(values: Any, name: str) -> Array:
-    """`values` itself if it is an array of a known library, else a NumPy array of it.
-
-    Raises:
-        InvalidInputError: not real numbers or bools, rows of unequal length, or masked.
-    """
-    refuse_masked(values, name)
-    if not is_array(values):
-        try:
-            values = np.asarray(values)
-        except ValueError as error:
-            raise InvalidInputError(
-                f"{name} must be rectangular ({error}); for groups of unequal size give flat "
-                f"{name} with groups=, or pad and give mask="
-            ) from error
-    if isinstance(values, np.ndarray | np.generic):
-        real = values.dtype.kind in "biuf"
-    else:
-        xp = array_api_compat.array_namespace(values)
-        real = not xp.isdtype(values.dtype, "complex floating")
-    if not real:
-        raise InvalidInputError(f"{name} must be real numbers or bools, got {values.dtype}")
-    return values
-
-
 def backend_of(values: Array) -> Backend:
     if isinstance(values, np.ndarray | np.generic):
-        return _NUMPY
+        return NUMPY
     if array_api_compat.is_torch_array(values):
         return torch_backend(values.device)
     if array_api_compat.is_jax_array(values):

@@ -130,7 +130,7 @@ class Credit:
         for objective, rows in parts:
             self.check(objective, reweighted=reweighted)
             request = Request(objective, self.baseline, reduction, small_groups)
-            request.check_sizes(_sizes(rewards_PG, arrays)[rows], rows.tolist())
+            request.check_sizes(_sizes(rewards_PG, arrays)[rows], rows.tolist().__getitem__)
         found = np.zeros(rewards_PG.shape)
         for objective, rows in parts:
             whole = len(rows) == len(rewards_PG)

@@ -1,58 +1,80 @@
-"""Groups of unequal size: flat rewards with labels <-> rectangles, one for each size."""
+"""Groups of unequal size: flat rewards with labels <-> a few rectangles, padded where needed."""
 
 from __future__ import annotations
 
+import itertools
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
-from pkpo.core.backends import refuse_masked
+from pkpo.core.inputs import host_array, refuse_masked
 from pkpo.errors import InvalidInputError
 
+_FEW = 4096
+"""Padded samples that cost less than a second rectangle."""
 
-def host_array(values: Any, name: str) -> np.ndarray:
-    """`values` (labels or a mask of any library) as a NumPy array; waits for the device.
 
-    Raises:
-        InvalidInputError: `values` is traced by jax.jit, so its content isn't known.
+def _kind(label_type: type) -> str:
+    if issubclass(label_type, str):
+        return "strings"
+    return "bools" if issubclass(label_type, bool | np.bool_) else "integers"
+
+
+def _codes(labels: Any) -> np.ndarray:
+    """Equal integers >= 0 for equal labels, not much larger than there are labels.
+
+    Items of lists are told apart by Python: NumPy would make True and 1, 1 and "1", "a" and
+    "a\0" the same label.
     """
-    refuse_masked(values, name)
-    if array_api_compat.is_torch_array(values):
-        return values.detach().cpu().numpy()
-    try:
-        if array_api_compat.is_array_api_obj(values) and not array_api_compat.is_jax_array(values):
-            xp = array_api_compat.array_namespace(values)
-            home = xp.__array_namespace_info__().default_device()
-            values = array_api_compat.to_device(values, home)
-        return np.asarray(values)
-    except Exception as error:
-        if array_api_compat.is_jax_array(values):
-            raise InvalidInputError(
-                f"{name} must be concrete here, since jax.jit can't read it: pass a NumPy "
-                "array that is fixed at trace time; a mask may be traced under small_groups= "
-                "other than 'raise'"
-            ) from error
-        raise InvalidInputError(f"can't read {name}: {error}") from error
-
-
-def _checked_labels(labels: Any) -> np.ndarray:
-    """Labels as an integer or string array. Lists are checked item by item, since NumPy
-    would turn mixed ones into strings and make 1 and "1" the same group."""
+    refuse_masked(labels, "groups")
+    if not isinstance(labels, list | tuple):
+        labels = host_array(labels, "groups")
+        if labels.dtype.kind == "U" and labels.ndim == 1 and len(labels):
+            starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
+            runs = np.diff(starts, append=len(labels))
+            return np.repeat(_codes(labels[starts].tolist()), runs)
+        if labels.dtype.kind in "OT" and labels.ndim == 1:
+            labels = labels.tolist()
     if isinstance(labels, list | tuple):
-        strings = sum(isinstance(label, str) for label in labels)
-        if strings not in (0, len(labels)):
-            raise InvalidInputError("group labels must be all integers or all strings, got both")
-    array = host_array(labels, "groups")
-    if array.dtype == object and all(isinstance(label, str) for label in array.flat):
-        array = array.astype(str)
-    if array.dtype.kind not in "iubU" and array.size:
+        code_of: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
+        if labels and isinstance(labels[0], str):
+            codes = np.fromiter(map(code_of.__getitem__, labels), np.intp, len(labels))
+            labels = list(code_of)  # only strings equal strings
+        kinds = sorted({_kind(label_type) for label_type in set(map(type, labels))})
+        if len(kinds) > 1:
+            raise InvalidInputError(
+                f"group labels must be all integers or all strings, got {' and '.join(kinds)}"
+            )
+        if code_of:
+            return codes
+        labels = host_array(labels, "groups")
+    if labels.dtype.kind == "b":
+        return labels.astype(np.intp)
+    if not labels.size:
+        return np.zeros(labels.shape, np.intp)
+    if labels.dtype.kind not in "iu":
         raise InvalidInputError(
-            f"group labels must be integers or strings, got dtype {array.dtype}"
+            f"group labels must be integers of at most 64 bits or strings, got {labels.dtype}"
         )
-    return array
+    if labels.dtype.itemsize < 8:
+        labels = labels.astype(np.int64)
+    lowest = labels.min()
+    if int(labels.max()) - int(lowest) < 4 * labels.size:
+        return (labels - lowest).astype(np.intp, copy=False)
+    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+
+
+def _stable_order(codes: np.ndarray) -> np.ndarray:
+    """np.argsort(codes, kind="stable") in linear time: NumPy sorts 16 bits by radix."""
+    if (codes[1:] >= codes[:-1]).all():
+        return np.arange(len(codes))
+    order = np.argsort(codes.astype(np.uint16), kind="stable")
+    if codes.max(initial=0) < 2**16:
+        return order
+    return order[np.argsort((codes >> 16)[order].astype(np.uint16), kind="stable")]
 
 
 @dataclass(frozen=True)
@@ -60,17 +82,23 @@ class Grouping:
     """Which flat samples form which group.
 
     Args:
-        labels: (P,) the distinct labels in order of first appearance.
-        sizes: (P,) number of counted samples of each group.
-        order: (B,) positions of the counted samples, group by group, in order within.
+        labels: (B,) as given.
+        first: (P,) each group's first sample.
+        rank: (P,) each group's place in the order of first appearance.
+        sizes: (P,) how many of its samples count.
+        starts: (P,) where these are in `order`, ascending.
+        order: positions of the counted samples, group by group, and then B.
     """
 
-    labels: np.ndarray
+    labels: Any
+    first: np.ndarray
+    rank: np.ndarray
     sizes: np.ndarray
+    starts: np.ndarray
     order: np.ndarray
 
     @classmethod
-    def of(cls, labels: Any, mask: Any, num_samples: int) -> Grouping:
+    def of(cls, labels: Any, mask: np.ndarray | None, num_samples: int) -> Grouping:
         """Groups of flat samples.
 
         Args:
@@ -82,27 +110,54 @@ class Grouping:
             InvalidInputError: the labels don't match the rewards, or are not all integers
                 or all strings.
         """
-        labels = _checked_labels(labels)
-        if labels.shape != (num_samples,):
+        codes = _codes(labels)
+        if codes.shape != (num_samples,):
             raise InvalidInputError(
                 f"groups= needs one label a reward: rewards have shape ({num_samples},), "
-                f"labels {labels.shape}"
+                f"labels {codes.shape}"
             )
-        _, first, codes = np.unique(labels, return_index=True, return_inverse=True)
-        appearance = np.argsort(first)
-        rank = np.empty_like(appearance)
-        rank[appearance] = np.arange(len(appearance))
-        codes = rank[codes]
-        counted = np.ones(num_samples, dtype=bool) if mask is None else host_array(mask, "mask")
-        order = np.argsort(codes, kind="stable")
-        order = order[counted[order]]
-        sizes = np.bincount(codes[counted], minlength=len(first))
-        return cls(labels[np.sort(first)], sizes, order)
+        order = _stable_order(codes)
+        sizes = np.bincount(codes)
+        used = np.flatnonzero(sizes)
+        first = order[(sizes.cumsum() - sizes)[used]]
+        if mask is not None:
+            order = order[mask[order]]
+            sizes = np.bincount(codes[order], minlength=len(sizes))
+        sizes = sizes[used]
+        rank = np.empty_like(used)
+        rank[first.argsort(kind="stable")] = np.arange(len(used))
+        closed = np.full(len(order) + 1, num_samples)
+        closed[:-1] = order
+        return cls(labels, first, rank, sizes, sizes.cumsum() - sizes, closed)
 
-    def rectangles(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """For each size n that occurs: the groups (p,) of that size and the positions (p, n)
-        of their samples."""
-        starts = np.cumsum(self.sizes) - self.sizes
-        for size in np.unique(self.sizes):
-            groups = np.flatnonzero(self.sizes == size)
-            yield groups, self.order[starts[groups, None] + np.arange(size)]
+    def name(self, group: int) -> str:
+        label = self.labels[int(self.first[group])]
+        return repr(label.item() if hasattr(label, "item") else label)
+
+    def group_of(self, place: int, *, is_value: bool) -> int:
+        """The group with a place among the values or the samples."""
+        if is_value:
+            return int(np.flatnonzero(self.rank == place)[0])
+        return int(self.starts.searchsorted(np.flatnonzero(self.order == place)[0], "right")) - 1
+
+    def rectangles(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+        """Groups (p,) by rank, the positions (p, n) of their samples, with B where there are
+        fewer than n, and their sizes (p,), or None where all have n.
+
+        Groups share a rectangle with those of up to twice their size.
+        """
+        sizes, starts = self.sizes, self.starts
+        widest = int(sizes.max(initial=0))
+        if len(sizes) and sizes.min() == widest > 0:
+            yield self.rank, self.order[:-1].reshape(-1, widest), None
+            return
+        classes = [np.flatnonzero(sizes)]
+        if len(sizes) * widest > max(2 * len(self.order), _FEW):
+            octaves = np.frexp(sizes - 1.0)[1]
+            classes = [np.flatnonzero((octaves == o) & (sizes > 0)) for o in np.unique(octaves)]
+        for groups in classes:
+            sizes_P = sizes[groups]
+            columns = np.arange(sizes_P.max(initial=0))
+            places = starts[groups, None] + columns
+            places[columns >= sizes_P[:, None]] = -1
+            yield self.rank[groups], self.order[places], sizes_P

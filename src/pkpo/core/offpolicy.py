@@ -22,9 +22,9 @@ from typing import Any, Literal, get_args
 import array_api_compat
 import numpy as np
 
-from pkpo.core.backends import Array, as_array, backend_of, result_dtype
+from pkpo.core.backends import Array, backend_of, result_dtype
 from pkpo.core.gapform import Reduction
-from pkpo.core.groups import host_array
+from pkpo.core.inputs import as_array, host_array
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, checked_k
 from pkpo.core.parsing import as_objective
 from pkpo.core.symmetric import (

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pkpo.core.backends import refuse_masked
+from pkpo.core.inputs import refuse_masked
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
 

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import functools
+import math
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, ParamSpec, TypeVar, get_args
 
 import array_api_compat
 import numpy as np
 
-from pkpo.core.backends import (
-    Array,
-    Backend,
+from pkpo.core.backends import NUMPY, Array, Backend, backend_of
+from pkpo.core.gapform import Reduction, Request, SmallGroups, transform
+from pkpo.core.groups import Grouping
+from pkpo.core.inputs import (
     as_array,
-    backend_of,
+    device_view,
+    host_array,
+    host_view,
     is_array,
     refuse_masked,
-    result_dtype,
+    shown,
 )
-from pkpo.core.gapform import Reduction, Request, SmallGroups, masked_transform, transform
-from pkpo.core.groups import Grouping, host_array
 from pkpo.core.objectives import Objective
 from pkpo.core.parsing import as_objective
 from pkpo.core.weights import Baseline, check_baseline
 from pkpo.errors import InvalidInputError
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
+
+def _eager(function: Callable[P, R]) -> Callable[P, R]:
+    """Run as it stands inside torch.compile, which can't trace what NumPy does."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.compiler.is_dynamo_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return call
+
+
+@_eager
 def estimate(
     rewards: Any,
     objective: Objective | int | str,
@@ -67,14 +89,11 @@ def estimate(
     >>> estimate([[0.0, 0.0, 0.0, 1.0]], 2)
     array([0.5])
     """
-    if small_groups not in ("raise", "shrink", "nan"):
-        raise InvalidInputError(
-            f"small_groups must be 'raise', 'shrink' or 'nan', got {small_groups!r}"
-        )
-    request = Request(as_objective(objective), None, "sum", small_groups)
+    request = _cached(_value_request, objective, small_groups)
     return _run(request, rewards, groups, mask, validate)
 
 
+@_eager
 def advantages(
     rewards: Any,
     objective: Objective | int | str,
@@ -132,6 +151,26 @@ def advantages(
     >>> advantages([0.0, 0.0, 1.0, 0.0], "mean", reduction="mean")
     array([-0.33333333, -0.33333333,  1.        , -0.33333333])
     """
+    request = _cached(_advantage_request, objective, baseline, reduction, small_groups)
+    return _run(request, rewards, groups, mask, validate)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _value_request(objective: Objective | int | str, small_groups: SmallGroups) -> Request:
+    if small_groups not in ("raise", "shrink", "nan"):
+        raise InvalidInputError(
+            f"small_groups must be 'raise', 'shrink' or 'nan', got {small_groups!r}"
+        )
+    return Request(as_objective(objective), None, "sum", small_groups)
+
+
+@functools.lru_cache(maxsize=256, typed=True)
+def _advantage_request(
+    objective: Objective | int | str,
+    baseline: Baseline,
+    reduction: Reduction,
+    small_groups: SmallGroups,
+) -> Request:
     if small_groups not in ("raise", "shrink", "zero"):
         raise InvalidInputError(
             f"small_groups must be 'raise', 'shrink' or 'zero', got {small_groups!r}"
@@ -140,128 +179,168 @@ def advantages(
         raise InvalidInputError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
     objective = as_objective(objective)
     check_baseline(objective, baseline)
-    request = Request(objective, baseline, reduction, small_groups)
-    return _run(request, rewards, groups, mask, validate)
+    return Request(objective, baseline, reduction, small_groups)
+
+
+def _cached(make: Any, *args: Any) -> Request:
+    try:
+        return make(*args)
+    except TypeError:  # not hashable: made, and refused, without the cache
+        return make.__wrapped__(*args)
+
+
+_SHRINK = 2.0**-16
+"""Brings sums of the largest rewards into range. Exact, but for rewards below 1e-303."""
 
 
 def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool | None) -> Array:
     rewards = as_array(rewards, "rewards")
-    if rewards.ndim == 0:
+    shape = tuple(rewards.shape)
+    if not rewards.ndim:
         raise InvalidInputError("rewards need at least one axis, the samples of a group")
     if rewards.shape[-1] == 0:
-        raise InvalidInputError(f"groups are empty: rewards have shape {tuple(rewards.shape)}")
-    if _is_cpu_tensor(rewards):
-        return _through_numpy(request, rewards, groups, mask, validate)
-    backend = backend_of(rewards)
-    rewards = backend.detach(rewards)
-    mask = _checked_mask(mask, rewards, backend)
+        raise InvalidInputError(f"groups are empty: rewards have shape {shape}")
+    if groups is not None and rewards.ndim > 1:
+        raise InvalidInputError(f"with groups=, rewards must be flat, got shape {shape}")
+    view = host_view(rewards, "rewards", labelled=groups is not None)
+    backend = backend_of(rewards) if view is None else NUMPY
+    values, largest, back = view or device_view(rewards, backend)
     if validate and backend.traced:
         raise InvalidInputError("validate=True can't look at values inside jax.jit")
-    checked = backend.on_host if validate is None else validate
-    if checked:
-        _check_finite(rewards, mask, backend)
-    with np.errstate(invalid="warn" if checked else "ignore"):
-        if groups is None:
-            out = _run_rectangle(request, rewards, mask, backend, not checked)
-        else:
-            out = _run_labelled(request, rewards, groups, mask, backend, not checked)
-    return backend.xp.astype(out, result_dtype(rewards), copy=False)
+    mask = _checked_mask(mask, shape, on_host=backend is NUMPY or groups is not None)
+    if backend is NUMPY and mask is not None and mask.all():
+        mask = None
+    grouping = None if groups is None else Grouping.of(groups, mask, shape[0])
+    calculate = functools.partial(_transformed, request, grouping=grouping, backend=backend)
+    with np.errstate(all="ignore"):
+        if not (backend.on_host or validate):
+            return back(calculate(values, mask, poison=True))
+        if _is_tame(values, mask, largest, backend):
+            return back(calculate(values, mask, poison=False))
+        if validate is not False:
+            _check_finite(values, mask, backend)
+        values = backend.xp.astype(values, backend.compute_dtype) * _SHRINK
+        out = calculate(values, mask, poison=validate is False) / _SHRINK
+        if validate is not False:
+            _check_range(request, host_array(out, "rewards"), grouping, largest)
+        return back(out)
 
 
-def _is_cpu_tensor(values: Array) -> bool:
-    return array_api_compat.is_torch_array(values) and values.device.type == "cpu"
+def _is_tame(values: Array, mask: Array | None, largest: float, backend: Backend) -> bool:
+    """Whether the values that count are finite and too small for anything to overflow."""
+    if not backend.is_floating(values):
+        return True
+    bound = math.sqrt(largest)
+    if backend.all_below(values, bound):
+        return True
+    return mask is not None and backend.all_below(backend.filled(values, mask, 0.0), bound)
 
 
-def _through_numpy(
-    request: Request, rewards: Any, groups: Any, mask: Any, validate: bool | None
-) -> Array:
-    """CPU tensors as NumPy views: NumPy sorts wide rows several times faster."""
-    import torch
-
-    rewards = rewards.detach()
-    dtype = rewards.dtype if rewards.is_floating_point() else torch.get_default_dtype()
-    has_numpy_dtype = rewards.dtype != torch.bfloat16
-    view = (rewards if has_numpy_dtype else rewards.double()).resolve_neg().numpy()
-    if mask is not None:
-        mask = host_array(mask, "mask")
-    out = _run(request, view, groups, mask, validate)
-    return torch.from_numpy(np.asarray(out)).to(dtype)
-
-
-def _checked_mask(mask: Any, rewards: Array, backend: Backend) -> Array | None:
+def _checked_mask(mask: Any, shape: tuple[int, ...], on_host: bool) -> Array | None:
     if mask is None:
         return None
     refuse_masked(mask, "mask")
     if not is_array(mask):
         mask = np.asarray(mask)
-    if tuple(mask.shape) != tuple(rewards.shape):
+    if tuple(mask.shape) != shape:
         raise InvalidInputError(
-            f"mask must have the shape of the rewards, {tuple(rewards.shape)}, "
-            f"got {tuple(mask.shape)}"
+            f"mask must have the shape of the rewards, {shape}, got {tuple(mask.shape)}"
         )
-    if not array_api_compat.array_namespace(mask).isdtype(mask.dtype, "bool"):
+    if on_host:
+        mask = host_array(mask, "mask")
+    if isinstance(mask, np.ndarray):
+        is_bool = mask.dtype == bool
+    else:
+        is_bool = array_api_compat.array_namespace(mask).isdtype(mask.dtype, "bool")
+    if not is_bool:
         raise InvalidInputError(f"mask must hold bools, got {mask.dtype}")
-    same_device = isinstance(mask, np.ndarray) or backend.traced
-    return mask if same_device else backend.xp.asarray(mask, device=backend.device)
+    return mask
 
 
 def _check_finite(rewards: Array, mask: Array | None, backend: Backend) -> None:
-    xp = backend.xp
-    if not xp.isdtype(rewards.dtype, "real floating"):
-        return
-    finite = xp.isfinite(rewards)
     if mask is not None:
-        counted = xp.asarray(mask, device=backend.device)
-        finite = xp.logical_or(finite, xp.logical_not(counted))
-    if bool(xp.all(finite)):
+        rewards = backend.filled(rewards, mask, 0.0)
+    finite = backend.xp.isfinite(rewards)
+    if bool(backend.xp.all(finite)):
         return
     place = tuple(int(i) for i in np.argwhere(~host_array(finite, "rewards"))[0])
-    value = float(rewards[place])
     raise InvalidInputError(
-        f"rewards[{', '.join(map(str, place))}] is {value}; rewards must be finite "
+        f"rewards{shown(place)} is {float(rewards[place])}; rewards must be finite "
         "(mask= leaves samples out)"
     )
 
 
-def _run_rectangle(
-    request: Request, rewards: Array, mask: Array | None, backend: Backend, poison: bool
-) -> Array:
-    if mask is None:
-        out = transform(request, rewards, backend, poison=poison)
+def _check_range(
+    request: Request, out: np.ndarray, grouping: Grouping | None, largest: float
+) -> None:
+    beyond = np.abs(out) > largest
+    if not beyond.any():
+        return
+    place = np.argwhere(beyond)[0].tolist()
+    is_value = request.baseline is None
+    if grouping is None:
+        where = place if is_value else place[:-1]
+        name = f" of group {_group(where)}" if where else ""
     else:
-        if not backend.xp.isdtype(rewards.dtype, "real floating"):
-            rewards = backend.xp.astype(rewards, backend.compute_dtype)
-        out = masked_transform(request, rewards, mask, backend, poison=poison)
-    return out[..., 0] if request.baseline is None else out
+        name = f" of group {grouping.name(grouping.group_of(place[0], is_value=is_value))}"
+    raise InvalidInputError(
+        f"the rewards{name} are too large: {request} goes beyond {largest:.3g}, the "
+        "largest number of the result's dtype; divide them by a constant"
+    )
 
 
-def _run_labelled(
+def _group(place: Sequence[Any]) -> object:
+    """A group's name, from its place among the leading axes."""
+    return int(place[0]) if len(place) == 1 else tuple(map(int, place))
+
+
+def _transformed(
     request: Request,
     rewards: Array,
-    groups: Any,
     mask: Array | None,
+    *,
+    grouping: Grouping | None,
     backend: Backend,
     poison: bool,
 ) -> Array:
+    """The results, in the shape of the rewards, or for values without the last axis."""
+    if grouping is not None:
+        return _labelled(request, rewards, grouping, backend, poison)
+    xp, shape = backend.xp, tuple(rewards.shape)
+    rows_RN = rewards if len(shape) == 2 else xp.reshape(rewards, (-1, shape[-1]))
+    counts_R = mask_RN = None
+    if mask is not None:
+        if isinstance(mask, np.ndarray) or request.small_groups == "raise":
+            sizes_R = host_array(mask, "mask").reshape(rows_RN.shape).sum(axis=1)
+            request.check_sizes(sizes_R, lambda row: _group(np.unravel_index(row, shape[:-1])))
+            counts_R = backend.asarray(sizes_R)
+        mask_RN = xp.reshape(backend.asarray(mask), rows_RN.shape)
+        if counts_R is None:
+            counts_R = xp.sum(xp.astype(mask_RN, xp.int32), axis=-1)
+    out_RN = transform(request, rows_RN, backend, counts_R, mask_RN, poison=poison)
+    if request.baseline is None:
+        return xp.reshape(out_RN, shape[:-1])
+    return out_RN if len(shape) == 2 else xp.reshape(out_RN, shape)
+
+
+def _labelled(
+    request: Request, rewards_B: Array, grouping: Grouping, backend: Backend, poison: bool
+) -> Array:
+    """Values (P,) or advantages (B,) of the groups of a grouping."""
     xp = backend.xp
-    if rewards.ndim != 1:
-        raise InvalidInputError(
-            f"with groups=, rewards must be flat, got shape {tuple(rewards.shape)}"
-        )
-    grouping = Grouping.of(groups, mask, rewards.shape[0])
-    request.check_sizes(grouping.sizes, [repr(label) for label in grouping.labels.tolist()])
+    request.check_sizes(grouping.sizes, grouping.name)
     is_value = request.baseline is None
+    rewards_B = backend.as_floats(rewards_B)
+    padding = xp.full((1,), math.inf, dtype=rewards_B.dtype, device=backend.device)
+    padded = xp.concat([rewards_B, padding])
     parts, places = [], []
-    for of_size, samples_PN in grouping.rectangles():
-        if samples_PN.shape[1] == 0:
-            continue
-        flat = xp.take(rewards, backend.integers(samples_PN.reshape(-1)), axis=0)
-        rectangle = xp.reshape(flat, samples_PN.shape)
-        parts.append(xp.reshape(transform(request, rectangle, backend, poison=poison), (-1,)))
-        places.append(of_size if is_value else samples_PN.reshape(-1))
-    # What is left are empty groups, or samples that don't count.
-    total = len(grouping.labels) if is_value else rewards.shape[0]
-    left = np.setdiff1d(np.arange(total), np.concatenate([*places, []]))
-    parts.append(backend.floats(np.full(len(left), np.nan if is_value else 0.0)))
-    inverse = np.argsort(np.concatenate([*places, left]).astype(np.int64))
-    return xp.take(xp.concat(parts), backend.integers(inverse), axis=0)
+    for groups_P, samples_PN, sizes_P in grouping.rectangles():
+        flat = xp.take(padded, backend.asarray(samples_PN.reshape(-1)), axis=0)
+        counts_P = None if sizes_P is None else backend.asarray(sizes_P)
+        rows_PN = xp.reshape(flat, samples_PN.shape)
+        out = transform(request, rows_PN, backend, counts_P, poison=poison)
+        parts.append(xp.reshape(out, (-1,)))
+        places.append(groups_P if is_value else samples_PN.reshape(-1))
+    # Nothing goes to empty groups and to samples that don't count.
+    size, rest = (len(grouping.sizes), math.nan) if is_value else (rewards_B.shape[0], 0.0)
+    return backend.scattered(parts, places, size, rest)

@@ -2,9 +2,13 @@
 
 With the rewards of a group sorted, g_(1) <= ... <= g_(n), and gaps d_i = g_(i+1) - g_(i):
 
-    value        rho     = sum_i w_i * g_(i)
-    advantages   a_(1)   = level * g_(1) + sum_i anchor_i * d_i
-                 a_(i+1) = a_(i) + step_i * d_i
+    value        rho   = sum_i w_i * g_(i)
+    advantages   a_(j) = sum_{i<j} above_i * d_i + sum_{i>=j} below_i * d_i
+
+where a shift of the rewards leaves the advantages alone. Where it doesn't, rewards are
+measured from zero: the gaps' parts below and above zero have weights of their own, and so
+has the reward next to zero where all have one sign. Each sum then has the size of the terms
+that make up a_(j), whatever the other rewards are: nothing cancels.
 
 The weights depend on (n, objective, baseline) alone. All of them follow from one
 operation. A term E[sum_r c_r g_(r:k)] has the weight density phi(t) = k sum_r c_r B_{r-1}(t)
@@ -18,9 +22,10 @@ docs/mathematics.md derives each line.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -43,39 +48,37 @@ class ValueWeights:
         of_rewards: (n,) float64, by rank.
     """
 
-    level: float
-    pivot: int
-    of_rewards: np.ndarray
+    level: Any
+    pivot: Any
+    of_rewards: Any
 
 
 @dataclass(frozen=True)
 class GapWeights:
     """Weights of the advantages in groups of n.
 
+    Columns 1, ..., n - 1 belong to the gaps. There is one row, or, where a shift of the
+    rewards changes the advantages, one for what lies below zero and one for what lies above;
+    column 0 then belongs to the reward next to zero if all have one sign.
+
     Args:
-        level: weight of the smallest reward in the first advantage.
-        anchor: (n-1,) float64, weight of each gap in it, or None for zeros.
-        step: (n-1,) float64, increment from one sorted sample to the next.
+        above: (1 or 2, n) float64, in the advantages of the samples above the gap.
+        below: (1 or 2, n) float64, in those of the samples below it; column 0 is zero.
     """
 
-    level: float
-    anchor: np.ndarray | None
-    step: np.ndarray
+    above: Any
+    below: Any
+
+    def __add__(self, other: GapWeights) -> GapWeights:
+        return GapWeights(self.above + other.above, self.below + other.below)
+
+    def __mul__(self, factor: float) -> GapWeights:
+        return GapWeights(factor * self.above, factor * self.below)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Advantage weights of one term, with no field left out, so that terms can be added."""
-
-    level: float
-    anchor: np.ndarray
-    step: np.ndarray
-
-    def __add__(self, other: _Part) -> _Part:
-        return _Part(self.level + other.level, self.anchor + other.anchor, self.step + other.step)
-
-    def __mul__(self, factor: float) -> _Part:
-        return _Part(factor * self.level, factor * self.anchor, factor * self.step)
+def _gap_weights(above: Any, below: Any, level: float = 0.0) -> GapWeights:
+    """From rows (1 or 2, n-1) and what every advantage rises by if all rewards rise by 1."""
+    return GapWeights(np.insert(above, 0, level, axis=-1), np.insert(below, 0, 0.0, axis=-1))
 
 
 def top_bernstein(k: int, degree: int) -> np.ndarray:
@@ -98,17 +101,14 @@ def elevate(coefficients: np.ndarray, degree: int) -> np.ndarray:
     return values
 
 
-def bernstein(term: SimpleTerm, degree: int) -> np.ndarray:
+def bernstein(coefficients: Sequence[float], degree: int) -> np.ndarray:
     """E[c_{1+H}] with H ~ Hypergeometric(degree, m, k-1), for m = 0..degree; degree >= k-1."""
-    match term:
-        case Mean():
-            return np.ones(degree + 1)
-        case MaxAt(k):
-            return top_bernstein(k, degree)
-        case MinAt(k):
-            return top_bernstein(k, degree)[::-1]
-        case _:
-            return elevate(np.asarray(term.coefficients), degree)
+    c = np.asarray(coefficients)
+    if not c[:-1].any():
+        return c[-1] * top_bernstein(len(c), degree)
+    if not c[1:].any():
+        return c[0] * top_bernstein(len(c), degree)[::-1]
+    return elevate(c, degree)
 
 
 def required_size(objective: Objective, baseline: Baseline) -> int:
@@ -135,49 +135,60 @@ def check_baseline(objective: Objective, baseline: str) -> None:
             )
 
 
-def _sum_of_subsets(term: SimpleTerm, n: int) -> _Part:
-    """s, eq. (19) and (27): the sum over all subsets of size k that hold the sample."""
-    k, c = term.k, np.asarray(term.coefficients)
-    step = np.zeros(n - 1)
-    if k < n:
-        step = k * (n - k) / (n * (n - 1)) * bernstein(term, n - 2)
-    of_rewards = np.zeros(n)
-    of_rewards[0] = c[0] * k / n
-    if k >= 2:
-        above = top_bernstein(k - 1, n - 2) if isinstance(term, MaxAt) else elevate(c[1:], n - 2)
-        of_rewards[1:] = k * (k - 1) / (n * (n - 1)) * above
-    anchor = np.cumsum(of_rewards[:0:-1])[::-1]
-    return _Part(float(k / n * c.sum()), anchor, step)
+def _sum_of_subsets(term: SimpleTerm, n: int) -> GapWeights:
+    """s, eq. (19) and (27): the sum over all subsets of size k that hold the sample.
+
+    It weighs the sample itself by its rank, and the others by theirs and by which side of
+    them the sample is on. All weights are >= 0 if the objective's are.
+    """
+    k, c = term.k, term.coefficients
+    own = k / n * bernstein(c, n - 1)
+    lower = higher = np.zeros(n - 1)
+    if k > 1:
+        share = k * (k - 1) / (n * (n - 1))
+        lower, higher = share * bernstein(c[:-1], n - 2), share * bernstein(c[1:], n - 2)
+    up_to, beyond = np.cumsum(lower), np.cumsum(higher[::-1])[::-1]
+    return _gap_weights(
+        above=[-up_to, own[1:] + np.append(beyond[1:], 0.0)[: n - 1]],
+        below=[-own[:-1] - np.append(0.0, up_to[:-1])[: n - 1], beyond],
+        level=k / n * sum(c),
+    )
 
 
-def _centred_leave_one_out(term: SimpleTerm, n: int) -> _Part:
+def _centred_leave_one_out(term: SimpleTerm, n: int) -> GapWeights:
     """s_i - (k/n) rho(g without i) = n/(n-k) (s_i - mean of s); sums to zero over the group."""
-    step = term.k / (n - 1) * bernstein(term, n - 2)
-    below = np.arange(1, n) / n
-    return _Part(0.0, (below - 1.0) * step, step)
+    step = term.k / (n - 1) * bernstein(term.coefficients, n - 2)
+    share = np.arange(1, n) / n
+    return _gap_weights([share * step], [-share[::-1] * step])
 
 
-def _leave_one_out_of_subset(term: SimpleTerm, n: int) -> _Part:
+def _leave_one_out_of_subset(term: SimpleTerm, n: int) -> GapWeights:
     """s^(loo-1), eq. (33): the subset's value less its value without the sample."""
     if isinstance(term, Mean):
         # With k = 1 the smaller subset is empty; its place takes the others' mean, eq. (26) over n.
         return _centred_leave_one_out(term, n)
     step = term.k / n * top_bernstein(term.k, n - 1)[1:]
+    zeros = np.zeros((1, n - 1))
     if isinstance(term, MaxAt):
-        return _Part(0.0, np.zeros(n - 1), step)
-    return _Part(0.0, -step[::-1], step[::-1])
+        return _gap_weights([step], zeros)
+    return _gap_weights(zeros, [-step[::-1]])
 
 
-def _leave_one_out(term: SimpleTerm, n: int) -> _Part:
+def _leave_one_out(term: SimpleTerm, n: int) -> GapWeights:
     """s^(loo), eq. (29): the centred form less k / (n (n-1)) * rho(g without i)."""
     factor = term.k / (n * (n - 1))
     level, of_rewards = _value(term, n - 1)
-    of_gaps = np.cumsum(of_rewards[::-1])[::-1]
-    extra = _Part(level, of_gaps, -of_rewards)
-    return _centred_leave_one_out(term, n) + extra * -factor
+    up_to = factor * np.cumsum(of_rewards)
+    beyond = factor * np.cumsum(of_rewards[::-1])[::-1]
+    baseline = _gap_weights(
+        above=[up_to, -np.append(beyond[1:], 0.0)],
+        below=[np.append(0.0, up_to[:-1]), -beyond],
+        level=-factor * level,
+    )
+    return _centred_leave_one_out(term, n) + baseline
 
 
-_PART_OF_BASELINE = {
+_WEIGHTS_OF_BASELINE = {
     "none": _sum_of_subsets,
     "loo": _centred_leave_one_out,
     "loo_minus_one": _leave_one_out_of_subset,
@@ -187,7 +198,7 @@ _PART_OF_BASELINE = {
 
 def _value(term: SimpleTerm, n: int) -> tuple[float, np.ndarray]:
     """Sum of the weights, and the weight of each sorted reward (n,), eq. (12)."""
-    return float(sum(term.coefficients)), term.k / n * bernstein(term, n - 1)
+    return float(sum(term.coefficients)), term.k / n * bernstein(term.coefficients, n - 1)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -237,8 +248,7 @@ def advantage_weights(n: int, objective: Objective, baseline: Baseline) -> GapWe
             f"{objective} with baseline {baseline!r} needs at least {size} samples a group, "
             f"got {n}{hint}"
         )
-    total = _Part(0.0, np.zeros(n - 1), np.zeros(n - 1))
+    total = GapWeights(np.zeros((1, n)), np.zeros((1, n)))
     for weight, term in objective.simple_terms:
-        total = total + _PART_OF_BASELINE[baseline](term, n) * weight
-    anchor = _frozen(total.anchor) if total.anchor.any() else None
-    return GapWeights(total.level, anchor, _frozen(total.step))
+        total = total + _WEIGHTS_OF_BASELINE[baseline](term, n) * weight
+    return GapWeights(_frozen(total.above), _frozen(total.below))
