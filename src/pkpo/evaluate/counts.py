@@ -11,8 +11,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
-from scipy.special import gammaln
+from scipy.special import gammaln, xlog1py, xlogy
 
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective
 from pkpo.core.weights import elevate, estimate_weights, top_bernstein
@@ -94,7 +93,9 @@ def covariance(n: int, objectives: tuple[Objective, ...], p: np.ndarray) -> np.n
 @lru_cache(maxsize=16)
 def _law(n: int, p: tuple[float, ...]) -> np.ndarray:
     """(n+1, G) chances of each number correct."""
-    return stats.binom.pmf(np.arange(n + 1)[:, None], n, np.asarray(p))
+    c = np.arange(n + 1)[:, None]
+    choices = gammaln(n + 1) - gammaln(c + 1) - gammaln(n - c + 1)
+    return np.exp(choices + xlogy(c, p) + xlog1py(n - c, -np.asarray(p)))
 
 
 @lru_cache(maxsize=4096)

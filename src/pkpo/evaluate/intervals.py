@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.optimize import root_scalar
 from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
 ENOUGH = 5.0
@@ -274,8 +273,9 @@ def bound(
 def _chernoff(mean: float, entropy: float) -> float:
     """The largest chance whose relative entropy from `mean` is at most `entropy`."""
 
-    def excess(chance: float) -> float:
-        return float(rel_entr(mean, chance) + rel_entr(1.0 - mean, 1.0 - chance)) - entropy
-
-    bracket = (max(mean, 1e-300), 1.0 - 1e-12)
-    return float(root_scalar(excess, bracket=bracket, xtol=1e-12).root)
+    low, high = mean, 1.0
+    for _ in range(50):  # halves the bracket, which ends within 1e-15
+        chance = (low + high) / 2
+        excess = rel_entr(mean, chance) + rel_entr(1.0 - mean, 1.0 - chance) - entropy
+        low, high = (low, chance) if excess > 0 else (chance, high)
+    return high
