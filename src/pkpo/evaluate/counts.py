@@ -90,6 +90,12 @@ def covariance(n: int, objectives: tuple[Objective, ...], p: np.ndarray) -> np.n
     return product.sum(axis=0)
 
 
+def variance_of(table: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """(G,) variance of table[c], c ~ Binomial(n, p), for a table over c = 0..n."""
+    law = _law(len(table) - 1, tuple(p))
+    return table**2 @ law - (table @ law) ** 2
+
+
 @lru_cache(maxsize=16)
 def _law(n: int, p: tuple[float, ...]) -> np.ndarray:
     """(n+1, G) chances of each number correct."""

@@ -94,7 +94,7 @@ class RunData:
     def within(self, used_P: np.ndarray, objective: Objective) -> Within | str:
         """The sampling variance; 0 where nothing varies, which only the other run's can save."""
         found = within_problems(self.grouped, used_P, objective, self.seed)
-        return Within(0.0, 0.0, np.inf, "none") if found == NO_VARIATION else found
+        return Within(0.0, 0.0, np.inf, np.inf, "none") if found == NO_VARIATION else found
 
 
 def difference_of(
@@ -113,7 +113,8 @@ def difference_of(
         confidence: of the single intervals.
         level: of the simultaneous ones.
     """
-    name = name_of(objective, run.grouped.binary and baseline.grouped.binary)
+    binary = run.grouped.binary and baseline.grouped.binary
+    name = name_of(objective, binary)
     number = int(used_P.sum())
     enough = (run.grouped.sizes_P >= objective.k) & (baseline.grouped.sizes_P >= objective.k)
     dropped = int((~enough).sum())
@@ -128,10 +129,10 @@ def difference_of(
     clusters = run.grouped.samples.clusters_P or baseline.grouped.samples.clusters_P
     if clusters is not None:
         clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
-    between, units = between_differences(differences, clusters)
+    between, units = between_differences(differences, binary, clusters)
     problems = effective_number(differences)
     blocks, subsets = 1, np.inf
-    if run.grouped.binary and baseline.grouped.binary:
+    if binary:
         low, high = bounds(objective)
         subsets = float(np.abs(differences).sum()) / (high - low)
         sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]

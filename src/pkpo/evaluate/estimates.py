@@ -21,6 +21,7 @@ from pkpo.evaluate.intervals import (
     Moments,
     between_problems,
     bound,
+    events,
     limits,
     none,
     support,
@@ -241,6 +242,7 @@ def fixed_moments(
         within.df,
         bounds(objective) if binary else None,
         1.0 if within.method == "unbiased" and binary else 0.0,
+        0.0 if binary else 0.5 * np.sqrt(6.0 / within.units),
     )
 
 
@@ -270,9 +272,10 @@ def _row(
     else:
         moments = fixed_moments(estimates, within, objective, grouped.binary)
         problems, subsets = support(estimates, value_bounds, blocks)
-        if np.isfinite(subsets):  # counts of independent trials, many for each problem
-            problems = max(problems, subsets)
-        fixed = interval_of(moments, problems, subsets, fixed_level, within.method)
+        # Subsets are independent trials, many for each problem.
+        carried = events(within.skewness, within.units, grouped.binary)
+        carried = min(max(problems, subsets), carried)
+        fixed = interval_of(moments, carried, subsets, fixed_level, within.method)
     clusters = samples.clusters_P
     if clusters is not None:
         clusters = [cluster for cluster, use in zip(clusters, used_P) if use]

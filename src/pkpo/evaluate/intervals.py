@@ -18,6 +18,10 @@ ENOUGH = 5.0
 ENOUGH_SUBSETS = 1.0
 """Failed (or passed, near 0) disjoint subsets of k samples that a value has to amount to."""
 
+MOST_SKEWED = 0.3
+"""Skewness, with what `events` adds to it, of a mean of rewards without known bounds for which
+an interval is given."""
+
 FEWEST_DF = 3.0
 """Degrees of freedom below which the variance counts as unknown."""
 
@@ -79,6 +83,8 @@ class Moments:
         df: degrees of freedom of `variance`.
         bounds: of the values, for 0/1 rewards; None otherwise.
         beta_share: 0..1, how much the values are like 0 and 1 alone; see `limits`.
+        doubt: the share of `skewness` by which it may be larger or smaller: each limit is
+            taken with the one that makes the interval wider.
     """
 
     mean: float
@@ -87,6 +93,7 @@ class Moments:
     df: float
     bounds: tuple[float, float] | None = None
     beta_share: float = 0.0
+    doubt: float = 0.0
 
 
 def limits(moments: Moments, confidence: float) -> tuple[float, float]:
@@ -99,7 +106,9 @@ def limits(moments: Moments, confidence: float) -> tuple[float, float]:
     tail = (1.0 - confidence) / 2
     t = float(stdtrit(min(moments.df, LARGEST_DF), 1.0 - tail))
     scale = np.sqrt(moments.variance)
-    low, high = (moments.mean - hall(q, moments.skewness) * scale for q in (t, -t))
+    doubt = moments.doubt * abs(moments.skewness)
+    low = moments.mean - hall(t, moments.skewness - doubt) * scale
+    high = moments.mean - hall(-t, moments.skewness + doubt) * scale
     if moments.bounds is None:
         return float(low), float(high)
     floor, ceiling = moments.bounds
@@ -142,6 +151,17 @@ def effective_number(values: np.ndarray) -> float:
     return float(total**2 / (values**2).sum()) if total > 0 else 0.0
 
 
+def events(skewness: float, units: float, bounded: bool) -> float:
+    """How many rare events would make a mean as skewed: 1 / skewness^2, as for a Poisson law.
+
+    Values without known bounds may have a tail that few units don't show, which is allowed for
+    by half a unit of skewness, and need more; this is scaled so that `ENOUGH` is enough.
+    """
+    if bounded:
+        return 1.0 / max(skewness**2, 1e-300)
+    return ENOUGH * (MOST_SKEWED / (abs(skewness) + 0.5 / np.sqrt(units))) ** 2
+
+
 def support(
     estimates: np.ndarray, bounds: tuple[float, float] | None, blocks: int = 1
 ) -> tuple[float, float]:
@@ -149,10 +169,10 @@ def support(
 
     Returns:
         How many problems carry it; and how many of all disjoint subsets of k samples, `blocks`
-        a problem, it amounts to. Without bounds, the number of problems and infinity.
+        a problem, it amounts to. Without bounds both are infinite.
     """
     if bounds is None:
-        return float(len(estimates)), np.inf
+        return np.inf, np.inf
     low, high = bounds
     nearer_low = estimates.mean() - low <= high - estimates.mean()
     distances = estimates - low if nearer_low else high - estimates
@@ -164,7 +184,7 @@ def between_problems(
     bounds: tuple[float, float] | None,
     clusters: Sequence[str] | None = None,
 ) -> tuple[Moments, float]:
-    """Moments of the mean over new problems, and the number of independent units.
+    """Moments of the mean over new problems, and how many independent units carry it.
 
     The variance between problems holds that within them. With clusters, deviations are
     summed within each, and the clusters are the units (the sandwich estimator with
@@ -185,24 +205,34 @@ def between_problems(
         low, high = bounds
         share = min(1.0, second / max((mean - low) * (high - mean), 1e-300))
     skewness = shape.skewness / np.sqrt(size)
-    return Moments(mean, second / (size - 1), skewness, df, bounds, share), float(size)
+    doubt, carried = 0.0, float(size)
+    if bounds is None:
+        doubt = 0.5 * np.sqrt(6.0 / size)
+        carried = min(carried, events(skewness, size, False))
+    return Moments(mean, second / (size - 1), skewness, df, bounds, share, doubt), carried
 
 
 def between_differences(
-    differences: np.ndarray, clusters: Sequence[str] | None = None
+    differences: np.ndarray, bounded: bool, clusters: Sequence[str] | None = None
 ) -> tuple[Moments, float]:
     """Moments of the mean of paired differences over new problems, and the number of units.
 
     As `between_problems`, but for Student's interval: differences have little skewness, and
     an estimate of it does more harm than good. The variance's degrees of freedom are
     2 M / (kurtosis - 1), at most the M - 1 of a normal law.
+
+    Args:
+        differences: (M,) of the pairs of estimates.
+        bounded: whether they come from 0/1 rewards.
+        clusters: as in `between_problems`.
     """
     mean, shape = float(differences.mean()), _shape(differences, clusters)
     if shape.second == 0:
         return Moments(mean, 0.0, 0.0, np.inf), float(shape.units)
-    df = 2.0 * shape.units / max(shape.kurtosis - 1.0, 1e-9)
-    variance = shape.second / (shape.units - 1)
-    return Moments(mean, variance, 0.0, min(df, shape.units - 1.0)), float(shape.units)
+    size = shape.units
+    df = min(2.0 * size / max(shape.kurtosis - 1.0, 1e-9), size - 1.0)
+    carried = min(size, events(shape.skewness / np.sqrt(size), size, bounded))
+    return Moments(mean, shape.second / (size - 1), 0.0, df), float(carried)
 
 
 @dataclass(frozen=True)
@@ -232,6 +262,19 @@ def _shape(values: np.ndarray, clusters: Sequence[str] | None) -> _Shape:
 
 def none(confidence: float, note: str) -> Interval:
     return Interval(np.nan, np.nan, "none", confidence, note)
+
+
+def tail_bound(moments: Moments, confidence: float, note: str) -> Interval:
+    """Student's one-sided bound for a mean of rewards without known bounds, on the side away
+    from the longer tail: what the tail may hide moves the mean to the other side.
+
+    Like `bound`, it holds with 1 - (1 - confidence) / 2.
+    """
+    confidence = (1.0 + confidence) / 2
+    step = float(stdtrit(moments.df, confidence) * np.sqrt(moments.variance))
+    if moments.skewness < 0:
+        return Interval(np.nan, moments.mean + step, "upper bound", confidence, note)
+    return Interval(moments.mean - step, np.nan, "lower bound", confidence, note)
 
 
 def bound(
