@@ -8,6 +8,7 @@ higher degrees of such polynomials are averages of coefficients, so nothing over
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -82,18 +83,15 @@ def central_moment(n: int, objective: Objective, p: np.ndarray, order: int) -> n
 
 def covariance(n: int, objectives: tuple[Objective, ...], p: np.ndarray) -> np.ndarray:
     """E of the product of the estimates' deviations from their means, c ~ Binomial(n, p)."""
-    law = _law(n, tuple(p))
-    product = law
-    for objective in objectives:
-        table = values(n, objective)
+    return covariance_of([values(n, objective) for objective in objectives], p)
+
+
+def covariance_of(tables: Sequence[np.ndarray], p: np.ndarray) -> np.ndarray:
+    """The same for any tables over c = 0..n."""
+    product = law = _law(len(tables[0]) - 1, tuple(p))
+    for table in tables:
         product = product * (table[:, None] - table @ law)
     return product.sum(axis=0)
-
-
-def variance_of(table: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """(G,) variance of table[c], c ~ Binomial(n, p), for a table over c = 0..n."""
-    law = _law(len(table) - 1, tuple(p))
-    return table**2 @ law - (table @ law) ** 2
 
 
 @lru_cache(maxsize=16)

@@ -15,7 +15,7 @@ from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
 ENOUGH = 5.0
 """Problems that have to carry the value, and the variance, for an interval to be given."""
 
-ENOUGH_SUBSETS = 1.0
+ENOUGH_SUBSETS = 1.5
 """Failed (or passed, near 0) disjoint subsets of k samples that a value has to amount to."""
 
 MOST_SKEWED = 0.3

@@ -8,7 +8,7 @@ import numpy as np
 
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, max_at, min_at
 from pkpo.core.weights import estimate_weights, top_bernstein
-from pkpo.evaluate.counts import central_moment, unbiased_variance, variance_of
+from pkpo.evaluate.counts import central_moment, covariance_of, unbiased_variance, values
 from pkpo.evaluate.grouped import Grouped, l_statistic, weights_of
 
 SPLITS = 16
@@ -71,7 +71,7 @@ def _of_counts(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Wi
     rates too: what carries them may be too rare to be among the samples.
     """
     rates, number = grouped.rates(used_P), int(used_P.sum())
-    second, third, error = (np.zeros_like(rates.grid_G) for _ in range(3))
+    second, third, error, common = (np.zeros_like(rates.grid_G) for _ in range(4))
     variance, short = 0.0, 0
     for n, places in grouped.by_size.items():
         correct = grouped.samples.correct_P[places[used_P[places]]]
@@ -81,7 +81,9 @@ def _of_counts(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Wi
         if n >= 2 * objective.k:
             table = unbiased_variance(n, objective)
             variance += float(table[correct].sum())
-            error += len(correct) * variance_of(table, rates.grid_G)
+            error += len(correct) * covariance_of([table, table], rates.grid_G)
+            both = [table, values(n, objective)]
+            common += len(correct) * covariance_of(both, rates.grid_G)
         else:
             short += len(correct)
             second += len(correct) * central_moment(n, objective, rates.grid_G, 2)
@@ -92,6 +94,7 @@ def _of_counts(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Wi
         uncertainty += rates.variance_of_mean(second) + spread * (1 / short - 1 / number)
     if variance <= 0:
         return NO_VARIATION
+    uncertainty -= min(float(common @ rates.fitted_G) ** 2 / variance, (1 - 1e-9) * uncertainty)
     skewness = float(third @ (rates.weights_G if short else rates.fitted_G)) / variance**1.5
     df = 2.0 * variance**2 / uncertainty if uncertainty > 0 else np.inf
     units = float((grouped.sizes_P[used_P] // objective.k).sum())
@@ -107,26 +110,28 @@ def _of_rewards(
     long_P = used_P & (sizes >= 2 * objective.k)
     short_P = used_P & ~long_P
     units = float((sizes[used_P] // objective.k).sum())
+    simple = all(isinstance(term, MaxAt | MinAt | Mean) for _, term in objective.simple_terms)
     if 2 * short_P.sum() > number:
-        if not all(isinstance(term, MaxAt | MinAt | Mean) for _, term in objective.simple_terms):
+        if not simple:
             return (
                 f"the variance of {objective} needs n >= 2k = {2 * objective.k} samples a problem"
             )
         if sizes[used_P].min() < 4:
             return "fewer than 4 samples a problem, and n < 2k"
-        variance, df = _extrapolated(grouped, used_P, objective, seed)
-        third, _ = _jackknife(grouped, used_P, objective, halved=True)
+        variance, skewness, df = _extrapolated(grouped, used_P, objective, seed)
         method = "extrapolated"
     else:
         variance = float(_variances(grouped, long_P, objective, seed).sum())
         for m, count in zip(*np.unique(sizes[short_P], return_counts=True)):
             variance += count * _variances(grouped, long_P, objective, seed, int(m)).mean()
-        third, df = _jackknife(grouped, long_P, objective)
-        third *= number / long_P.sum()
+        skewness, df = _jackknife(grouped, long_P, objective)
+        if simple and objective.k > 1:  # interactions of samples, which a jackknife leaves out
+            _, of_quarters = _between_parts(grouped, long_P, objective, 4, seed)
+            skewness = (skewness + of_quarters) / 2
         method = "unbiased"
     if not variance > 0:
         return NO_VARIATION
-    return Within(variance / number**2, third / variance**1.5, df, units, method)
+    return Within(variance / number**2, skewness, df, units, method)
 
 
 def _variances(
@@ -148,11 +153,9 @@ def _variances(
     return result[used_P]
 
 
-def _jackknife(
-    grouped: Grouped, used_P: np.ndarray, objective: Objective, halved: bool = False
-) -> tuple[float, float]:
-    """The third central moment of the sum of the estimates, and the degrees of freedom of its
-    variance, from what each sample contributes.
+def _jackknife(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> tuple[float, float]:
+    """The skewness of the sum of the estimates, and the degrees of freedom of its variance,
+    from what each sample contributes.
 
     With L_i the loss without sample i, times n - 1, the moments of rho are about those of the
     mean of independent L. No problem's variance counts as better known than that of n // k
@@ -163,15 +166,16 @@ def _jackknife(
         rows = grouped.rectangles[n][used_P[places]]
         if n < 2 or not len(rows):
             continue
-        share = 0.5 if halved else 1.0
-        influence = _influences(rows, _shrunk_weights(objective, share, n - 1))
-        squares = (influence**2).sum(axis=1) / n
+        influence = _influences(rows, weights_of(n - 1, objective))
+        squares = (influence**2).sum(axis=1) / (n - 1)
         third += float((influence**3).sum() / (n * (n - 1) * max(n - 2, 1)))
         square += float(squares.sum() / n)
-        spread = (influence**4).sum(axis=1) / n - squares**2
+        spread = (influence**4).sum(axis=1) / (n - 1) - squares**2
         normal = 2.0 * squares**2 * n / max(n // objective.k - 1, 1)
         error += float(np.maximum(spread, normal).sum() / n**3)
-    return third, 2.0 * square**2 / error if error > 0 else np.inf
+    if not square > 0:
+        return 0.0, 0.0
+    return third / square**1.5, 2.0 * square**2 / error if error > 0 else np.inf
 
 
 def _influences(sorted_PN: np.ndarray, weights_N: np.ndarray) -> np.ndarray:
@@ -253,33 +257,48 @@ def _random_parts(
 
 def _extrapolated(
     grouped: Grouped, used_P: np.ndarray, objective: Objective, seed: int
-) -> tuple[float, float]:
-    """The variance of the sum of the estimates and its degrees of freedom, each problem's as
-    V(n/2, k/2)^2 / V(n/4, k/4), with V the variance between random halves or quarters of the
-    samples: exact where the variance is a power of the size."""
-    halves, quarters = np.zeros(len(grouped.sizes_P)), np.zeros(len(grouped.sizes_P))
-    for n, places in grouped.by_size.items():
-        if n < max(4, objective.k) or not used_P[places].any():
-            continue
-        rows = grouped.rectangles[n]
-        for parts, into in ((2, halves), (4, quarters)):
-            size = n // parts
-            weights = _shrunk_weights(objective, size / n, size)
-            values = np.einsum("pqsn,n->pqs", _random_parts(rows, parts, seed), weights)
-            into[places] = values.var(axis=1, ddof=1).mean(axis=1)
-    halves_M, quarters_M = halves[used_P], quarters[used_P]
+) -> tuple[float, float, float]:
+    """The variance of the sum of the estimates, its skewness, and the degrees of freedom of the
+    variance.
+
+    The variance is V(n/2, k/2)^2 / V(n/4, k/4), with V the one between random halves or
+    quarters of the samples: exact where the variance is a power of the size. The skewness is
+    that of quarters.
+    """
+    halves_M, _ = _between_parts(grouped, used_P, objective, 2, seed)
+    quarters_M, skewness = _between_parts(grouped, used_P, objective, 4, seed)
     half, quarter = halves_M.mean(), quarters_M.mean()
     if half <= 0 or quarter <= 0:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0
     relative = (2 * halves_M / half - quarters_M / quarter - 1.0).var() / len(halves_M)
     df = 2.0 / relative if relative > 0 else np.inf
-    return float(half**2 / quarter * len(halves_M)), float(df)
+    return float(half**2 / quarter * len(halves_M)), skewness, float(df)
+
+
+def _between_parts(
+    grouped: Grouped, used_P: np.ndarray, objective: Objective, parts: int, seed: int
+) -> tuple[np.ndarray, float]:
+    """Each problem's variance between estimates from random parts of its samples, with k as much
+    smaller as they are, and the skewness of the sum over problems of such estimates."""
+    variance, third = np.zeros(len(grouped.sizes_P)), np.zeros(len(grouped.sizes_P))
+    for n, places in grouped.by_size.items():
+        if n < parts or not used_P[places].any():
+            continue
+        size = n // parts
+        weights = _shrunk_weights(objective, size / n, size)
+        values = np.einsum(
+            "pqsn,n->pqs", _random_parts(grouped.rectangles[n], parts, seed), weights
+        )
+        deviations = values - values.mean(axis=1, keepdims=True)
+        variance[places] = (deviations**2).sum(axis=1).mean(axis=1) / (parts - 1)
+        unbiased = parts / ((parts - 1) * max(parts - 2, 1))
+        third[places] = unbiased * (deviations**3).sum(axis=1).mean(axis=1)
+    total = float(variance[used_P].sum())
+    return variance[used_P], float(third[used_P].sum()) / total**1.5 if total > 0 else 0.0
 
 
 def _shrunk_weights(objective: Objective, share: float, size: int) -> np.ndarray:
     """(size,) weights of the objective with each k times `share`, interpolated."""
-    if share == 1.0:
-        return weights_of(size, objective)
     total = np.zeros(size)
     for weight, term in objective.simple_terms:
         exact = max(1.0, term.k * share)
