@@ -31,7 +31,7 @@ from pkpo.evaluate.intervals import Interval
 from pkpo.evaluate.samples import Samples
 
 PROBLEMS = (10, 30, 164, 500)
-REPEATS = {"0/1": 1000, "real": 600}
+REPEATS = {"0/1": 600, "real": 400}
 TARGETS = ("fixed", "population")
 EXPONENT, FACTOR = 0.7, 1.2
 RANGE = (0.93, 0.97)
@@ -106,7 +106,6 @@ def _never_or_nearly_always(never: float, chance: float) -> Family:
         "never or nearly always solved",
         f"p = 0 for {never:.0%}, else {chance:g}",
         lambda rng, m: np.where(rng.random(m) < never, 0.0, chance),
-        samples=(16, 64) if never == 0.5 else (16,),
         differences=never == 0.5,
     )
 
@@ -205,9 +204,11 @@ FAMILIES = {
     ),
     **{
         f"{never:.0%} never, else {chance:g}": _never_or_nearly_always(never, chance)
-        for never in (0.1, 0.3, 0.5, 0.7, 0.9)
-        for chance in (0.9, 0.97, 0.99, 0.999)
+        for never in (0.1, 0.5, 0.9)
+        for chance in (0.9, 0.99, 0.999)
     },
+    "30% never, else 0.97": _never_or_nearly_always(0.3, 0.97),
+    "70% never, else 0.97": _never_or_nearly_always(0.7, 0.97),
     "normal": Family(
         "real rewards",
         "N(m, .7), m ~ N(0, 1)",
@@ -474,7 +475,7 @@ def jobs() -> Iterator[Job]:
     for name, family in FAMILIES.items():
         for difference in (False, True)[: 1 + family.differences]:
             for problems in PROBLEMS:
-                for samples in family.samples:
+                for samples in (16,) if difference else family.samples:
                     yield name, problems, samples, difference
 
 
@@ -525,7 +526,8 @@ def summary(cells: list[Cell], command: str) -> str:
         "Nominal 95 %. Each cell is a family, M problems, n samples, k and a target; its data",
         f"sets are {REPEATS['0/1']} benchmarks or pairs of runs with 0/1 rewards, or",
         f"{REPEATS['real']} with real ones, so the coverage found has a standard error of about",
-        ".7 or .9 points.",
+        ".9 or 1.1 points: of 100 cells at 95 %, two or three or, with real rewards, seven or",
+        "eight are outside 93 to 97 % by chance.",
         f"Judged are cells in which at least {MOSTLY:.0%} of the data sets get an interval.",
         "The last column counts all cells and data sets: what was given in the worst cell, be it",
         "an interval, a bound or nothing, was not wrong so often. `summary.csv` has every cell.",

@@ -13,8 +13,10 @@ from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import (
     Interval,
     Moments,
+    Support,
     between_differences,
     effective_number,
+    events,
     none,
     two_sided_p,
 )
@@ -129,14 +131,15 @@ def difference_of(
     clusters = run.grouped.samples.clusters_P or baseline.grouped.samples.clusters_P
     if clusters is not None:
         clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
-    between, units = between_differences(differences, binary, clusters)
-    problems = effective_number(differences)
-    blocks, subsets = 1, np.inf
+    between, units, skewness = between_differences(differences, clusters)
+    problems, subsets, blocks = effective_number(differences), np.inf, 1
+    sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]
     if binary:
         low, high = bounds(objective)
         subsets = float(np.abs(differences).sum()) / (high - low)
-        sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]
         blocks = int(sizes.min()) // objective.k
+    rare = events(skewness, units, binary)
+    over_problems = Support(min(problems, units), subsets, rare, units, "problems like these")
     fixed = _fixed(run.within(used_P, objective), baseline.within(used_P, objective), differences)
     return Difference(
         name,
@@ -151,8 +154,19 @@ def difference_of(
         dropped,
         _no_contrast(fixed, confidence, level)
         if isinstance(fixed, str)
-        else _contrast(fixed, problems, subsets * blocks, confidence, level),
-        _contrast(between, min(problems, units), subsets, confidence, level),
+        else _contrast(
+            fixed,
+            Support(
+                max(problems, subsets * blocks),
+                subsets * blocks,
+                events(fixed.skewness, float((sizes // objective.k).sum()), binary),
+                float(np.median(sizes)),
+                "samples of each problem",
+            ),
+            confidence,
+            level,
+        ),
+        _contrast(between, over_problems, confidence, level),
     )
 
 
@@ -168,11 +182,9 @@ def _fixed(first: Within | str, second: Within | str, differences: np.ndarray) -
     return Moments(float(differences.mean()), variance, third / variance**1.5, float(df))
 
 
-def _contrast(
-    moments: Moments, carried: float, subsets: float, confidence: float, level: float
-) -> Contrast:
-    interval = interval_of(moments, carried, subsets, confidence, "")
-    simultaneous = interval_of(moments, carried, subsets, level, "")
+def _contrast(moments: Moments, support: Support, confidence: float, level: float) -> Contrast:
+    interval = interval_of(moments, support, confidence, "")
+    simultaneous = interval_of(moments, support, level, "")
     p = two_sided_p(moments) if interval.given else np.nan
     return Contrast(interval, simultaneous, p, p)
 

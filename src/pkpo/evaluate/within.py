@@ -14,7 +14,7 @@ from pkpo.evaluate.grouped import Grouped, l_statistic, weights_of
 SPLITS = 16
 """Random divisions of the samples that a split variance averages over."""
 
-NO_VARIATION = "samples of the same problem show no variation"
+NO_VARIATION = "samples of the same problem show no variation; more of them may"
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,23 @@ def within_problems(
         The variance, or why there is none.
     """
     if np.median(grouped.sizes_P[used_P]) < 2:
-        return "most problems have one sample, which shows nothing of its sampling error"
+        missing = _named(grouped, used_P & (grouped.sizes_P < 2), 2 * objective.k)
+        return (
+            f"most problems have one sample, which shows nothing of its sampling error: {missing}"
+        )
     if grouped.binary:
         return _of_counts(grouped, used_P, objective)
     if not grouped.varies(used_P):
         return NO_VARIATION
     return _of_rewards(grouped, used_P, objective, seed)
+
+
+def _named(grouped: Grouped, few_P: np.ndarray, wanted: int) -> str:
+    """What to do about problems with few samples."""
+    places = np.flatnonzero(few_P)
+    names = ", ".join(repr(grouped.samples.problems[place]) for place in places[:3])
+    more = ", ..." if len(places) > 3 else ""
+    return f"take {wanted} samples of problems {names}{more} ({len(places)} of {len(few_P)})"
 
 
 def _of_counts(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Within | str:
@@ -112,12 +123,11 @@ def _of_rewards(
     units = float((sizes[used_P] // objective.k).sum())
     simple = all(isinstance(term, MaxAt | MinAt | Mean) for _, term in objective.simple_terms)
     if 2 * short_P.sum() > number:
+        missing = _named(grouped, short_P, 2 * objective.k)
         if not simple:
-            return (
-                f"the variance of {objective} needs n >= 2k = {2 * objective.k} samples a problem"
-            )
+            return f"the variance of {objective} needs n >= 2k: {missing}"
         if sizes[used_P].min() < 4:
-            return "fewer than 4 samples a problem, and n < 2k"
+            return f"fewer than 4 samples a problem, and n < 2k: {missing}"
         variance, skewness, df = _extrapolated(grouped, used_P, objective, seed)
         method = "extrapolated"
     else:
@@ -246,12 +256,12 @@ def _random_parts(
     have n // parts samples, or `size`."""
     rng = np.random.default_rng([seed, parts])
     number, n = rows_PN.shape
-    size = n // parts if size is None else size
-    result = np.empty((number, parts, SPLITS, size))
+    each = n // parts if size is None else size
+    result = np.empty((number, parts, SPLITS, each))
     for split in range(SPLITS):
-        order = np.argsort(rng.random((number, n)), axis=1)[:, : parts * size]
+        order = np.argsort(rng.random((number, n)), axis=1)[:, : parts * each]
         chosen = np.take_along_axis(rows_PN, order, axis=1)
-        result[:, :, split] = np.sort(chosen.reshape(number, parts, size), axis=2)
+        result[:, :, split] = np.sort(chosen.reshape(number, parts, each), axis=2)
     return result
 
 
