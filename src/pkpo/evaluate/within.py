@@ -136,7 +136,7 @@ def _of_rewards(
             variance += count * _variances(grouped, long_P, objective, seed, int(m)).mean()
         skewness, df = _jackknife(grouped, long_P, objective)
         if simple and objective.k > 1:  # interactions of samples, which a jackknife leaves out
-            _, of_quarters = _between_parts(grouped, long_P, objective, 4, seed)
+            _, of_quarters = _between_parts(grouped, long_P, objective, 4, seed, splits=4)
             skewness = (skewness + of_quarters) / 2
         method = "unbiased"
     if not variance > 0:
@@ -250,15 +250,16 @@ def _pair_weights(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _random_parts(
-    rows_PN: np.ndarray, parts: int, seed: int, size: int | None = None
+    rows_PN: np.ndarray, parts: int, seed: int, size: int | None = None, splits: int = 0
 ) -> np.ndarray:
-    """(P, parts, SPLITS, size): each row divided at random, SPLITS times, parts sorted; parts
-    have n // parts samples, or `size`."""
+    """(P, parts, splits, size): each row divided at random, SPLITS times or as often as said,
+    parts sorted; parts have n // parts samples, or `size`."""
     rng = np.random.default_rng([seed, parts])
     number, n = rows_PN.shape
     each = n // parts if size is None else size
-    result = np.empty((number, parts, SPLITS, each))
-    for split in range(SPLITS):
+    splits = splits or SPLITS
+    result = np.empty((number, parts, splits, each))
+    for split in range(splits):
         order = np.argsort(rng.random((number, n)), axis=1)[:, : parts * each]
         chosen = np.take_along_axis(rows_PN, order, axis=1)
         result[:, :, split] = np.sort(chosen.reshape(number, parts, each), axis=2)
@@ -286,7 +287,12 @@ def _extrapolated(
 
 
 def _between_parts(
-    grouped: Grouped, used_P: np.ndarray, objective: Objective, parts: int, seed: int
+    grouped: Grouped,
+    used_P: np.ndarray,
+    objective: Objective,
+    parts: int,
+    seed: int,
+    splits: int = 0,
 ) -> tuple[np.ndarray, float]:
     """Each problem's variance between estimates from random parts of its samples, with k as much
     smaller as they are, and the skewness of the sum over problems of such estimates."""
@@ -296,9 +302,8 @@ def _between_parts(
             continue
         size = n // parts
         weights = _shrunk_weights(objective, size / n, size)
-        values = np.einsum(
-            "pqsn,n->pqs", _random_parts(grouped.rectangles[n], parts, seed), weights
-        )
+        divided = _random_parts(grouped.rectangles[n], parts, seed, splits=splits)
+        values = np.einsum("pqsn,n->pqs", divided, weights)
         deviations = values - values.mean(axis=1, keepdims=True)
         variance[places] = (deviations**2).sum(axis=1).mean(axis=1) / (parts - 1)
         unbiased = parts / ((parts - 1) * max(parts - 2, 1))
