@@ -546,6 +546,8 @@ def summary(cells: list[Cell], command: str) -> str:
     for group in GROUPS:
         for target in TARGETS:
             of = [c for c in cells if group_of(c) == group and c.target == target]
+            if not of:
+                continue
             coverage = [c.coverage for c in of if c.judged]
             shown = ["-"] * 3
             if coverage:
@@ -578,7 +580,8 @@ def summary(cells: list[Cell], command: str) -> str:
     for group in GROUPS:
         for target in TARGETS:
             of = [c for c in cells if group_of(c) == group and c.target == target]
-            lines += _table(f"{group}, {target}", of)
+            if of:
+                lines += _table(f"{group}, {target}", of)
     return "\n".join(lines) + "\n"
 
 
@@ -596,7 +599,10 @@ def _table(title: str, cells: list[Cell]) -> list[str]:
     for family, n, k in dict.fromkeys((c.family, c.samples, c.k) for c in cells):
         shown = []
         for m in PROBLEMS:
-            cell = found[family, n, k, m]
+            cell = found.get((family, n, k, m))
+            if cell is None:
+                shown.append("not run")
+                continue
             text = "-" if cell.given == 0 else f"{100 * cell.coverage:.1f}"
             if 0 < cell.given < 1:
                 text += f" ({cell.given:.0%})"

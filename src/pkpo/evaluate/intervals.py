@@ -206,7 +206,7 @@ class Support:
         for amount, needed, text in found:
             if amount < needed:
                 factor = needed / max(amount, 1e-9)
-                missing = max(1, math.ceil(self.number * (factor - 1.0)))
+                missing = max(2, math.ceil(self.number * (factor - 1.0)))
                 how_many = f"about {missing}" if factor < 100 else "far"
                 return f"{text.format(amount, needed)}: {how_many} more {self.more} would do"
         return ""

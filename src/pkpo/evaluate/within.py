@@ -157,9 +157,9 @@ def _variances(
         result[places] = unbiased_variance_of_rewards(rows, objective, seed)
         if size is not None:
             centred = rows - np.median(rows, axis=1, keepdims=True)
-            some = _random_parts(centred, 1, seed, size)[:, 0] @ weights_of(size, objective)
+            some = _random_parts(centred, n // size, seed, size) @ weights_of(size, objective)
             whole = centred @ weights_of(n, objective)
-            result[places] += ((some - whole[:, None]) ** 2).mean(axis=1)
+            result[places] += ((some - whole[:, None, None]) ** 2).mean(axis=(1, 2))
     return result[used_P]
 
 
