@@ -162,13 +162,12 @@ def evaluate(
     Source: docs/intervals.md.
 
     >>> from pkpo.evaluate.samples import Samples
-    >>> samples = Samples.from_counts(16, [0, 1, 3, 16, 8, 2, 0, 5, 1, 12, 0, 2])
+    >>> samples = Samples.from_counts(16, [0, 1, 3, 16, 8, 2, 0, 5, 1, 12, 4, 2])
     >>> print(evaluate(samples, [1, 4]))
     12 problems, 192 samples; intervals at 95 %
             value   these problems    problems like these  used
-    pass@1  0.2604  [0.2155, 0.3095]  <= 0.6455            12
-    pass@4  0.4822  [0.3825, 0.5831]  [0.2469, 0.7262]     12
-    pass@1, problems like these: the value rests on about 4.9 problems; 5 are needed
+    pass@1  0.2812  [0.2345, 0.3319]  [0.1213, 0.5583]     12
+    pass@4  0.5429  [0.4407, 0.6425]  [0.3092, 0.7617]     12
     """
     samples = samples.samples if isinstance(samples, ReadResult) else samples
     grouped = checked(samples, too_few, confidence)
