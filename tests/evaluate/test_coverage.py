@@ -230,10 +230,10 @@ def test_one_problem_with_many_real_rewards() -> None:
 
 def test_clusters_of_unequal_size() -> None:
     rng = np.random.default_rng(25)
-    labels = np.repeat(np.arange(24), np.resize([1, 2, 4, 16], 24))
+    labels = np.repeat(np.arange(12), np.resize([1, 2, 4, 8], 12))
 
     def one() -> tuple[float, Interval]:
-        p = rng.beta(0.5, 0.5, 24)[labels]
+        p = rng.beta(0.5, 0.5, 12)[labels]
         samples = Samples.from_counts(16, rng.binomial(16, p))
         samples = replace(samples, clusters_P=tuple(map(str, labels)))
         return 0.5, evaluate(samples, 1).rows[0].population
