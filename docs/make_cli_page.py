@@ -7,13 +7,13 @@ import io
 import os
 from pathlib import Path
 
+from pkpo.cli.commands import COMMANDS, run
+
 PAGE = Path(__file__).parent / "cli.md"
 
 
 def help_text(*arguments: str) -> str:
     os.environ.update(COLUMNS="88", NO_COLOR="1", TERM="dumb")
-    from pkpo.cli.commands import run
-
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
         run([*arguments, "--help"])
@@ -22,8 +22,7 @@ def help_text(*arguments: str) -> str:
 
 def page() -> str:
     parts = ["# The command line\n\nMade by `python docs/make_cli_page.py` from `--help`."]
-    names = ("eval", "compare", "train", "sweep", "report", "reproduce")
-    for arguments in ((), *((name,) for name in names)):
+    for arguments in ((), *((name,) for name in COMMANDS)):
         command = " ".join(("pkpo", *arguments))
         parts.append(f"## {command}\n\n```\n{help_text(*arguments)}\n```")
     parts.append(

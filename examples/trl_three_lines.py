@@ -1,6 +1,6 @@
 """Train a language model for the best of 8 answers with TRL: GRPO with three lines changed.
 
-    pip install 'pkpo[trl]'
+    pip install '.[trl]'    # in a clone
     python examples/trl_three_lines.py --model Qwen/Qwen2.5-0.5B-Instruct
 
 Any folder or name that transformers loads will do. What the lines were is beside them.

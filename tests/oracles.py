@@ -380,7 +380,7 @@ def pass_variance_limit(n: int, k: int, p: Fraction) -> Fraction:
     return Fraction(k**2, n) * p * (1 - p) ** (2 * k - 1)
 
 
-# Listing 1, corrected: `c[:(N-1)]` in `s`, float input, and K = 1 in `sloo_minus_one`.
+# Listing 1 on floats, and K = 1 in `sloo_minus_one` mended.
 
 
 def _m_normed(n: int, k: int, i: int, j: int) -> float:

@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -87,7 +89,8 @@ def write_atomically(
 ) -> None:
     """Call `write` with a temporary path beside `path`, then move it into place.
 
-    A reader sees the old file or the new one. If `write` raises, the old one stays.
+    A reader sees the old file or the new one. If `write` raises, the old one stays. The new
+    one has the old one's permissions; symbolic links stay, and what they lead to is replaced.
 
     Args:
         path: the file; folders above it are made.
@@ -100,11 +103,14 @@ def write_atomically(
     Raises:
         OSError: the disk is full, the folder can't be written, ...; names `path`.
     """
-    temporary = temporary_beside(path)
     with naming(path):
+        path = Path(os.path.realpath(path))
+        temporary = temporary_beside(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             write(temporary)
+            with contextlib.suppress(OSError):
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             if durable:
                 sync_file(temporary)
             if keep_as is not None and path.exists():
@@ -115,3 +121,52 @@ def write_atomically(
                 temporary.unlink(missing_ok=True)
         if durable:
             sync_folder(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that a user named, as `write_atomically`; where the name is that of a device,
+    a pipe or this process's own output, write into that.
+
+    Raises:
+        OSError: it can't be written, for being read-only too; names `path`.
+    """
+    with naming(path):
+        if path.exists() and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        own = _own_output(path)
+        if own is None and (path.is_file() or not path.exists()):
+            write_atomically(path, lambda temporary: temporary.write_bytes(content))
+            return
+        for stream in filter(None, (sys.stdout, sys.stderr)):
+            stream.flush()
+        with os.fdopen(os.dup(own), "wb") if own else path.open("wb") as file:
+            file.write(content)
+
+
+def _own_output(path: Path) -> int | None:
+    """Which of stdout and stderr `path`, such as /dev/stdout, is another name of."""
+    with contextlib.suppress(OSError):
+        there = path.stat()
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):
+                if os.path.samestat(there, os.fstat(descriptor)):
+                    return descriptor
+    return None
+
+
+def same_files(outputs: Iterable[Path], inputs: Iterable[Path]) -> Iterator[tuple[Path, Path]]:
+    """Pairs of an output and an input that are one file, whatever their names and links."""
+    known = {_identity(path): path for path in inputs}
+    for path in outputs:
+        identity = _identity(path)
+        if identity is not None and identity in known:
+            yield path, known[identity]
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """The same for all names of a regular file; None for what isn't one."""
+    with contextlib.suppress(OSError):
+        found = path.stat()
+        if stat.S_ISREG(found.st_mode):
+            return found.st_dev, found.st_ino
+    return None

@@ -75,18 +75,6 @@ def document(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 ONE = ["--reward", "several/short"]
 
-WITHOUT = """
-import sys
-
-class Without:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == MISSING:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-
-sys.meta_path.insert(0, Without())
-"""
-"""Python in which the package MISSING can't be imported."""
-
 
 @pytest.mark.parametrize(
     ("arguments", "counts"),
@@ -226,6 +214,30 @@ def test_refusals(
     captured = capsys.readouterr()
     assert message in captured.err
     assert "Traceback" not in captured.err
+
+
+def test_runs_and_steps_are_chosen_or_pooled_by_flags(capsys: pytest.CaptureFixture[str]):
+    rows = [
+        {"problem": f"p{i}", "reward": int(model == "b"), "model": model, "step": step}
+        for i in range(8)
+        for model in ("a", "b")
+        for step in (1, 2)
+    ]
+    Path("log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert pkpo("eval", "log.jsonl") == 1
+    message = capsys.readouterr().err
+    assert "\n  model: a, b  (--run model=a)\n  step: 1, 2  (--step 1)\n" in message
+    assert "(--pool model --pool step)" in message
+    for flags, value, samples in (
+        (["--run", "model=a", "--step", "1"], 0.0, 8),
+        (["--run", "b", "--step", "last"], 1.0, 8),
+        (["--run", "model=b", "--pool", "step"], 1.0, 16),
+        (["--step", "2", "--pool", "model"], 0.5, 16),
+        (["--pool", "all"], 0.5, 32),
+    ):
+        assert pkpo("eval", "log.jsonl", "--k", "1", "--format", "json", *flags) == 0
+        found = document(capsys)
+        assert (found["estimates"][0]["value"], found["num_samples"]) == (value, samples)
 
 
 def test_csv_is_data_alone(capsys: pytest.CaptureFixture[str]):
@@ -450,26 +462,6 @@ def test_no_pytorch(tmp_path: Path):
         "assert not loaded & {'torch', 'transformers', 'trl', 'tokenizers'}, loaded\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, capture_output=True)
-
-
-@pytest.mark.parametrize(
-    ("missing", "arguments", "said"),
-    [
-        ("torch", ["--help"], "{eval,compare}"),
-        ("torch", ["--help"], "pip install 'pkpo[train]'"),
-        ("torch", ["train"], "pip install 'pkpo[train]'"),
-        ("polars", ["eval", "x"], "pip install 'pkpo[eval]'"),
-        ("rich", ["compare", "x"], "pip install 'pkpo[eval]'"),
-    ],
-)
-def test_missing_packages_are_named(missing: str, arguments: list[str], said: str):
-    code = (
-        f"MISSING = {missing!r}\n{WITHOUT}\nsys.argv[1:] = {arguments!r}\n"
-        "from pkpo.cli import main; main()"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert said in result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pkpo.cli import reproduce as command
 from pkpo.cli.commands import run
+from pkpo.reproduce import driver
 from pkpo.reproduce.topics import TOPICS
 
 
@@ -21,7 +21,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
         calls.append({"names": names, "out": out, **settings})
         return out / "index.html"
 
-    monkeypatch.setattr(command, "reproduce", note)
+    monkeypatch.setattr(driver, "reproduce", note)
     monkeypatch.chdir(tmp_path)
     return calls
 
@@ -57,8 +57,8 @@ def test_bad_names_and_flags_are_refused(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.chdir(tmp_path)
-    assert run(["reproduce", "figure99"]) == 1
+    assert run(["reproduce", "figure99"]) == 2
     assert "no topic 'figure99'" in capsys.readouterr().err
-    assert run(["reproduce", "figure1", "--workers", "0"]) == 1
+    assert run(["reproduce", "figure1", "--workers", "0"]) == 2
     assert "--workers must be >= 1, got 0" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

@@ -382,10 +382,33 @@ def test_refused_before_anything_is_written(
     out = [] if "--resume" in arguments else ["--out", str(tmp_path / "run")]
     outcome = pkpo("train", *arguments, *out)
     assert not started
-    assert outcome.code == 1
+    assert outcome.code == (1 if arguments[1].startswith("nowhere") and len(arguments) == 2 else 2)
     assert outcome.err.startswith("pkpo: ")
     assert message in outcome.err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "option", "meaning"),
+    [
+        ("grid-programs", "size", "rows and columns of a grid"),
+        ("grid-programs", "num_train, num_validation, num_test", "problems of each split"),
+        ("reasoning-gym", "dataset", "name in reasoning-gym"),
+    ],
+)
+def test_the_options_of_a_task_are_listed_with_what_they_mean(
+    pkpo: Callable[..., Outcome], task: str, option: str, meaning: str
+):
+    for command in ("train", "sweep"):
+        wrong = pkpo(command, "--task", task, "--option", "foo=1")
+        assert wrong.code == 2
+        assert f"task {task!r} has no option 'foo'" in wrong.err
+        asked = pkpo(command, "--task", task, "--option", "help")
+        assert asked.code == 0
+        for text in (wrong.err, asked.out):
+            assert f"\n{option}: {meaning}" in text
+    unnamed = pkpo("train", "--option", "foo")
+    assert (unnamed.code, "`--option help` lists" in unnamed.err) == (2, True)
 
 
 def test_what_a_worker_refuses_is_one_line_too(pkpo: Callable[..., Outcome], tmp_path: Path):

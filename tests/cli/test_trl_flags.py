@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_flags_that_don_t_apply_are_refused(
 ) -> None:
     out = tmp_path / "run"
     more = [] if "--resume" in flags else ["--out", str(out)]
-    assert run(["train", *flags.split(), *more]) == 1
+    assert run(["train", *flags.split(), *more]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
 
@@ -119,7 +120,7 @@ def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 1
-    assert "pip install 'pkpo[trl]'" in done.stderr
+    assert re.search(r"pip install \S*\[trl\]", done.stderr)
     assert "needs the package 'trl'" in done.stderr
 
 
@@ -132,5 +133,5 @@ def test_python_dash_m_is_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pkpo", "train", "--model", "m"], capture_output=True, text=True
     )
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == "pkpo: --model: only with --engine trl\n"

@@ -1,12 +1,15 @@
 import copy
 import math
 import pickle
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import pkpo
+from pkpo.core.objectives import MaxAt, Mean, OrderStatistics
 from pkpo.errors import InvalidInputError
 
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -50,6 +53,49 @@ def test_spellings_of_the_mean_are_one_objective():
         pkpo.log_pass(1),
     ]
     assert len(set(spellings)) == 1
+
+
+@pytest.mark.parametrize(
+    "weight",
+    [
+        3,
+        2**70,
+        Fraction(1, 3),
+        Fraction(10**300, 7),
+        np.float64(0.1),
+        np.float32(0.1),
+        np.float16(0.1),
+        np.longdouble(0.1),
+        np.int64(-7),
+        5e-324,
+        1.7e308,
+        -2.5e-9,
+    ],
+    ids=repr,
+)
+def test_every_type_of_number_prints_so_that_it_parses(weight):
+    raw = pkpo.Objective(((weight, MaxAt(8)), (weight, Mean())))
+    for objective in (raw, weight * pkpo.max_at(8), weight * pkpo.order_statistics([0.5, 0, 1])):
+        again = pkpo.parse_objective(str(objective))
+        assert again == objective
+        assert all(type(w) is float for w, _ in objective.terms)
+    statistics = OrderStatistics((weight, weight * 0, weight))
+    printed = pkpo.Objective(((1.0, statistics),))
+    assert pkpo.parse_objective(str(printed)) == printed
+
+
+@pytest.mark.parametrize("weight", [10**400, Fraction(10**400), math.nan, -math.inf, True, "2", 1j])
+def test_weights_that_are_no_finite_numbers_are_refused(weight):
+    with pytest.raises(InvalidInputError, match="finite"):
+        pkpo.Objective(((weight, MaxAt(8)),))
+
+
+def test_objectives_add_up():
+    parts = [0.5 * pkpo.max_at(8), pkpo.mean_reward(), 0.5 * pkpo.max_at(8)]
+    assert sum(parts) == pkpo.max_at(8) + pkpo.mean_reward()
+    for other in (1, 0.0, False, None):
+        with pytest.raises(TypeError):
+            other + pkpo.max_at(8)
 
 
 def test_spellings_of_the_maximum_and_minimum():

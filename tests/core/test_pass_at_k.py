@@ -33,6 +33,29 @@ def test_a_million_samples_with_many_successes_and_draws(c, k):
     assert abs(pkpo.pass_at_k(10**6, c, k) - exact) <= 1e-13 * exact
 
 
+@pytest.mark.parametrize("largest", [40, 300, 2_000])
+def test_many_rows_at_once_are_exact(largest):
+    rng = np.random.default_rng(largest)
+    n = rng.integers(17, largest + 1, 40_000)
+    spread = rng.integers(0, 3, (2, n.size))
+    few = rng.integers(0, 200, (2, n.size))
+    c, k = np.where(spread == 0, few % n, np.where(spread == 1, n - few % n, n // 3))
+    values = pkpo.pass_at_k(n, c, np.maximum(k, 1))
+    for i in rng.choice(n.size, 200, replace=False):
+        exact = oracles.pass_at_k(int(n[i]), int(c[i]), max(int(k[i]), 1))
+        assert abs(values[i] - exact) <= 4e-15 * exact, (n[i], c[i], k[i])
+        assert values[i] == pkpo.pass_at_k(n[i], c[i], max(k[i], 1))
+    assert pkpo.pass_at_k(n[:0], c[:0], 1).shape == (0,)
+
+
+@pytest.mark.parametrize("rest", range(40))
+def test_few_samples_neither_correct_nor_drawn(rest):
+    counts = [(c + k + rest, c, k) for c in range(1, 90, 4) for k in range(1, 90, 4)]
+    values = pkpo.pass_at_k(*np.array(counts).T)
+    exact = np.array([oracles.pass_at_k(*count) for count in counts])
+    assert np.max(np.abs(values - exact) / exact) <= 2e-15
+
+
 def test_certain_and_impossible():
     assert pkpo.pass_at_k(10, 0, 5) == 0.0
     assert pkpo.pass_at_k(10, 6, 5) == 1.0

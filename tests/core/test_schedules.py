@@ -69,6 +69,72 @@ def test_mix_of_equal_objectives_stays_there():
     assert {mix(step) for step in range(10)} == {MAX}
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "step"),
+    [
+        ("max@8", "-max@8", 50),
+        ("max@8", "-2*max@8", 33),
+        ("0.1*max@8", "-0.7*max@8", 12.5),
+        ("max@4 - 0.5*mean", "1.5*mean - 3*max@4", 25),
+        ("max@2 + min@2", "-2*mean", 50),
+        ("log_pass(2)", "-mean - 0.5*max@2", 50),
+        ("order_statistics(1, 3)", "-2*min@2 - 6*max@2", 33),
+        ("top_mean(2, 3)", "order_statistics(0, -0.5, -0.5)", 50),
+    ],
+)
+def test_a_mixture_that_vanishes_on_the_way_is_refused_when_it_is_built(first, then, step):
+    for build in (
+        lambda: pkpo.Schedule.mix(first, then, 0, 100),
+        lambda: pkpo.schedule(f"mix({first}, {then}, 0, 100)"),
+        lambda: pkpo.Schedule(
+            "mix", (pkpo.parse_objective(first), pkpo.parse_objective(then), 0, 100)
+        ),
+    ):
+        with pytest.raises(InvalidInputError, match=f"leaves nothing at step {step}"):
+            build()
+
+
+@pytest.mark.parametrize(("first", "then"), [("max@8", "-mean"), ("max@4", "2*max@4 - mean")])
+def test_mixtures_of_different_signs_that_never_vanish_are_built(first, then):
+    mix = pkpo.Schedule.mix(first, then, 0, 100)
+    assert all(mix(step).terms for step in range(102))
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        ("cosine", (MAX,)),
+        ("constant", ()),
+        ("constant", (8,)),
+        ("constant", (MAX, 5, MEAN)),
+        ("switch", (MAX,)),
+        ("switch", (MAX, 5)),
+        ("switch", (MAX, -5, MEAN)),
+        ("switch", (MAX, 0, MEAN)),
+        ("switch", (MAX, "5", MEAN)),
+        ("switch", (MAX, 5, "mean")),
+        ("switch", (MAX, 5, MEAN, 9, MAX)),
+        ("staged", (MAX, 5, MEAN, 5, MAX)),
+        ("staged", (MAX, 5, MEAN, 5.5, MAX)),
+        ("linear_k", (8, 1, 0)),
+        ("linear_k", (8, 0, 0, 5)),
+        ("linear_k", (8, 1, 5, 5)),
+        ("mix", (MAX, MEAN, 5, 4)),
+        ("mix", (MAX, "mean", 0, 5)),
+        ("mix", (MAX, MEAN)),
+    ],
+)
+def test_the_constructor_checks_what_it_is_given(kind, arguments):
+    with pytest.raises(InvalidInputError):
+        pkpo.Schedule(kind, arguments)
+
+
+def test_the_constructor_takes_what_the_builders_make():
+    for text in ("max@8", "8->1@5", "staged(8, 5, 4, 9, 1)", "linear_k(8, 1, 0, 5)"):
+        made = pkpo.schedule(text)
+        assert pkpo.Schedule(made.kind, made.arguments) == made
+
+
 def test_schedules_compare_and_hash_by_value():
     same = [
         pkpo.Schedule.switch(MAX, 5, MEAN),
@@ -96,6 +162,15 @@ def test_schedules_are_immutable():
 
 
 STEPS = st.integers(1, 10_000)
+
+
+def mix_or_constant(first, then, begin, length):
+    try:
+        return pkpo.Schedule.mix(first, then, begin, begin + length)
+    except InvalidInputError:  # opposites
+        return pkpo.Schedule.constant(first)
+
+
 SCHEDULES = st.one_of(
     objectives().map(pkpo.Schedule.constant),
     st.builds(pkpo.Schedule.switch, objectives(), STEPS, objectives()),
@@ -112,7 +187,7 @@ SCHEDULES = st.one_of(
         STEPS,
     ),
     st.builds(
-        lambda first, then, begin, length: pkpo.Schedule.mix(first, then, begin, begin + length),
+        mix_or_constant,
         objectives(),
         objectives(),
         STEPS,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pkpo.engines.embedded.model import Policy, PolicyConfig
+from pkpo.engines.embedded.sampling import token_logprobs
 
 PAD, EOS = 0, 1
 
@@ -117,6 +118,30 @@ def slow_logprob(policy: Policy, prompt: list[int], completion: list[int]) -> Te
     drawn = drawn_part(completion)
     logits = slow_completion_logits(policy, prompt, drawn)
     return sum(row[token] - row.logsumexp(0) for row, token in zip(logits, drawn))  # type: ignore[return-value]
+
+
+def owners(completions_PGS: Tensor) -> Tensor:
+    """Of each completion of groups, laid out as rows, the index of its prompt."""
+    prompts, generations = completions_PGS.shape[:2]
+    return torch.arange(prompts).repeat_interleave(generations)
+
+
+def group_logits(
+    policy: Policy, prompts: Tensor, lengths: Tensor, completions_PGS: Tensor
+) -> Tensor:
+    """The policy's own logits (P, G, S, V) for groups of one size."""
+    rows = completions_PGS.flatten(0, 1), owners(completions_PGS)
+    logits = policy.completion_logits(prompts, lengths, *rows)
+    return logits.unflatten(0, completions_PGS.shape[:2])
+
+
+def group_logprobs(
+    policy: Policy, prompts: Tensor, lengths: Tensor, completions_PGS: Tensor
+) -> Tensor:
+    """`token_logprobs` (P, G, S) for groups of one size."""
+    rows = completions_PGS.flatten(0, 1), owners(completions_PGS)
+    logprobs = token_logprobs(policy, prompts, lengths, *rows, eos_id=EOS)
+    return logprobs.unflatten(0, completions_PGS.shape[:2])
 
 
 def aim(policy: Policy, token: int, contexts: list[list[int]], logit: float) -> None:

@@ -22,8 +22,10 @@ from .slow_policy import (
     assert_same_gradients,
     drawn_part,
     gradients,
+    group_logprobs,
     make_policy,
     make_prompts,
+    owners,
     parameters_of,
     slow_completion_logits,
 )
@@ -31,6 +33,7 @@ from .slow_policy import (
 COMPLETIONS = torch.tensor(
     [[[5, 6, 7], [8, EOS, PAD]], [[EOS, PAD, PAD], [4, 4, 4]], [[3, EOS, PAD], [7, 2, EOS]]]
 )
+ROWS, PROMPT_R = COMPLETIONS.flatten(0, 1), owners(COMPLETIONS)
 ADVANTAGES = torch.tensor([[0.5, -1.0], [0.0, 0.0], [1.5, -2.5]])
 SILENT = torch.zeros(3, 2)
 
@@ -57,14 +60,14 @@ def slow_mean_entropy(policy: Policy, prompts: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def fast_mean_entropy(policy: Policy, prompts: tuple[Tensor, Tensor]) -> Tensor:
-    _, entropies = token_logprobs_and_entropies(policy, *prompts, COMPLETIONS, eos_id=EOS)
-    return mean_token_entropy(entropies, ~padding(COMPLETIONS, EOS))
+    _, entropies = token_logprobs_and_entropies(policy, *prompts, ROWS, PROMPT_R, eos_id=EOS)
+    return mean_token_entropy(entropies, ~padding(ROWS, EOS))
 
 
 def step(policy: Policy, prompts: tuple[Tensor, Tensor], advantages: Tensor, **settings: float):
     learner = Learner(policy, **{"learning_rate": 0.0, "max_grad_norm": 1e9, **settings})  # type: ignore[arg-type]
     with torch.no_grad():
-        logprobs = token_logprobs(policy, *prompts, COMPLETIONS, eos_id=EOS)
+        logprobs = group_logprobs(policy, *prompts, COMPLETIONS)
     samples = Samples(COMPLETIONS, logprobs, torch.zeros_like(logprobs))
     return learner.step(*prompts, samples, advantages, eos_id=EOS)
 
@@ -112,28 +115,30 @@ def test_gradient_by_the_logits_in_closed_form():
             self.logits = torch.nn.Parameter(torch.tensor([0.7, -1.1, 0.2, 2.0]))
 
         def completion_logits(
-            self, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor
+            self, prompts_PT: Tensor, lengths_P: Tensor, completions_RS: Tensor, prompt_R: Tensor
         ) -> Tensor:
-            return self.logits.expand(*completions_PGS.shape, -1)
+            return self.logits.expand(*completions_RS.shape, -1)
 
     table = Table()
-    tokens = torch.tensor([[[0], [3], [3]]])
+    tokens = torch.tensor([[0], [3], [3]])
     _, entropies = token_logprobs_and_entropies(
         table,  # type: ignore[arg-type]
         torch.zeros(1, 1),
         torch.ones(1),
         tokens,
+        torch.zeros(3, dtype=torch.int64),
         eos_id=9,
     )
-    mean_token_entropy(entropies, torch.ones(1, 3, 1, dtype=torch.bool)).backward()
+    mean_token_entropy(entropies, torch.ones(3, 1, dtype=torch.bool)).backward()
     p = table.logits.detach().softmax(0)
     entropy = -(p * p.log()).sum()
     torch.testing.assert_close(table.logits.grad, -p * (p.log() + entropy))
 
 
 def test_logprobs_are_those_without_entropies(policy: Policy, prompts: tuple[Tensor, Tensor]):
-    logprobs, _ = token_logprobs_and_entropies(policy, *prompts, COMPLETIONS, eos_id=EOS)
-    assert torch.equal(logprobs, token_logprobs(policy, *prompts, COMPLETIONS, eos_id=EOS))
+    rows = (*prompts, ROWS, PROMPT_R)
+    logprobs, _ = token_logprobs_and_entropies(policy, *rows, eos_id=EOS)
+    assert torch.equal(logprobs, token_logprobs(policy, *rows, eos_id=EOS))
 
 
 @pytest.mark.parametrize("passes", [1, 2])
@@ -142,7 +147,7 @@ def test_a_step_adds_the_entropy_to_the_objective(
 ):
     stats = step(policy, prompts, ADVANTAGES, entropy_coef=0.3, passes=passes)
     loss = policy_gradient_loss(
-        token_logprobs(policy, *prompts, COMPLETIONS, eos_id=EOS), ADVANTAGES
+        group_logprobs(policy, *prompts, COMPLETIONS), ADVANTAGES, num_prompts=3
     )
     total = loss - 0.3 * slow_mean_entropy(policy, prompts)
     assert_same_gradients(held_gradients(policy), gradients(policy, total))

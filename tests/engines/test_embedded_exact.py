@@ -15,7 +15,7 @@ from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.engines.embedded.sampling import sample
 from pkpo.tasks.grid_programs import GridProgramTask
 
-from .slow_policy import EOS, PAD, make_policy, make_prompts, slow_logprob
+from .slow_policy import EOS, PAD, group_logits, make_policy, make_prompts, slow_logprob
 
 NUM_TEST = 12
 
@@ -80,8 +80,8 @@ def test_equals_the_sum_over_every_completion_that_verifies(
     task, policy, prompts, lengths = setting
     completions = every_completion(task)
     with torch.no_grad():
-        logits = policy.completion_logits(
-            prompts, lengths, torch.as_tensor(completions).expand(NUM_TEST, -1, -1)
+        logits = group_logits(
+            policy, prompts, lengths, torch.as_tensor(completions).expand(NUM_TEST, -1, -1)
         )
     logs = logits.double().log_softmax(-1)
     index = torch.as_tensor(completions).expand(NUM_TEST, -1, -1)[..., None]

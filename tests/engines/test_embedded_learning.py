@@ -13,7 +13,7 @@ from torch import Tensor
 import pkpo
 from pkpo.engines.embedded.learning import Learner, policy_gradient_loss
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, token_logprobs
+from pkpo.engines.embedded.sampling import Samples
 
 from .slow_policy import (
     EOS,
@@ -21,6 +21,8 @@ from .slow_policy import (
     aim,
     assert_same_gradients,
     gradients,
+    group_logits,
+    group_logprobs,
     make_policy,
     make_prompts,
     parameters_of,
@@ -63,7 +65,7 @@ def slow_gradients(
 
 
 def logprobs_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Tensor:
-    return token_logprobs(policy, *prompts, completions, eos_id=EOS)
+    return group_logprobs(policy, *prompts, completions)
 
 
 def samples_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Samples:
@@ -76,7 +78,9 @@ def samples_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tens
 
 
 def test_gradient_is_that_of_the_weighted_sequences(policy: Policy, prompts: tuple[Tensor, Tensor]):
-    loss = policy_gradient_loss(logprobs_of(policy, prompts, COMPLETIONS), ADVANTAGES)
+    loss = policy_gradient_loss(
+        logprobs_of(policy, prompts, COMPLETIONS), ADVANTAGES, num_prompts=3
+    )
     expected = slow_gradients(policy, prompts, COMPLETIONS, ADVANTAGES)
     assert_same_gradients(gradients(policy, loss), expected)
 
@@ -85,7 +89,9 @@ def test_clipped_surrogate_has_the_same_gradient_while_the_policy_is_the_same(
     policy: Policy, prompts: tuple[Tensor, Tensor]
 ):
     logprobs = logprobs_of(policy, prompts, COMPLETIONS)
-    loss = policy_gradient_loss(logprobs, ADVANTAGES, old_logprobs_PGS=logprobs.detach())
+    loss = policy_gradient_loss(
+        logprobs, ADVANTAGES, num_prompts=3, old_logprobs_RS=logprobs.detach()
+    )
     expected = slow_gradients(policy, prompts, COMPLETIONS, ADVANTAGES)
     assert_same_gradients(gradients(policy, loss), expected)
     assert loss.item() == 0.0
@@ -103,7 +109,7 @@ def test_more_padding_changes_nothing(policy: Policy, prompts: tuple[Tensor, Ten
             logprobs = logprobs_of(policy, prompts, completions)
             before = torch.where(completions == PAD, 0.0, logprobs.detach() - 0.05)
             loss = policy_gradient_loss(
-                logprobs, ADVANTAGES, old_logprobs_PGS=before if old else None
+                logprobs, ADVANTAGES, num_prompts=3, old_logprobs_RS=before if old else None
             )
             found.append(gradients(policy, loss))
             losses.append(loss.item())
@@ -134,7 +140,11 @@ def test_surrogate_and_its_slopes_token_by_token(clip: float):
     advantages = rng.normal(0.0, 1.0, (4, 5))
     logprobs = torch.tensor(new, requires_grad=True)
     loss = policy_gradient_loss(
-        logprobs, torch.tensor(advantages), old_logprobs_PGS=torch.tensor(old), clip=clip
+        logprobs,
+        torch.tensor(advantages),
+        num_prompts=4,
+        old_logprobs_RS=torch.tensor(old),
+        clip=clip,
     )
     loss.backward()
     assert logprobs.grad is not None
@@ -167,7 +177,7 @@ def test_clipping_stops_moves_that_have_gone_far_enough(
     logprobs = torch.tensor([[[-1.0]]], requires_grad=True)
     old = logprobs.detach() - shift
     loss = policy_gradient_loss(
-        logprobs, torch.tensor([[advantage]]), old_logprobs_PGS=old, clip=0.2
+        logprobs, torch.tensor([[advantage]]), num_prompts=1, old_logprobs_RS=old, clip=0.2
     )
     loss.backward()
     assert logprobs.grad is not None
@@ -180,7 +190,9 @@ def test_a_certain_token_that_is_no_padding_counts(with_old: bool):
     """A probability of 1 in single precision has the log-probability 0, like padding."""
     logprobs = torch.tensor([[[0.0, -1.0], [-2.0, 0.0]]], requires_grad=True)
     old = logprobs.detach() if with_old else None
-    policy_gradient_loss(logprobs, torch.tensor([[2.0, -3.0]]), old_logprobs_PGS=old).backward()
+    policy_gradient_loss(
+        logprobs, torch.tensor([[2.0, -3.0]]), num_prompts=1, old_logprobs_RS=old
+    ).backward()
     assert logprobs.grad is not None
     assert logprobs.grad.tolist() == [[[-2.0, -2.0], [3.0, 3.0]]]
 
@@ -226,13 +238,14 @@ def test_expected_gradient_is_that_of_the_objective(objective: str, baseline: st
     advantages = torch.as_tensor(
         pkpo.advantages(rewards[groups].numpy(), objective, baseline=baseline)  # type: ignore[arg-type]
     )
-    logprobs = token_logprobs(
-        policy, torch.tensor([prompt]), torch.tensor([2]), torch.tensor([outcomes]), eos_id=EOS
+    logprobs = group_logprobs(
+        policy, torch.tensor([prompt]), torch.tensor([2]), torch.tensor([outcomes])
     )[0][groups]
     loss = policy_gradient_loss(
         logprobs,
         advantages * weights[:, None] * len(groups),
-        old_logprobs_PGS=logprobs.detach() if surrogate else None,
+        num_prompts=len(groups),
+        old_logprobs_RS=logprobs.detach() if surrogate else None,
     )
     assert_same_gradients(gradients(policy, loss), exact)
 
@@ -282,7 +295,7 @@ def test_groups_without_advantages_change_nothing(
     advantages[silent] = 0.0
     stats = step(policy, prompts, COMPLETIONS, advantages, passes=passes)
     logprobs = logprobs_of(policy, prompts, COMPLETIONS)
-    loss = policy_gradient_loss(logprobs, advantages)
+    loss = policy_gradient_loss(logprobs, advantages, num_prompts=3)
     assert_same_gradients(held_gradients(policy), gradients(policy, loss), rtol=1e-9)
     if passes == 1:
         assert stats.loss == pytest.approx(loss.item(), rel=1e-9)
@@ -337,7 +350,7 @@ def test_drawn_pad_tokens_are_learned_from(prompts: tuple[Tensor, Tensor]):
     aim(policy, PAD, [p[:n].tolist() for p, n in zip(*prompts)], 3.0)
     completions = torch.tensor([[[PAD, 5], [6, EOS]]] * 3)
     with torch.no_grad():
-        logits = policy.completion_logits(*prompts, completions)
+        logits = group_logits(policy, *prompts, completions)
         drawn = logits.log_softmax(-1).gather(-1, completions[..., None])[..., 0]
     learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9)
     advantages = torch.tensor([[-1.0, 1.0]] * 3)

@@ -10,7 +10,16 @@ from pkpo.engines.embedded.model import Memory, Policy, PolicyConfig
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.grid_programs import GridProgramTask
 
-from .slow_policy import PAD, aim, make_policy, make_prompts, slow_completion_logits, slow_logits
+from .slow_policy import (
+    PAD,
+    aim,
+    group_logits,
+    make_policy,
+    make_prompts,
+    owners,
+    slow_completion_logits,
+    slow_logits,
+)
 
 LENGTHS = [5, 2, 7, 1]
 CLOSE = {"rtol": 0.0, "atol": 1e-6}
@@ -49,7 +58,7 @@ def test_logits_equal_full_attention_over_each_sequence(
     prompts, lengths_P = make_prompts(lengths)
     completions = make_completions(len(lengths), 3, size)
     with torch.no_grad():
-        logits = policy.completion_logits(prompts, lengths_P, completions)
+        logits = group_logits(policy, prompts, lengths_P, completions)
         expected = slow_batch(policy, prompts, lengths_P, completions)
     assert logits.shape == (len(lengths), 3, size, 11)
     assert expected.std() > 0.5
@@ -62,7 +71,7 @@ def test_logits_equal_full_attention_for_other_sizes(layers: int, heads: int):
     prompts, lengths = make_prompts([3, 6], seed=1)
     completions = make_completions(2, 2, 3)
     with torch.no_grad():
-        logits = policy.completion_logits(prompts, lengths, completions)
+        logits = group_logits(policy, prompts, lengths, completions)
         expected = slow_batch(policy, prompts, lengths, completions)
     torch.testing.assert_close(logits, expected, **CLOSE)
 
@@ -72,8 +81,8 @@ def test_single_precision_agrees_with_double(policy: Policy):
     completions = make_completions(len(LENGTHS), 3, 4)
     single = make_policy(dtype=torch.float32)
     with torch.no_grad():
-        exact = policy.completion_logits(prompts, lengths, completions)
-        rounded = single.completion_logits(prompts, lengths, completions)
+        exact = group_logits(policy, prompts, lengths, completions)
+        rounded = group_logits(single, prompts, lengths, completions)
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded.double(), exact, rtol=0.0, atol=1e-4)
 
@@ -82,7 +91,7 @@ def test_gradients_equal_those_of_full_attention(policy: Policy):
     prompts, lengths = make_prompts([3, 1])
     completions = make_completions(2, 2, 3)
     weights = torch.randn(2, 2, 3, 11, generator=torch.Generator().manual_seed(0)).double()
-    mine = (policy.completion_logits(prompts, lengths, completions) * weights).sum()
+    mine = (group_logits(policy, prompts, lengths, completions) * weights).sum()
     theirs = (slow_batch(policy, prompts, lengths, completions) * weights).sum()
     parameters = list(policy.parameters())
     for a, b in zip(torch.autograd.grad(mine, parameters), torch.autograd.grad(theirs, parameters)):
@@ -94,13 +103,16 @@ def test_gradients_equal_those_of_full_attention(policy: Policy):
 def test_extending_in_pieces_equals_all_at_once(policy: Policy, chunks: tuple[int, ...]):
     prompts, lengths = make_prompts(LENGTHS)
     completions = make_completions(len(LENGTHS), 3, 5)
+    rows, prompt_R = completions.flatten(0, 1), owners(completions)
     with torch.no_grad():
         prefix = policy.read(prompts, lengths)
-        whole = policy.extend(completions, prefix)
+        whole = policy.extend(rows, prompt_R, prefix)
         memory = Memory(policy.config.layers)
-        parts = [policy.extend(part, prefix, memory) for part in completions.split(chunks, dim=-1)]
+        parts = [
+            policy.extend(part, prompt_R, prefix, memory) for part in rows.split(chunks, dim=-1)
+        ]
     assert memory.length == 5
-    torch.testing.assert_close(torch.cat(parts, dim=2), whole, **EQUAL)
+    torch.testing.assert_close(torch.cat(parts, dim=1), whole, **EQUAL)
 
 
 def test_reading_gives_the_logits_after_the_last_prompt_token(policy: Policy):
@@ -116,10 +128,13 @@ def test_other_prompts_of_the_batch_change_nothing(policy: Policy):
     prompts, lengths = make_prompts(LENGTHS)
     completions = make_completions(len(LENGTHS), 3, 4)
     with torch.no_grad():
-        together = policy.completion_logits(prompts, lengths, completions)
+        together = group_logits(policy, prompts, lengths, completions)
         for row, length in enumerate(LENGTHS):
-            alone = policy.completion_logits(
-                prompts[row : row + 1, :length], lengths[row : row + 1], completions[row : row + 1]
+            alone = group_logits(
+                policy,
+                prompts[row : row + 1, :length],
+                lengths[row : row + 1],
+                completions[row : row + 1],
             )
             torch.testing.assert_close(alone[0], together[row], **EQUAL)
 
@@ -128,9 +143,9 @@ def test_other_completions_of_the_group_change_nothing(policy: Policy):
     prompts, lengths = make_prompts(LENGTHS)
     completions = make_completions(len(LENGTHS), 4, 4)
     with torch.no_grad():
-        together = policy.completion_logits(prompts, lengths, completions)
+        together = group_logits(policy, prompts, lengths, completions)
         for column in range(4):
-            alone = policy.completion_logits(prompts, lengths, completions[:, column : column + 1])
+            alone = group_logits(policy, prompts, lengths, completions[:, column : column + 1])
             torch.testing.assert_close(alone[:, 0], together[:, column], **EQUAL)
 
 
@@ -140,8 +155,8 @@ def test_later_tokens_change_nothing_before_them(policy: Policy):
     changed = completions.clone()
     changed[..., 2:] = (changed[..., 2:] + 1) % 11
     with torch.no_grad():
-        before = policy.completion_logits(prompts, lengths, completions)
-        after = policy.completion_logits(prompts, lengths, changed)
+        before = group_logits(policy, prompts, lengths, completions)
+        after = group_logits(policy, prompts, lengths, changed)
     torch.testing.assert_close(after[:, :, :3], before[:, :, :3], **EQUAL)
     assert (after[:, :, 3] - before[:, :, 3]).abs().max() > 0.1
 
@@ -154,8 +169,8 @@ def test_what_pads_a_prompt_changes_nothing(policy: Policy, padding: int, extra:
     other = torch.cat([other, torch.full((len(LENGTHS), extra), padding)], dim=1)
     completions = make_completions(len(LENGTHS), 2, 3)
     with torch.no_grad():
-        expected = policy.completion_logits(prompts, lengths, completions)
-        found = policy.completion_logits(other, lengths, completions)
+        expected = group_logits(policy, prompts, lengths, completions)
+        found = group_logits(policy, other, lengths, completions)
     torch.testing.assert_close(found, expected, **EQUAL)
 
 

@@ -16,7 +16,7 @@ from pkpo.core.credit import Credit
 from pkpo.core.plans import Choice
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, token_logprobs
+from pkpo.engines.embedded.sampling import Samples
 from pkpo.errors import InvalidInputError
 
 from .slow_policy import (
@@ -25,6 +25,7 @@ from .slow_policy import (
     aim,
     assert_same_gradients,
     gradients,
+    group_logprobs,
     make_policy,
     parameters_of,
     slow_logprob,
@@ -70,7 +71,7 @@ def groups_of(size: int) -> np.ndarray:
 def samples_of(policy: Policy, groups: np.ndarray) -> Samples:
     tokens = torch.tensor(OUTCOMES)[torch.as_tensor(groups)]
     with torch.no_grad():
-        logprobs = token_logprobs(policy, *prompts_of(len(tokens)), tokens, eos_id=EOS)
+        logprobs = group_logprobs(policy, *prompts_of(len(tokens)), tokens)
     return Samples(tokens, logprobs, torch.zeros_like(logprobs))
 
 
@@ -187,8 +188,8 @@ def test_one_pass_never_asks_for_weights():
 
 
 def test_weights_beyond_single_precision_raise():
-    policy = make_sampler()
-    with pytest.raises(InvalidInputError, match="truncate"):
+    policy = make_sampler().float()
+    with pytest.raises(InvalidInputError, match=r"float32.*truncate"):
         Learner(policy, learning_rate=0.0).reweighted_loss(
             *prompts_of(len(GROUPS)),
             samples_of(policy, GROUPS),

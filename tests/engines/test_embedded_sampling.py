@@ -19,6 +19,7 @@ from .slow_policy import (
     PAD,
     aim,
     drawn_part,
+    group_logprobs,
     make_policy,
     make_prompts,
     slow_completion_logits,
@@ -139,7 +140,7 @@ def test_token_logprobs_are_those_at_which_tokens_were_drawn(
     policy: Policy, prompts: tuple[Tensor, Tensor], samples: Samples
 ):
     with torch.no_grad():
-        found = token_logprobs(policy, *prompts, samples.tokens_PGS, eos_id=EOS)
+        found = group_logprobs(policy, *prompts, samples.tokens_PGS)
     without_pad = ~((samples.tokens_PGS == PAD) & was_drawn(samples.tokens_PGS)).any(-1)
     assert without_pad.sum() > 100
     torch.testing.assert_close(
@@ -154,7 +155,7 @@ def test_a_drawn_pad_token_is_no_padding():
     aim(policy, PAD, [p[:n].tolist() for p, n in zip(prompts, lengths)], 6.0)
     samples = take(policy, prompts, lengths, num_generations=100)
     with torch.no_grad():
-        found = token_logprobs(policy, prompts, lengths, samples.tokens_PGS, eos_id=EOS)
+        found = group_logprobs(policy, prompts, lengths, samples.tokens_PGS)
     assert (samples.logprobs_PGS[was_drawn(samples.tokens_PGS)] < 0).all()
     torch.testing.assert_close(found, samples.logprobs_PGS, rtol=0.0, atol=1e-5)
 
@@ -216,8 +217,8 @@ def test_one_prompt_alone_gives_what_it_gives_in_a_batch_of_one_group(policy: Po
 
 def test_token_logprobs_carry_gradients_except_for_padding(policy: Policy):
     prompts, lengths = make_prompts([3, 2])
-    completions = torch.tensor([[[5, 6, EOS, PAD]], [[EOS, PAD, PAD, PAD]]])
-    logprobs = token_logprobs(policy, prompts, lengths, completions, eos_id=EOS)
+    completions = torch.tensor([[5, 6, EOS, PAD], [EOS, PAD, PAD, PAD]])
+    logprobs = token_logprobs(policy, prompts, lengths, completions, torch.arange(2), eos_id=EOS)
     padding = completions == PAD
     assert (logprobs[padding] == 0).all()
     zero = torch.autograd.grad(logprobs[padding].sum(), list(policy.parameters()))
@@ -234,8 +235,8 @@ def test_token_logprobs_carry_gradients_except_for_padding(policy: Policy):
 )
 def test_draws_follow_their_probabilities(probabilities: list[float]):
     generator = torch.Generator().manual_seed(0)
-    drawn = draw(torch.tensor(probabilities).expand(20, 500, -1), generator)
-    assert drawn.shape == (20, 500)
+    drawn = draw(torch.tensor([probabilities]), torch.zeros(10_000, dtype=torch.int64), generator)
+    assert drawn.shape == (10_000,)
     counts = torch.bincount(drawn.reshape(-1), minlength=len(probabilities)).tolist()
     assert all(count == 0 for count, p in zip(counts, probabilities) if p == 0)
     assert_fits(counts, [p / sum(probabilities) for p in probabilities])
@@ -243,15 +244,15 @@ def test_draws_follow_their_probabilities(probabilities: list[float]):
 
 def test_draws_are_independent():
     generator = torch.Generator().manual_seed(0)
-    drawn = draw(torch.full((5000, 2, 3), 1 / 3), generator)
+    drawn = draw(torch.full((2, 3), 1 / 3), torch.arange(10_000) % 2, generator).view(-1, 2)
     pairs = Counter(tuple(pair) for pair in drawn.tolist())
     assert_fits([pairs[pair] for pair in itertools.product(range(3), repeat=2)], [1 / 9] * 9)
 
 
 def test_a_certain_token_is_always_drawn():
     for token in range(3):
-        probabilities = torch.eye(3)[token].expand(1000, 3)
-        assert (draw(probabilities, torch.Generator().manual_seed(1)) == token).all()
+        rows = torch.full((1000,), token)
+        assert (draw(torch.eye(3), rows, torch.Generator().manual_seed(1)) == token).all()
 
 
 @pytest.mark.parametrize("number", [0.0, 1.0 - 2.0**-53], ids=["smallest", "largest"])
@@ -263,5 +264,5 @@ def test_extreme_random_numbers_draw_possible_tokens(
     )
     rows = torch.randint(1, 1000, (500, 7), generator=torch.Generator().manual_seed(0)).float()
     rows[:, [0, 3, 6]] = 0.0
-    drawn = draw(rows / rows.sum(-1, keepdim=True), torch.Generator())
+    drawn = draw(rows / rows.sum(-1, keepdim=True), torch.arange(500), torch.Generator())
     assert (drawn == (1 if number == 0.0 else 5)).all()

@@ -192,9 +192,9 @@ def test_the_default_ks_are_explained_where_one_problem_decides_them():
 def test_problems_solved_by_one_run_alone():
     one = Samples.from_counts(4, [0, 1, 2, 1], problems=list("abcd"))
     two = Samples.from_counts(4, [3, 0, 1, 4, 4], problems=list("abcxy"))
-    (line,) = solved_lines({"one": one, "two": two}, "one")
+    (line,) = solved_lines({"one": one, "two": two}, {"two": "one"})
     assert line.endswith("by two alone 1 problem, by one alone 1")
-    assert solved_lines({"one": one, "two": Samples.from_groups([[0.5]])}, "one") == []
+    assert solved_lines({"one": one, "two": Samples.from_groups([[0.5]])}, {"two": "one"}) == []
 
 
 def test_what_read_gives_goes_straight_in(tmp_path):

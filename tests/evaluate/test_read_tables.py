@@ -217,8 +217,8 @@ def test_a_sample_that_is_there_twice(
 ) -> None:
     request.getfixturevalue(way)
     rows = [
-        {"problem": problem, "run": run, "reward": reward}
-        for problem, run, reward in [
+        {"problem": problem, "try": number, "reward": reward}
+        for problem, number, reward in [
             ("a", 0, 1),
             ("a", 1, 0),
             ("b", 0, 1),
@@ -229,11 +229,11 @@ def test_a_sample_that_is_there_twice(
     path = write_jsonl(tmp_path / "log.jsonl", rows)
     assert read(path).samples.num_samples == 5
     with pytest.raises(LogError, match=r"log.jsonl: sample '1' of problem 'a' is there twice"):
-        read(path, sample="run")
-    dropped = read(path, sample="run", duplicates="drop")
+        read(path, sample="try")
+    dropped = read(path, sample="try", duplicates="drop")
     assert held(dropped.samples) == {"a": [0.0, 1.0], "b": [1.0]}
     assert dropped.notes == ("2 samples were there before and dropped.",)
-    assert read(path, sample="run", duplicates="keep").samples.num_samples == 5
+    assert read(path, sample="try", duplicates="keep").samples.num_samples == 5
 
 
 def test_a_column_of_sample_ids_is_used_unasked(tmp_path: Path) -> None:
@@ -298,14 +298,15 @@ def test_the_evaluation_of_a_run_is_counts(tmp_path: Path) -> None:
     other = tmp_path / "run" / "arms" / "k8" / "seed_0"
     other.mkdir(parents=True)
     (other / "evaluation.json").write_text(evaluation())
-    with pytest.raises(LogError, match=r"several trained policies; .*k1/seed_0, .*k8/seed_0"):
+    with pytest.raises(LogError, match=r"several policies; .*k1/seed_0, .*k8/seed_0"):
         read(tmp_path / "run")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"exact": True}, "exact probability, not samples"),
+        ({"exact": True, "solve_probability": [0, "x", 1]}, "could not convert"),
+        ({"exact": True, "solve_probability": [0, 1.5, 1]}, "in [0, 1], got 1.5 for 'b'"),
         ({"solve_probability": [0.0, 0.2, 0.5]}, "problem 2: solve_probability 0.2 is no count"),
         ({"solve_probability": [0.0]}, "has 3 problem_ids but 1 solve_probability"),
         ({"solve_probability": None}, "should be lists"),

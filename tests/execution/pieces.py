@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from pkpo.execution.processes import worker_number
+
 Stop = Callable[[], bool]
 
 
@@ -20,6 +22,15 @@ def note(path: Path, text: str, *, stop: Stop) -> bool:
 
 def note_process(path: Path, *, stop: Stop) -> bool:
     return note(path, str(os.getpid()), stop=stop)
+
+
+def meet(folder: Path, *, stop: Stop) -> bool:
+    """Leaves the number of its process, and waits at most a minute for another's."""
+    (folder / str(worker_number())).touch()
+    end = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    return True
 
 
 def fail(*, stop: Stop) -> bool:

@@ -14,7 +14,7 @@ import pytest
 
 from pkpo.errors import InvalidInputError
 from pkpo.execution.pool import Ended, Executor, Failure, Item, Pool, State
-from pkpo.execution.processes import LocalProcesses
+from pkpo.execution.processes import LocalProcesses, worker_number
 
 from . import pieces
 
@@ -189,6 +189,12 @@ def test_failures_of_all_kinds_while_the_rest_goes_on(tmp_path: Path):
     assert "pieces.py" in details
     assert "exit code 3" in pool.failures["leaving"].reason
     assert "killed failed: its worker" in pool.failures["needs it"].reason
+
+
+def test_processes_are_numbered(tmp_path: Path):
+    assert worker_number() == 0
+    run([Item(name, pieces.meet, (tmp_path,)) for name in "ab"], LocalProcesses(2))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
 
 
 def test_a_process_is_used_again(tmp_path: Path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -238,6 +237,6 @@ def test_wrong_config(small: Path, values: dict, message: str) -> None:
 
 def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "polars", None)
-    with pytest.raises(MissingExtraError, match=re.escape("pip install 'pkpo[train]'")) as caught:
+    with pytest.raises(MissingExtraError, match=r"pip install \S*\[train\]") as caught:
         require_packages("matplotlib", "polars")
     assert "the report needs the package 'polars'" in str(caught.value)

@@ -5,13 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import random
-import re
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -21,13 +17,12 @@ from pkpo.errors import InvalidInputError, MissingExtraError
 from pkpo.tasks import reasoning
 from pkpo.tasks.base import Split
 from pkpo.tasks.reasoning import REASONING_GYM_PRESETS, ReasoningGymTask
-from pkpo.tasks.scoring import ANSWER_RULES, Scorer, countdown_score
+from pkpo.tasks.scoring import ANSWER_RULES, countdown_score
 
 reasoning_gym = pytest.importorskip("reasoning_gym")
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 SIZES = {"num_train": 60, "num_validation": 30, "num_test": 30}
-HANGS = "9**9**9**9"
 
 
 @pytest.fixture(scope="module", params=sorted(REASONING_GYM_PRESETS))
@@ -41,11 +36,9 @@ def countdown() -> ReasoningGymTask:
 
 
 @pytest.fixture(scope="module")
-def queens() -> Iterator[ReasoningGymTask]:
+def queens() -> ReasoningGymTask:
     sizes = {"num_train": 4, "num_validation": 4, "num_test": 4}
-    task = ReasoningGymTask("n_queens", **sizes, options={"n": 6, "max_remove": 5}, timeout_s=2.0)
-    yield task
-    task.close()
+    return ReasoningGymTask("n_queens", **sizes, options={"n": 6, "max_remove": 5})
 
 
 def encode(task: ReasoningGymTask, text: str, width: int = 0) -> np.ndarray:
@@ -198,7 +191,7 @@ class TestDemonstrations:
             if name == "quantum_lock":
                 assert gym.simulate_sequence(metadata, list(answer)) == metadata["target_value"]
             else:
-                text = ANSWER_RULES[name].spell_out(answer, metadata)
+                text = REASONING_GYM_PRESETS[name].spell_out(answer, metadata)
                 assert gym.score_answer(text, {"metadata": metadata}) == 1.0
 
     def test_are_new_and_all_different(self, preset_task: ReasoningGymTask) -> None:
@@ -247,7 +240,7 @@ class TestVerify:
         rng = random.Random(0)
         task = ReasoningGymTask(preset_task.dataset, **SIZES, reward="score")
         gym = task._scorer.dataset
-        rule = ANSWER_RULES[task.dataset]
+        preset = REASONING_GYM_PRESETS[task.dataset]
         own = [item.answer for item in task._items["test"]]
         seen = set()
         for p, item in enumerate(task._items["test"]):
@@ -255,7 +248,7 @@ class TestVerify:
             texts += ["".join(rng.sample(text, len(text))) for text in [item.answer] * 10]
             expected = []
             for text in texts:
-                spelt = rule.spell_out(text, item.entry["metadata"])
+                spelt = preset.spell_out(text, item.entry["metadata"])
                 refused = spelt is None or "**" in text or "//" in text
                 expected.append(0.0 if refused else gym.score_answer(spelt, item.entry))
             assert rewards(task, p, *texts) == expected
@@ -269,7 +262,7 @@ class TestVerify:
         for _ in range(4000):
             metadata = dict(rng.choice(countdown._items["train"]).entry["metadata"])
             text = random_answer(rng, metadata["numbers"])
-            if not re.fullmatch(ANSWER_RULES["countdown"].grammar, text):
+            if not ANSWER_RULES["countdown"].admits(text, metadata):
                 continue
             if rng.random() < 0.3:
                 metadata["target"] = round(countdown_value(text, metadata["target"]))
@@ -361,77 +354,6 @@ def countdown_value(text: str, otherwise: float) -> float:
     return value if isinstance(value, int | float) else otherwise
 
 
-@pytest.mark.filterwarnings("error")
-class TestHostileAnswers:
-    @pytest.mark.parametrize("fast_check", [True, False])
-    def test_nothing_outside_the_grammar_reaches_sympy(self, fast_check: bool, tmp_path) -> None:
-        settings = {"seed": 0, "size": 1}
-        scorer = Scorer("countdown", settings, fast_check=fast_check, timeout_s=1.0)
-        entry = {"metadata": {"numbers": [3, 9], "target": 27}}
-        mark = tmp_path / "mark"
-        start = time.perf_counter()
-        for text in (
-            HANGS,
-            "3 ** 9",
-            "9//3",
-            "9 / / 3",
-            "9* *9* *9* *9",
-            "3 *  * 9",
-            f"open({str(mark)!r}, 'w')",
-            "factorial(99999999)",
-            "9!!!!!",
-            "3*9\n",
-            "3*9;1",
-            "٣*9",
-            "(" * 300 + "3*9" + ")" * 300,
-            "-" * 256 + "3*9",
-        ):
-            assert scorer.score(entry, text) == 0.0
-        assert scorer.score(entry, "3*9") == 1.0
-        assert scorer.score(entry, "(" * 90 + "3*9" + ")" * 90) == 1.0
-        assert not mark.exists()
-        assert time.perf_counter() - start < 2.0
-
-    def test_hanging_scorer_is_killed(self, queens: ReasoningGymTask) -> None:
-        right = queens._items["test"][0].answer or ""
-        assert rewards(queens, 0, right) == [1.0]
-        before = queens._scorer.worker.process_id
-        assert before is not None
-        start = time.perf_counter()
-        assert rewards(queens, 0, HANGS) == [0.0]
-        assert time.perf_counter() - start >= 2.0
-        with pytest.raises(ProcessLookupError):
-            os.kill(before, 0)
-        assert queens._scorer.worker.process_id is None
-        queens._cache.clear()
-        assert rewards(queens, 0, right, "print(7)", "exit()", "") == [1.0, 0.0, 0.0, 0.0]
-        assert queens._scorer.worker.process_id not in (None, before)
-
-    def test_dead_scorer_is_replaced(self, queens: ReasoningGymTask) -> None:
-        right = queens._items["test"][1].answer or ""
-        assert rewards(queens, 1, right) == [1.0]
-        process_id = queens._scorer.worker.process_id
-        assert process_id is not None
-        os.kill(process_id, signal.SIGTERM)
-        queens._scorer.worker._child.process.wait()
-        queens._cache.clear()
-        assert rewards(queens, 1, right) == [1.0]
-
-    def test_pickling_leaves_the_process_behind(self, queens: ReasoningGymTask) -> None:
-        copy = pickle.loads(pickle.dumps(queens))
-        assert copy._scorer.worker.process_id is None
-
-    def test_collected_task_ends_its_process(self) -> None:
-        sizes = {"num_train": 1, "num_validation": 1, "num_test": 1}
-        task = ReasoningGymTask("chain_sum", **sizes)
-        assert rewards(task, 0, task._items["test"][0].answer or "") == [1.0]
-        process_id = task._scorer.worker.process_id
-        assert process_id is not None
-        del task
-        with pytest.raises(ProcessLookupError):
-            os.kill(process_id, 0)
-
-
 class TestAnyDataset:
     def test_question_is_the_prompt(self, queens: ReasoningGymTask) -> None:
         entry = queens._items["test"][0].entry
@@ -453,13 +375,9 @@ class TestAnyDataset:
         answer = task._items["test"][0].answer or ""
         assert rewards(task, 0, answer, "  " + answer)[0] == 1.0
         assert 0.0 < rewards(task, 0, answer, "because " + answer)[1] < 1.0
-        task.close()
 
 
 class TestSettings:
-    def test_every_preset_has_its_rule(self) -> None:
-        assert set(REASONING_GYM_PRESETS) == set(ANSWER_RULES)
-
     def test_unknown_dataset_names_the_known_ones(self) -> None:
         with pytest.raises(InvalidInputError, match=r"did you mean countdown.*n_queens"):
             ReasoningGymTask("countdwon")
@@ -470,7 +388,6 @@ class TestSettings:
             {"num_train": 0},
             {"num_test": 6_000_000},
             {"seed": -1},
-            {"timeout_s": 0.0},
             {"reward": "pass"},
             {"max_new_tokens": 0},
             {"options": {"seed": 3}},
@@ -501,7 +418,7 @@ class TestSettings:
 
     def test_missing_package_names_the_extra(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "reasoning_gym", None)
-        with pytest.raises(MissingExtraError, match=r"pkpo\[reasoning-gym\]"):
+        with pytest.raises(MissingExtraError, match=r"pip install \S*\[reasoning-gym\]"):
             ReasoningGymTask()
 
     def test_import_leaves_the_package_alone(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 import pkpo
 from pkpo.engines.embedded.export import load_pretrained
-from pkpo.errors import RunDirectoryError
+from pkpo.errors import DivergenceError, RunDirectoryError
 from pkpo.report.completions import COLUMNS
 from pkpo.train.run_directory import ArmDirectory
 
@@ -306,6 +307,29 @@ def test_a_run_that_died_after_its_last_step(
     trainer(make_config(SWITCH), path, cache).run()
     assert_same_run(path, finished)
     assert completions_of(path).equals(completions_of(finished))
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_divergence_ends_the_arm_with_its_step(cache: Path, tmp_path: Path, passes: int):
+    """Also at the last step, after which nothing else would look at the weights."""
+    for steps in (1, STEPS):
+        config = make_config(passes=passes, steps=steps, baseline="none")
+        arm = config.arms[0].model_copy(update={"learning_rate": 1e38})
+        config = config.model_copy(update={"arms": (arm,)})
+        path = tmp_path / f"{steps}"
+        with pytest.raises(DivergenceError, match=r"step \d+: .*diverged.*lower learning"):
+            trainer(config, path, cache).run()
+        assert not (path / "evaluation.json").exists()
+        assert not (path / "model").exists()
+        assert all(math.isfinite(row["loss"]) for row in rows(path / "metrics.jsonl"))
+
+
+def test_a_policy_that_is_not_finite_is_not_measured(cache: Path, tmp_path: Path):
+    arm = trainer(make_config(), tmp_path, cache)
+    with torch.no_grad():
+        arm.policy.model.norm.weight.fill_(math.nan)
+    with pytest.raises(DivergenceError, match=r"step 0: .*diverged: probabilities"):
+        arm.run()
 
 
 def test_files_are_closed_when_training_fails(cache: Path, tmp_path: Path):

@@ -13,6 +13,7 @@ import torch
 
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.train.config import EvaluationSettings
@@ -50,9 +51,12 @@ def evaluator(task: Any, *, num_samples: int = 8, k_values: tuple[int, ...] = (1
     return Evaluator(task, "test", settings, CPU)
 
 
-def draw_again(task: Any, policy: Policy, num_samples: int, seed: int) -> tuple[Samples, Any]:
-    """The samples that an evaluation with this seed takes, fewer than 65 problems at once."""
+def draw_again(
+    task: Any, policy: Policy, num_samples: int, *, seed: int, step: int = 0
+) -> tuple[Samples, Any]:
+    """The samples that an evaluation takes, fewer than 65 problems at once."""
     problems = task.problems("test")
+    generator = torch.Generator().manual_seed(seed_of(seed, Stream.EVALUATION, "test", step))
     samples = sample(
         policy,
         torch.as_tensor(problems.prompts_PT),
@@ -61,7 +65,7 @@ def draw_again(task: Any, policy: Policy, num_samples: int, seed: int) -> tuple[
         max_new_tokens=task.max_new_tokens,
         eos_id=task.vocabulary.eos_id,
         pad_id=task.vocabulary.pad_id,
-        generator=torch.Generator().manual_seed(seed),
+        generator=generator,
     )
     tokens = samples.tokens_PGS.numpy()
     return samples, task.verify("test", np.arange(len(problems)), tokens)
@@ -98,7 +102,7 @@ def test_exact_values_of_pass_at_k(policy: Policy):
 def test_sampled_values_of_pass_at_k(policy: Policy):
     task = unlisted()
     found = evaluator(task).full(policy, seed=5, step=3)
-    _, rewards = draw_again(task, policy, 8, seed=5)
+    _, rewards = draw_again(task, policy, 8, seed=5, step=3)
     for k in (1, 2, 4):
         subsets = list(itertools.combinations(range(8), k))
         values = [[max(group[i] for i in chosen) for chosen in subsets] for group in rewards]
@@ -119,7 +123,7 @@ def test_small_chances_keep_their_precision():
 def test_everything_that_is_reported(policy: Policy):
     task = make_task()
     found = evaluator(task).full(policy, seed=7, step=12)
-    samples, rewards = draw_again(task, policy, 8, seed=7)
+    samples, rewards = draw_again(task, policy, 8, seed=7, step=12)
     assert (found["split"], found["step"], found["exact"]) == ("test", 12, True)
     assert (found["num_problems"], found["num_samples"]) == (20, 8)
     assert found["problem_ids"] == list(task.problems("test").ids)
@@ -160,13 +164,15 @@ def test_partial_rewards_are_no_solutions(policy: Policy):
 def test_pass_at_k_alone_is_that_of_the_full_evaluation(policy: Policy):
     for task in (make_task(), unlisted()):
         one = evaluator(task)
-        assert one.pass_at_k(policy, seed=3) == one.full(policy, seed=3, step=0)["pass_at_k"]
+        assert (
+            one.pass_at_k(policy, seed=3, step=0) == one.full(policy, seed=3, step=0)["pass_at_k"]
+        )
 
 
 def test_samples_follow_the_seed(policy: Policy):
     one = evaluator(unlisted())
     assert one.full(policy, seed=1, step=0) == one.full(policy, seed=1, step=0)
-    assert one.pass_at_k(policy, seed=1) != one.pass_at_k(policy, seed=2)
+    assert one.pass_at_k(policy, seed=1, step=0) != one.pass_at_k(policy, seed=2, step=0)
 
 
 def test_more_problems_than_fit_in_a_batch(policy: Policy):

@@ -10,6 +10,7 @@ import torch
 
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
+from pkpo.errors import DivergenceError
 from pkpo.train import warm_start as module
 from pkpo.train.config import TrainConfig
 from pkpo.train.warm_start import default_cache, load_policy, new_policy, warm_start
@@ -187,3 +188,9 @@ def test_one_wrong_bit_in_the_cache_makes_it_anew(tmp_path: Path, imitations: li
     assert same(first, make_policy(make_config(), tmp_path))
     assert len(imitations) == 2 * STEPS
     load_policy(entry)
+
+
+def test_divergence_is_said_and_nothing_kept(tmp_path: Path):
+    with pytest.raises(DivergenceError, match=r"step \d: .*diverged.*learning rate of the warm"):
+        make_policy(with_warm_start(learning_rate=1e38), tmp_path)
+    assert not list(tmp_path.rglob("model.safetensors"))

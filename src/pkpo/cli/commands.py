@@ -1,100 +1,155 @@
-"""The subcommands: each turns flags into one call."""
+"""The subcommands: a table of them, and the call of the one that is asked for."""
 
 from __future__ import annotations
 
-import os
+import difflib
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
 
-import tyro
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pkpo import __version__
+from pkpo.cli.errors import UsageError
+from pkpo.errors import PkpoError, install_command, is_installed, needing
+from pkpo.terminal import visible
 
-from pkpo.errors import MissingExtraError, PkpoError
 
-EVALUATION = ("eval", "compare")
-"""Commands that need the `eval` extra alone: no PyTorch."""
+@dataclass(frozen=True)
+class Command:
+    """A subcommand that isn't imported before it is called.
 
-TRAINING = ("train", "sweep", "report", "reproduce")
-_ABSENT = {
-    EVALUATION: " Evaluation (eval, compare) needs pip install 'pkpo[eval]'.",
-    TRAINING: " Training (train, sweep, report, reproduce) needs pip install 'pkpo[train]'.",
+    Args:
+        summary: the first line of its help.
+        place: module and class, a dataclass of flags that is called with the command line.
+        extra: of pkpo, which brings what it needs.
+        package: one that only this extra brings.
+    """
+
+    summary: str
+    place: str
+    extra: str
+    package: str
+
+    def load(self) -> Callable[..., Any]:
+        """The class.
+
+        Raises:
+            ImportError: some of what it needs is missing or broken.
+        """
+        module, _, attribute = self.place.partition(":")
+        return getattr(import_module(module), attribute)
+
+
+def _measuring(summary: str, place: str) -> Command:
+    return Command(summary, place, "eval", "zstandard")
+
+
+def _training(summary: str, place: str) -> Command:
+    return Command(summary, place, "train", "torch")
+
+
+COMMANDS = {
+    "eval": _measuring("pass@k from a log of samples, with intervals.", "pkpo.cli.evaluate:Eval"),
+    "compare": _measuring(
+        "Two or more runs on the same problems: differences with intervals.",
+        "pkpo.cli.compare:Compare",
+    ),
+    "train": _training(
+        "Train a small language model for several objectives, side by side.",
+        "pkpo.cli.train:Train",
+    ),
+    "sweep": _training(
+        "Train every combination of some settings, each with all objectives and seeds.",
+        "pkpo.cli.sweep:Sweep",
+    ),
+    "report": _training(
+        "Write the report of a run or sweep again, finished or not.", "pkpo.cli.report:Report"
+    ),
+    "reproduce": _training(
+        "Make the papers' figures, tables and claims again, and lay them beside the papers'.",
+        "pkpo.cli.reproduce:Reproduce",
+    ),
 }
 
-Commands = dict[str, Callable[..., Callable[[str], int]]]
+LEAVE_FILES = ("train", "sweep", "report", "reproduce")
+"""Commands whose work isn't lost with what they print."""
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line `arguments`; returns the exit code."""
-    commands = load(arguments)
-    absent = "".join(text for names, text in _ABSENT.items() if not set(names) & set(commands))
-    try:
-        chosen = tyro.extras.subcommand_cli_from_dict(
-            commands,
-            prog="pkpo",
-            description=f"Measure pass@k, train for it, and see what training does to it.{absent}",
-            args=list(arguments),
-        )
-        code = chosen(shlex.join(["pkpo", *arguments]))
-        sys.stdout.flush()
-    except ValidationError as error:
-        return _fail("; ".join(_explain(problem) for problem in error.errors()))
-    except BrokenPipeError:  # the reader of stdout, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    name, *rest = arguments or [""]
+    if name in ("-h", "--help"):
+        print(_help())
         return 0
+    if name == "--version":
+        print(f"pkpo {__version__}")
+        return 0
+    try:
+        if name.startswith("--tyro-"):
+            return _complete(arguments)
+        return _call(name, rest)
     except (PkpoError, OSError) as error:
-        _fail(str(error))
+        print(f"pkpo: {visible(str(error))}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
-        hint = "" if set(arguments[:1]) & set(EVALUATION) else "; --resume continues the run"
+        hint = "; --resume continues the run" if name in ("train", "sweep") else ""
         print(f"\npkpo: interrupted{hint}", file=sys.stderr)
         return 130
-    return code
 
 
-def load(arguments: Sequence[str]) -> Commands:
-    """The commands to choose from: those of the other group than the chosen one's are left
-    out, so that each needs its own packages alone.
+def _call(name: str, rest: Sequence[str]) -> int:
+    if name not in COMMANDS:
+        raise UsageError(_unknown(name))
+    with needing(f"pkpo {name}", COMMANDS[name].extra):
+        import tyro
 
-    Raises:
-        ImportError: a package is missing without which the command can't run.
-    """
-    chosen = arguments[0] if arguments else ""
-    commands: Commands = {}
-    for names, load_group in ((EVALUATION, _evaluation), (TRAINING, _training)):
-        if chosen in {*EVALUATION, *TRAINING} - {*names}:
-            continue
-        try:
-            commands |= load_group()
-        except ImportError as error:
-            own = (error.name or "pkpo").partition(".")[0] == "pkpo"
-            if chosen in names or (own and not isinstance(error, MissingExtraError)):
-                raise
-    return commands
+        from pkpo.cli.arguments import regrouped
+
+        flags = COMMANDS[name].load()
+        chosen = tyro.cli(flags, prog=f"pkpo {name}", args=regrouped(flags, rest))
+        return chosen(visible(shlex.join(["pkpo", name, *rest])))
 
 
-def _evaluation() -> Commands:
-    from pkpo.cli.compare import Compare
-    from pkpo.cli.evaluate import Eval
-
-    return {"eval": Eval, "compare": Compare}
-
-
-def _training() -> Commands:
-    from pkpo.cli.report import Report
-    from pkpo.cli.reproduce import Reproduce
-    from pkpo.cli.sweep import Sweep
-    from pkpo.cli.train import Train
-
-    return {"train": Train, "sweep": Sweep, "report": Report, "reproduce": Reproduce}
+def _unknown(name: str) -> str:
+    if not name:
+        return f"which command? {', '.join(COMMANDS)}; `pkpo --help` says what each does"
+    what = "no flag" if name.startswith("-") else "no command"
+    similar = difflib.get_close_matches(name, COMMANDS, n=1)
+    meant = f"; did you mean {similar[0]!r}?" if similar else ";"
+    return f"{what} {name!r}{meant} Commands: {', '.join(COMMANDS)}"
 
 
-def _explain(problem: ErrorDetails) -> str:
-    place = ".".join(map(str, problem["loc"])) or "settings"
-    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    absent = {c.extra: [] for c in COMMANDS.values() if not is_installed(c.package)}
+    for name, command in COMMANDS.items():
+        if command.extra in absent:
+            absent[command.extra].append(name)
+    needs = [f"{', '.join(names)} needs: {install_command(e)}" for e, names in absent.items()]
+    return "\n".join(
+        [
+            "usage: pkpo [--help] [--version] COMMAND ...",
+            "",
+            "Measure pass@k, train for it, and see what training does to it.",
+            "",
+            *lines,
+            "",
+            *needs,
+            "`pkpo COMMAND --help` lists the flags of a command.",
+        ]
+    )
 
 
-def _fail(message: str) -> int:
-    print(f"pkpo: {message}", file=sys.stderr)
-    return 1
+def _complete(arguments: Sequence[str]) -> int:
+    """tyro's completions for shells, which know all commands and flags."""
+    import tyro
+
+    tyro.extras.subcommand_cli_from_dict(
+        {name: command.load() for name, command in COMMANDS.items()},
+        prog="pkpo",
+        args=list(arguments),
+    )
+    return 0

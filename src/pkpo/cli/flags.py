@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
+from pydantic import ValidationError
 
 from pkpo.core.weights import Baseline
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, PkpoError
+from pkpo.tasks.registry import describe_options
 from pkpo.train.config import (
     ArmSettings,
     PolicySettings,
@@ -43,8 +45,9 @@ class JobFlags:
     task: str = "grid-programs"
     """Problem set: grid-programs or reasoning-gym."""
 
-    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
-    """Options of the task, such as reward=cells or dataset=countdown."""
+    option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
+    """Options of the task, such as reward=cells or dataset=countdown; `--option help` lists
+    those of the --task."""
 
     objectives: Annotated[tuple[str, ...], _preset] = ()
     """What to train for, one arm each: an integer k, an objective such as
@@ -105,7 +108,11 @@ class JobFlags:
         """
         Raises:
             InvalidInputError: a flag that is no setting of the job has no sensible value.
+            SystemExit: the options of the task were asked for, and are printed.
         """
+        if "help" in self.option:
+            print(f"Options of the task {self.task}:\n\n{describe_options(self.task)}")
+            raise SystemExit(0)
         if self.workers < 1:
             raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
 
@@ -166,9 +173,20 @@ class JobFlags:
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
-def say(console: Console, text: str) -> None:
-    """Print text that holds a path: never wrapped, never read as markup."""
-    console.print(text, soft_wrap=True, markup=False, highlight=False)
+@contextmanager
+def refused_as(kind: type[PkpoError]) -> Iterator[None]:
+    """Raise what is wrong with settings as `kind`: UsageError where they come from flags."""
+    try:
+        yield
+    except ValidationError as error:
+        raise kind("; ".join(map(_explain, error.errors()))) from error
+    except InvalidInputError as error:
+        raise kind(str(error)) from error
+
+
+def _explain(problem: Any) -> str:
+    place = ".".join(map(str, problem["loc"])) or "settings"
+    return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]:
@@ -177,7 +195,10 @@ def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise InvalidInputError(f"{flag} takes NAME=VALUE, got {text!r}")
+            raise InvalidInputError(
+                f"{flag} takes NAME=VALUE, got {text!r}"
+                + ("; `--option help` lists the names" if flag == "--option" else "")
+            )
         try:
             options[name] = json.loads(value)
         except ValueError:

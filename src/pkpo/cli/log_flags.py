@@ -5,26 +5,29 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
 from pkpo.cli.errors import UsageError
 from pkpo.core.objectives import Objective
 from pkpo.core.parsing import as_objective
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.estimates import TooFew
 from pkpo.evaluate.read import ReadResult, read
 from pkpo.evaluate.readers.collect import OnBadLine
 from pkpo.evaluate.readers.detect import FORMS
+from pkpo.evaluate.readers.logfile import expand
 from pkpo.evaluate.readers.merge import Duplicates
 from pkpo.evaluate.selection import as_objectives, parse_ks
+from pkpo.files import same_files
+from pkpo.terminal import console, visible
 
 Format = Literal["table", "json", "csv", "md"]
+_DRAWN = (".html", ".png", ".svg")
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
 
 
@@ -41,9 +44,7 @@ class LogFlags:
     """Values of k for pass@k (max@k where rewards aren't 0 and 1): "1,2,4", "1-16",
     "1-4,8", or "powers of two to 64"."""
 
-    objective: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="TEXT")
-    ] = ()
+    objective: Annotated[tuple[str, ...], tyro.conf.arg(metavar="TEXT ..."), optional] = ()
     """Anything else to estimate, such as "pass^4" (all of 4 are right), "mean" or
     "0.5*max@8 + 0.5*mean". Without --k, instead of pass@k."""
 
@@ -76,6 +77,18 @@ class LogFlags:
     sample: Annotated[str | None, tyro.conf.arg(metavar="COLUMN"), optional] = None
     """Column that tells the samples of a problem apart, to find duplicates."""
 
+    run: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[FIELD=]VALUE")
+    ] = ()
+    """Which run, where logs hold several: "model=a", "temperature=0.7", or what is in one
+    value alone; FIELD alone names a column that tells runs apart. Several add up."""
+
+    task: Annotated[
+        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="[FIELD=]VALUE")
+    ] = ()
+    """The same of tasks and data sets; ids that stand for problems of several are named
+    TASK/ID."""
+
     step: Annotated[
         int | Literal["last", "all"] | None, tyro.conf.arg(metavar="N|last|all"), optional
     ] = None
@@ -83,6 +96,10 @@ class LogFlags:
 
     filter: Annotated[str | None, tyro.conf.arg(metavar="NAME"), optional] = None
     """Of lm-evaluation-harness logs: which filter."""
+
+    pool: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="FIELD")] = ()
+    """A field of runs, tasks or texts in which samples that are put together may differ, or
+    "all" for every field of a run."""
 
     threshold: Annotated[float | None, tyro.conf.arg(metavar="X"), optional] = None
     """Rewards of at least X are right (1), all others wrong (0)."""
@@ -133,12 +150,33 @@ class LogFlags:
             reward=self.reward,
             cluster=self.cluster,
             sample=self.sample,
+            run=self.run,
+            task=self.task,
             step=self.step,
             filter=self.filter,
+            pool=self.pool,
             threshold=self.threshold,
             on_bad_line=self.on_bad_line,
             duplicates=self.duplicates,
         )
+
+    def refuse_overwriting(self, paths: Sequence[str]) -> None:
+        """
+        Raises:
+            UsageError: an output is one of the logs at `paths`, by whatever name or link, or
+                lies among the files of a run given as a folder; or two outputs are one file.
+        """
+        outputs = [] if self.html is None else [self.html]
+        if self.figures is not None:
+            from pkpo.report.evaluation import picture_files
+
+            outputs += picture_files(self.figures)
+        resolved = [path.resolve() for path in outputs]
+        if len(set(resolved)) < len(resolved):
+            raise UsageError(f"--html {self.html} is also the name of a picture in --figures")
+        inputs = [file for path in paths for file in _files_at(path)]
+        for output, log in same_files([*outputs, Path("/dev/stdout")], inputs):
+            raise UsageError(f"{output} is the log {log}, which would be lost; write elsewhere")
 
     def objectives(self, smallest_n: int) -> tuple[Objective, ...] | None:
         """What is asked for; None where it is left to the default."""
@@ -148,12 +186,24 @@ class LogFlags:
         return as_objectives([*ks, *self.objective])
 
 
+def _files_at(path: str) -> list[Path]:
+    """The files that a path given as a log stands for, as far as that is known beforehand."""
+    if path == "-":
+        return [Path("/dev/stdin")]
+    found: list[Path] = []
+    with suppress(LogError):
+        for match in expand(path):
+            inside = match.rglob("*") if match.is_dir() else [match]
+            found += [p for p in inside if p == match or p.suffix not in _DRAWN]
+    return found
+
+
 @contextmanager
 def progress(text: str) -> Iterator[None]:
     """Says on stderr, if that is a terminal, what is being done."""
-    console = Console(stderr=True)
-    if console.is_terminal:
-        with console.status(text):
+    stderr = console(stderr=True)
+    if stderr.is_terminal:
+        with stderr.status(visible(text)):
             yield
     else:
         yield
@@ -161,4 +211,4 @@ def progress(text: str) -> Iterator[None]:
 
 def warn(text: str) -> None:
     """A line on stderr."""
-    print(f"pkpo: {text}", file=sys.stderr)
+    print(f"pkpo: {visible(text)}", file=sys.stderr)

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
-from pkpo.cli.flags import say
-from pkpo.report import write_report
-from pkpo.report.sweep import write_sweep_report
-from pkpo.report.sweep_load import CELLS
+from pkpo.terminal import console, say
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,11 @@ class Report:
     """Run directory, or the folder of a sweep."""
 
     def __call__(self, command: str) -> int:
+        from pkpo.report import write_report
+        from pkpo.report.sweep import write_sweep_report
+        from pkpo.report.sweep_load import CELLS
+
         sweep = (self.run / CELLS).exists()
         report = write_sweep_report(self.run) if sweep else write_report(self.run)
-        say(Console(), f"Report: {report}")
+        say(console(), f"Report: {report}")
         return 0

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from pkpo.cli.flags import say
-from pkpo.errors import InvalidInputError
-from pkpo.reproduce.driver import reproduce
-from pkpo.reproduce.topics import TOPICS
+from pkpo.cli.errors import UsageError
+from pkpo.cli.flags import refused_as
+from pkpo.terminal import console, say
 
 
 @dataclass(frozen=True)
@@ -53,24 +51,29 @@ class Reproduce:
     """Make the topics anew even if they are there. Training that is done is kept."""
 
     def __call__(self, command: str) -> int:
-        console = Console()
+        shown = console()
         if self.workers < 1:
-            raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
+            raise UsageError(f"--workers must be >= 1, got {self.workers}")
+        from pkpo.reproduce.driver import reproduce
+        from pkpo.reproduce.topics import TOPICS, find_topics
+
         if not self.names:
             width = max(len(topic.name) for topic in TOPICS)
             for topic in TOPICS:
-                say(console, f"{topic.name:<{width}}  {topic.title} ({topic.place})")
+                say(shown, f"{topic.name:<{width}}  {topic.title} ({topic.place})")
             return 0
+        with refused_as(UsageError):
+            find_topics(self.names)
         start = time.perf_counter()
         page = reproduce(
             self.names,
             self.out or Path("runs") / ("reproduce-quick" if self.quick else "reproduce"),
             quick=self.quick,
             workers=self.workers,
-            console=console,
+            console=shown,
             command=command,
             runs=self.runs,
             again=self.again,
         )
-        say(console, f"Page: {page}  ({time.perf_counter() - start:.0f} s)")
+        say(shown, f"Page: {page}  ({time.perf_counter() - start:.0f} s)")
         return 0

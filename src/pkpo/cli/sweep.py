@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
-from rich.console import Console
 
-from pkpo.cli.flags import JobFlags, optional, say
+from pkpo.cli.errors import UsageError
+from pkpo.cli.flags import JobFlags, optional, refused_as
 from pkpo.errors import InvalidInputError
-from pkpo.execution.pool import Executor
-from pkpo.execution.processes import LocalProcesses
-from pkpo.train.sweep import Sweep as SweepRun
-from pkpo.train.sweep import SweepDirectory, SweepSettings, check_cells, parse_vary
+from pkpo.terminal import console, say
+
+if TYPE_CHECKING:
+    from pkpo.execution.pool import Executor
+    from pkpo.train.sweep import SweepSettings
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,9 @@ class Sweep(JobFlags):
     """
 
     vary: Annotated[
-        tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE,VALUE,...")
+        tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE,VALUE,... ..."), optional
     ] = ()
-    """A setting and its values; may be given more than once. Names are those of flags, such
+    """Settings and their values. Names are those of flags, such
     as num_generations, or paths in config.json, such as evaluation.num_samples, with
     arms.learning_rate for every arm and task.options.NAME for options of the task."""
 
@@ -50,34 +51,44 @@ class Sweep(JobFlags):
     """Continue this sweep, and try again what failed."""
 
     def __call__(self, command: str) -> int:
-        console = Console()
-        self.check()
+        from pkpo.train.sweep import Sweep as SweepRun
+        from pkpo.train.sweep import SweepDirectory, check_cells
+
+        shown = console()
+        with refused_as(UsageError):
+            self.check()
         if self.resume is not None:
-            self.refuse_with("--resume", allowed=("resume", "workers", "ray"))
+            with refused_as(UsageError):
+                self.refuse_with("--resume", allowed=("resume", "workers", "ray"))
             sweep = SweepDirectory.open(self.resume)
             executor = self._executor(sweep.settings)
         else:
-            settings = self._grid()
-            check_cells(settings)
+            with refused_as(UsageError):
+                if self.config is not None:
+                    self.refuse_with("--config", allowed=("config", "workers", "ray", "out"))
+            with refused_as(UsageError if self.config is None else InvalidInputError):
+                settings = self._grid()
+                check_cells(settings)
             executor = self._executor(settings)
             name = f"sweep-{settings.base.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
             sweep = SweepDirectory.create(self.out or Path("runs") / name, settings, command)
         base = sweep.settings.base
-        say(console, f"Sweep: {sweep.path}")
+        say(shown, f"Sweep: {sweep.path}")
         say(
-            console,
+            shown,
             f"{len(sweep.runs)} cells × {len(base.arms)} arms × {len(base.seeds)} seeds = "
             f"{len(sweep.runs) * len(base.arms) * len(base.seeds)} runs",
         )
         start = time.perf_counter()
-        summary = SweepRun(sweep, executor=executor, console=console).run()
-        say(console, f"Summary: {summary}  ({time.perf_counter() - start:.0f} s)")
+        summary = SweepRun(sweep, executor=executor, console=shown).run()
+        say(shown, f"Summary: {summary}  ({time.perf_counter() - start:.0f} s)")
         return 0
 
     def _grid(self) -> SweepSettings:
+        from pkpo.train.sweep import SweepSettings, parse_vary
+
         if self.config is None:
             return SweepSettings(base=self.settings(), vary=parse_vary(self.vary))
-        self.refuse_with("--config", allowed=("config", "workers", "ray", "out"))
         try:
             text = self.config.read_text(encoding="utf-8")
         except OSError as error:
@@ -88,6 +99,8 @@ class Sweep(JobFlags):
 
     def _executor(self, settings: SweepSettings) -> Executor:
         if self.ray is None:
+            from pkpo.execution.processes import LocalProcesses
+
             return LocalProcesses(self.workers)
         from pkpo.execution.ray_tasks import RayTasks
 

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
-from pkpo.cli.flags import optional, say
+from pkpo.cli.errors import UsageError
+from pkpo.cli.flags import optional, refused_as
 from pkpo.cli.trl import Engine, EngineFlags, engine_of, run_trl
 from pkpo.errors import InvalidInputError
+from pkpo.terminal import console, say
 from pkpo.train.config import TrainConfig, read_config
-from pkpo.train.job import Job, check_buildable
-from pkpo.train.run_directory import RunDirectory
 
 
 @dataclass(frozen=True)
@@ -39,24 +38,29 @@ class Train(EngineFlags):
     """Continue this run directory; all settings are its own."""
 
     def __call__(self, command: str) -> int:
-        console = Console()
-        self.check()
-        engine = self._engine()
-        self.check_engine(engine)
+        shown = console()
+        with refused_as(UsageError):
+            self.check()
+            engine = self._engine()
+            self.check_engine(engine)
         if engine == "trl":
-            run_trl(self, command, console, out=self.out, config=self.config, resume=self.resume)
+            run_trl(self, command, shown, out=self.out, config=self.config, resume=self.resume)
             return 0
+        from pkpo.train.job import Job, check_buildable
+        from pkpo.train.run_directory import RunDirectory
+
         if self.resume is not None:
             run = RunDirectory.open(self.resume)
         else:
-            config = self.settings() if self.config is None else _read(self.config)
-            check_buildable(config)
+            with refused_as(UsageError if self.config is None else InvalidInputError):
+                config = self.settings() if self.config is None else _read(self.config)
+                check_buildable(config)
             default = Path("runs") / f"{config.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
             run = RunDirectory.create(self.out or default, config, command)
-        say(console, f"Run directory: {run.path}")
+        say(shown, f"Run directory: {run.path}")
         start = time.perf_counter()
-        report = Job(run, workers=self.workers, console=console).run()
-        say(console, f"Report: {report}  ({time.perf_counter() - start:.0f} s)")
+        report = Job(run, workers=self.workers, console=shown).run()
+        say(shown, f"Report: {report}  ({time.perf_counter() - start:.0f} s)")
         return 0
 
     def _engine(self) -> Engine:

@@ -6,20 +6,22 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 
-from pkpo.cli.flags import JobFlags, optional, read_options
-from pkpo.errors import InvalidInputError, MissingExtraError
+from pkpo.cli.errors import UsageError
+from pkpo.cli.flags import JobFlags, optional, read_options, refused_as
+from pkpo.errors import InvalidInputError, needing
 from pkpo.train.config import TaskSettings, TrainingSettings
 from pkpo.train.presets import preset
 from pkpo.train.trl_job.config import TrlConfig, TrlTrainingSettings, read_trl_config
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 Engine = Literal["embedded", "trl"]
 
-_PACKAGES = ("trl", "transformers", "accelerate", "datasets")
 _TRAINING = (
     "steps",
     "prompts_per_step",
@@ -67,7 +69,7 @@ class EngineFlags(JobFlags):
     """With --engine trl: completions that a process takes through the model at a time. By
     default its whole share of a step."""
 
-    trl: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE")] = ()
+    trl: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
     """With --engine trl: further fields of PKPOConfig, such as use_vllm=true."""
 
     def _changed(self, names: Iterable[str]) -> list[str]:
@@ -148,8 +150,9 @@ def run_trl(
     if resume is not None:
         job.resume(resume, console)
     else:
-        settings = flags.trl_settings() if config is None else _read(config)
-        job.start(settings, out, command, console)
+        with refused_as(UsageError if config is None else InvalidInputError):
+            settings = flags.trl_settings() if config is None else _read(config)
+            job.start(settings, out, command, console)
 
 
 def _read(path: Path) -> TrlConfig:
@@ -160,11 +163,6 @@ def _read(path: Path) -> TrlConfig:
 
 
 def _job() -> Any:
-    try:
+    with needing("--engine trl", "trl"):
         from pkpo.train.trl_job import job
-    except ImportError as error:
-        missing = (error.name or "").partition(".")[0]
-        if isinstance(error, MissingExtraError) or missing not in _PACKAGES:
-            raise
-        raise MissingExtraError("--engine trl", "trl", missing) from error
     return job

@@ -84,6 +84,9 @@ class OrderStatistics:
     coefficients: tuple[float, ...]
     rank: ClassVar[int] = 3
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "coefficients", tuple(map(_float, self.coefficients)))
+
     @property
     def k(self) -> int:
         return len(self.coefficients)
@@ -152,7 +155,7 @@ class Objective:
         terms: pairs (weight, term).
 
     Raises:
-        InvalidInputError: a weight is not finite, or nothing is left after merging.
+        InvalidInputError: a weight is no finite number, or nothing is left after merging.
 
     >>> 0.5 * max_at(8) + 0.5 * mean_reward()
     Objective('0.5*max@8 + 0.5*mean')
@@ -165,7 +168,7 @@ class Objective:
     def __post_init__(self) -> None:
         merged: dict[Term, float] = {}
         for weight, term in self.terms:
-            merged[term] = merged.get(term, 0.0) + weight
+            merged[term] = merged.get(term, 0.0) + _float(weight)
         if not all(map(math.isfinite, merged.values())):
             raise InvalidInputError(f"objective weights must be finite, got {self.terms}")
         kept = [(weight, term) for term, weight in merged.items() if weight != 0]
@@ -211,6 +214,10 @@ class Objective:
             return NotImplemented
         return Objective(self.terms + other.terms)
 
+    def __radd__(self, other: object) -> Objective:
+        """0 + self, with which `sum` begins."""
+        return self if type(other) is int and other == 0 else NotImplemented
+
     def __sub__(self, other: Objective) -> Objective:
         if not isinstance(other, Objective):
             return NotImplemented
@@ -222,7 +229,7 @@ class Objective:
     def __mul__(self, factor: float) -> Objective:
         if not isinstance(factor, Real) or isinstance(factor, bool):
             return NotImplemented
-        return Objective(tuple((float(factor) * weight, term) for weight, term in self.terms))
+        return Objective(tuple((_float(factor) * weight, term) for weight, term in self.terms))
 
     __rmul__ = __mul__
 
@@ -231,7 +238,7 @@ class Objective:
             return NotImplemented
         if divisor == 0:
             raise InvalidInputError("an objective can't be divided by zero")
-        return self * (1.0 / float(divisor))
+        return self * (1.0 / _float(divisor))
 
     def __str__(self) -> str:
         text = ""
@@ -245,6 +252,15 @@ class Objective:
 
     def __repr__(self) -> str:
         return f"Objective({str(self)!r})"
+
+
+def _float(weight: object) -> float:
+    if isinstance(weight, Real) and not isinstance(weight, bool):
+        try:
+            return float(weight)
+        except OverflowError:
+            pass
+    raise InvalidInputError(f"objective weights must be finite numbers, got {weight!r:.60}")
 
 
 def checked_k(value: object, name: str = "k") -> int:
@@ -318,7 +334,7 @@ def order_statistics(weights: Sequence[float] | Iterable[float]) -> Objective:
     """
     try:
         coefficients = tuple(float(weight) + 0.0 for weight in weights)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(f"order_statistics needs numbers, got {weights!r}") from error
     if not coefficients:
         raise InvalidInputError("order_statistics needs at least one weight")

@@ -27,7 +27,14 @@ from pkpo.core.gapform import Reduction
 from pkpo.core.groups import host_array
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, checked_k
 from pkpo.core.parsing import as_objective
-from pkpo.core.symmetric import LARGEST_LOGARITHM, Scaled, SortedGroups, disjoint_pairs, prefixes
+from pkpo.core.symmetric import (
+    LARGEST_LOGARITHM,
+    Scaled,
+    SortedGroups,
+    disjoint_pairs,
+    prefixes,
+    quotient,
+)
 from pkpo.core.weights import required_size
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
@@ -54,7 +61,8 @@ def estimate(
     Args:
         rewards: (..., n) real numbers, integers or bools; the last axis is the group.
         log_ratios: (..., n), log pi(x_i) - log mu(x_i) in nats, of whole samples (for text
-            the sum over its tokens). Constants: no gradient flows through them.
+            the sum over its tokens); -inf where pi never does what mu did. Constants: no
+            gradient flows through them.
         objective: max, min, mean, log_pass or a mixture of them; an integer k is max@k.
         normalise: divide each term by the mean subset weight, C(n,k)^-1 e_k(r). The result
             is a weighted mean of the subsets' values: it stays in their range, follows a
@@ -73,7 +81,8 @@ def estimate(
     Raises:
         InvalidInputError: shapes that differ, NaN or inf (naming the position), a result
             beyond the range of its dtype (naming the group).
-        UndefinedEstimateError: n < k, or a term other than max, min and mean.
+        UndefinedEstimateError: n < k, a term other than max, min and mean, or `normalise` and
+            a group with fewer than k ratios above 0.
 
     Cost: O(n k) a group for all max terms together, the same for min; O(n log n) to sort.
 
@@ -87,7 +96,9 @@ def estimate(
 
     def term(batch: SortedGroups, k: int) -> Scaled:
         value = batch.value(k)
-        return value / batch.total(k) if normalise else value / _subsets(batch.n, k)
+        return (
+            quotient(value, batch.total(k), np.nan) if normalise else value / _subsets(batch.n, k)
+        )
 
     return given.of_groups(lambda batch: _mixture(objective, batch, term), objective.k)
 
@@ -129,7 +140,8 @@ def advantages(
     Raises:
         InvalidInputError: as in `estimate`, or an unknown baseline or reduction.
         UndefinedEstimateError: n < k (n < k+1 with "loo", n < 2 for the mean with a
-            baseline), or a term other than max, min and mean.
+            baseline), a term other than max, min and mean, or a baseline from k others
+            ("loo", and any at k = 1) of a group with exactly k ratios above 0.
 
     Cost: O(n k) a group with "loo_minus_one"; O(n k) for each term with "none" and "loo".
 
@@ -216,11 +228,12 @@ def effective_sample_size(log_ratios: Any, k: int = 1) -> Array:
     one subset exists.
 
     Args:
-        log_ratios: (..., n); a common shift changes nothing.
+        log_ratios: (..., n), -inf for a ratio of 0; a common shift changes nothing.
         k: subset size, 1..n.
 
     Returns:
-        (...,) of the log ratios' library, device and floating dtype, in (0, n].
+        (...,) of the log ratios' library, device and floating dtype, in (0, n];
+        0 where fewer than k ratios are above 0.
 
     Raises:
         InvalidInputError: NaN or inf (naming the position), k not an integer >= 1.
@@ -233,12 +246,13 @@ def effective_sample_size(log_ratios: Any, k: int = 1) -> Array:
     array(2.66666667)
     """
     k = checked_k(k)
-    given = _Given.of(log_ratios, log_ratios, None)
+    given = _Given.of(None, log_ratios, None)
     given.require(k, f"the effective sample size for k = {k}")
 
     def of_batch(batch: SortedGroups) -> Scaled:
         squares = prefixes(batch.ratios * batch.ratios, k)[-1, k]
-        share = batch.total(k) * batch.total(k) / (squares * _subsets(batch.n, k))
+        total = batch.total(k)
+        share = quotient(total * total, squares * _subsets(batch.n, k), 0.0)
         return share * Scaled.of(batch.n)
 
     return given.of_groups(of_batch, k)
@@ -280,8 +294,8 @@ class _Given:
     @classmethod
     def of(cls, rewards: Any, log_ratios: Any, truncate: float | None) -> _Given:
         logs = _on_host(as_array(log_ratios, "log_ratios"), "log_ratios")
-        like = as_array(rewards, "rewards")
-        values = _on_host(like, "rewards")
+        like = as_array(log_ratios if rewards is None else rewards, "rewards")
+        values: np.ndarray = np.zeros(logs.shape) if rewards is None else _on_host(like, "rewards")
         if values.shape != logs.shape:
             raise InvalidInputError(
                 f"log_ratios must have the shape of the rewards, {values.shape}, got {logs.shape}"
@@ -291,7 +305,7 @@ class _Given:
         n = values.shape[-1]
         if n == 0:
             raise InvalidInputError(f"groups are empty: the shape is {values.shape}")
-        _check("log_ratios", logs, np.abs(logs) <= LARGEST_LOGARITHM)
+        _check("log_ratios", logs, (np.abs(logs) <= LARGEST_LOGARITHM) | np.isneginf(logs))
         _check("rewards", values, np.isfinite(values))
         if truncate is not None:
             logs = np.minimum(logs, _log_of_bound(truncate))
@@ -332,8 +346,14 @@ class _Given:
         dtype = result_dtype(self.like)
         largest = float(backend.xp.finfo(dtype).max)
         if not np.all(np.abs(values) <= largest):
-            place = np.argwhere(~(np.abs(values) <= largest))[0][: self.like.ndim - 1]
+            bad = np.isnan(values) if np.isnan(values).any() else np.abs(values) > largest
+            place = np.argwhere(bad)[0][: self.like.ndim - 1]
             where = f" of group [{', '.join(map(str, place))}]" if len(place) else ""
+            if np.isnan(values).any():
+                raise UndefinedEstimateError(
+                    f"the result{where} would divide by the weight of subsets that all have "
+                    "weight 0: too few ratios are above 0"
+                )
             raise InvalidInputError(
                 f"the result{where} is beyond the range of {dtype}; ratios multiply over a "
                 "subset (truncate= limits them)"
@@ -351,7 +371,7 @@ def _check(name: str, values: np.ndarray, good: np.ndarray) -> None:
     if good.all():
         return
     place = tuple(int(i) for i in np.argwhere(~good)[0])
-    limit = f" and within {LARGEST_LOGARITHM:g}" if name == "log_ratios" else ""
+    limit = f" and within {LARGEST_LOGARITHM:g}, or -inf" if name == "log_ratios" else ""
     raise InvalidInputError(
         f"{name}[{', '.join(map(str, place))}] is {values[place]}; {name} must be finite{limit}"
     )

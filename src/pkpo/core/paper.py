@@ -1,9 +1,8 @@
 """The functions of the paper's Listing 1, by their names and signatures.
 
-Equal to Listing 1 with its misprint mended (`c[:(N-1)]` for `c[:-(N-1)]`), without its
-traps: integer rewards are not truncated, K > N raises instead of giving zeros, and K = 1
-gives the leave-one-out mean that the paper trains its K = 1 baseline with. `g` may have
-leading axes; the last one is the group.
+Equal to Listing 1 without its traps: integer rewards are not truncated, K > N raises instead
+of giving zeros, and K = 1 gives the leave-one-out mean that the paper trains its K = 1 baseline
+with. `g` may have leading axes; the last one is the group.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -36,14 +38,60 @@ def _refuse(bad: np.ndarray, error: type[Exception], what: str, **values: np.nda
     raise error(f"{what}{at}: got {shown}")
 
 
-def _failure(n: int, c: int, k: int) -> float:
-    """1 - C(n-c, k) / C(n, k) as -expm1 of a sum of logs: no overflow, no cancellation."""
-    if c > n - k:
-        return 1.0
-    few, many = min(c, k), max(c, k)
-    if few <= 1:
-        return few * many / n
-    return -float(np.expm1(np.log1p(-many / np.arange(n, n - few, -1.0)).sum()))
+_BLOCK = 2**14
+"""Rows at a time, so that what is calculated on the way stays in the cache."""
+
+_STIRLING = 16.0
+"""From here on five terms of Stirling's series give log(x!) to 1e-16."""
+
+
+def _stirling(x: np.ndarray) -> np.ndarray:
+    """log(x!) - ((x + 1/2) log x - x + log(2 pi) / 2)."""
+    y = 1.0 / (x * x)
+    return (1 / 12 - y * (1 / 360 - y * (1 / 1260 - y * (1 / 1680 - y / 1188)))) / x
+
+
+def _by_stirling(n: np.ndarray, c: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """For n-c-k >= 16: -expm1 of log((n-c)! (n-k)! / (n! (n-c-k)!)), in which the logs are
+    taken together until nothing large is left to cancel."""
+    without_c, without_k, rest = n - c, n - k, n - c - k
+    log_c, log_k = np.log1p(-c / n), np.log1p(-k / n)
+    log_both = np.log1p(-(c * k) / (without_c * without_k))  # n rest / ((n-c) (n-k))
+    series = _stirling(without_c) + _stirling(without_k) - _stirling(rest) - _stirling(n)
+    return -np.expm1(k * log_c + c * log_k - (rest + 0.5) * log_both + series)
+
+
+def _by_draws(n: np.ndarray, few: np.ndarray, many: np.ndarray) -> np.ndarray:
+    """For 0 <= n-c-k < 16: success at each of the draws, all of them positive terms. What
+    is left after 64 draws is below 1e-16."""
+    found = many / n
+    for i in range(1, int(min(few.max(initial=0.0), 64.0))):
+        found += np.where(few > i, (1.0 - found) * (many / (n - i)), 0.0)
+    return found
+
+
+def _values(n: np.ndarray, c: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """pass@k of (rows,) float64 counts; NaN where n < k."""
+    few, many, rest = np.minimum(c, k), np.maximum(c, k), n - c - k
+    values = few * many / n  # right where one of them is 0 or 1
+    certain = (rest < 0.0) | (values > 40.0)  # the failure is at most exp(-c k / n)
+    open_ = (few > 1.0) & ~certain
+    values[certain] = 1.0
+    at = np.flatnonzero(open_ & (rest >= _STIRLING))
+    values[at] = _by_stirling(n[at], c[at], k[at])
+    at = np.flatnonzero(open_ & (rest < _STIRLING))
+    values[at] = _by_draws(n[at], few[at], many[at])
+    values[n < k] = np.nan
+    return values
+
+
+def _in_blocks(rows: Sequence[np.ndarray]) -> np.ndarray:
+    out = np.empty(rows[0].shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        for start in range(0, out.size, _BLOCK):
+            block = slice(start, start + _BLOCK)
+            out[block] = _values(*(row[block].astype(np.float64) for row in rows))
+    return out
 
 
 def pass_at_k(
@@ -70,7 +118,8 @@ def pass_at_k(
         UndefinedEstimateError: n < k under undefined="raise"; names the position.
         InvalidInputError: not integers, or out of range; names the position.
 
-    Cost: O(min(c, k)) for each distinct triple (n, c, k).
+    Cost: O(1) a row, where fewer than 16 samples are neither correct nor drawn
+        O(min(c, k, 64)); memory for the result and a block of rows.
 
     Source: 2505.15201, eq. (3); Chen et al. 2021 (2107.03374).
 
@@ -110,9 +159,16 @@ def pass_at_k(
             num_samples=n,
             k=k,
         )
-    triples, inverse = np.unique(
-        np.stack([n, c, k], axis=-1).reshape(-1, 3), axis=0, return_inverse=True
-    )
-    values = [np.nan if n_ < k_ else _failure(n_, c_, k_) for n_, c_, k_ in triples.tolist()]
-    out = np.asarray(values)[inverse.reshape(-1)].reshape(n.shape)
+    if n.size == 0:
+        return np.empty(n.shape)
+    rows = [array.reshape(-1) for array in (n, c, k)]
+    low = [int(row.min()) for row in rows]
+    sizes = [int(row.max()) - least + 1 for row, least in zip(rows, low)]
+    if math.prod(sizes) < n.size:  # fewer triples than rows
+        grid = np.indices(sizes).reshape(3, -1)
+        triples = _in_blocks([axis + least for axis, least in zip(grid, low)])
+        place = np.ravel_multi_index([row - least for row, least in zip(rows, low)], sizes)
+        out = triples[place].reshape(n.shape)
+    else:
+        out = _in_blocks(rows).reshape(n.shape)
     return float(out) if out.ndim == 0 else out

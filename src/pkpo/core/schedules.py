@@ -9,8 +9,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from pkpo.core.objectives import Objective, checked_k, max_at
 from pkpo.core.parsing import as_objective
+from pkpo.core.weights import estimate_weights
 from pkpo.errors import InvalidInputError
 
 Stage = tuple[int, Objective]
@@ -33,6 +36,10 @@ class Schedule:
 
     Build one with `Schedule.constant`, `.switch`, `.staged`, `.linear_k` or `.mix`.
 
+    Raises:
+        InvalidInputError: steps that aren't integers >= 0 or don't rise, k < 1, or a mixture
+            of an objective with its opposite, which would be worth nothing on the way.
+
     >>> anneal = Schedule.switch(8, at=1500, then=1)  # Fig. 3 of 2505.15201
     >>> anneal(0), anneal(1500)
     (Objective('max@8'), Objective('mean'))
@@ -42,6 +49,9 @@ class Schedule:
 
     kind: str
     arguments: tuple[Objective | int, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", _checked(self.kind, tuple(self.arguments)))
 
     @classmethod
     def constant(cls, objective: Objective | int | str) -> Schedule:
@@ -60,24 +70,19 @@ class Schedule:
         Args:
             stages: pairs (first step, objective); the first step is 0, later ones rise.
         """
-        steps = [_checked_step(step, "a stage's first step") for step, _ in stages]
-        if not steps or steps[0] != 0 or any(b <= a for a, b in itertools.pairwise(steps)):
-            raise InvalidInputError(f"stages must start at step 0 and rise, got steps {steps}")
-        objectives = [as_objective(objective) for _, objective in stages]
-        arguments: list[Objective | int] = [objectives[0]]
-        for step, objective in zip(steps[1:], objectives[1:]):
-            arguments += [step, objective]
+        if not stages or _checked_step(stages[0][0], "a stage's first step") != 0:
+            raise InvalidInputError(f"stages must start at step 0, got {list(stages)}")
+        arguments: list[Objective | int] = []
+        for step, objective in stages:
+            arguments += [step, as_objective(objective)]
         kind = {1: "constant", 2: "switch"}.get(len(stages), "staged")
-        return cls(kind, tuple(arguments))
+        return cls(kind, tuple(arguments[1:]))
 
     @classmethod
     def linear_k(cls, start_k: int, end_k: int, begin: int, end: int) -> Schedule:
         """max@k with k moving linearly from `start_k` at step `begin` to `end_k` at step
         `end`, rounded to the nearest integer (halves up)."""
-        begin, end = _interval(begin, end)
-        return cls(
-            "linear_k", (checked_k(start_k, "start_k"), checked_k(end_k, "end_k"), begin, end)
-        )
+        return cls("linear_k", (start_k, end_k, begin, end))
 
     @classmethod
     def mix(
@@ -85,7 +90,6 @@ class Schedule:
     ) -> Schedule:
         """(1 - w) * first + w * then, with w rising linearly from 0 at step `begin` to 1 at
         step `end`."""
-        begin, end = _interval(begin, end)
         return cls("mix", (as_objective(first), as_objective(then), begin, end))
 
     def __call__(self, step: int) -> Objective:
@@ -120,6 +124,45 @@ class Schedule:
 
     def __repr__(self) -> str:
         return f"Schedule({str(self)!r})"
+
+
+def _checked(kind: str, arguments: tuple[object, ...]) -> tuple[Objective | int, ...]:
+    match kind, arguments:
+        case "linear_k", (start_k, end_k, begin, end):
+            return (
+                checked_k(start_k, "start_k"),
+                checked_k(end_k, "end_k"),
+                *_interval(begin, end),
+            )
+        case "mix", (Objective() as first, Objective() as then, begin, end):
+            begin, end = _interval(begin, end)
+            _refuse_opposites(first, then, begin, end)
+            return first, then, begin, end
+    objectives, steps = arguments[::2], arguments[1::2]
+    number = {"constant": 1, "switch": 2, "staged": len(steps) + 1}.get(kind)
+    whole = [_checked_step(step, "a stage's first step") for step in steps]
+    if number != len(objectives) or not all(isinstance(o, Objective) for o in objectives):
+        raise InvalidInputError(f"no schedule {kind!r} has the arguments {arguments}; {FORMS}")
+    if any(b <= a for a, b in itertools.pairwise([0, *whole])):
+        raise InvalidInputError(f"stages must start at step 0 and rise, got steps {[0, *whole]}")
+    checked = list(arguments)
+    checked[1::2] = whole
+    return tuple(checked)  # type: ignore[return-value]
+
+
+def _refuse_opposites(first: Objective, then: Objective, begin: int, end: int) -> None:
+    """Raise where (1 - w) first + w then is worth nothing for some 0 < w < 1."""
+    size = max(first.k, then.k)
+    one, two = (estimate_weights(size, objective).of_rewards for objective in (first, then))
+    top = int(np.abs(one).argmax())
+    if one[top] * two[top] < 0.0:
+        share = one[top] / (one[top] - two[top])
+        left = (1.0 - share) * one + share * two
+        if np.abs(left).max() <= 1e-9 * abs(one[top]) * (1.0 - share):
+            raise InvalidInputError(
+                f"mixing {first} with {then} leaves nothing at step "
+                f"{begin + share * (end - begin):g}: one is the opposite of the other"
+            )
 
 
 def _interval(begin: object, end: object) -> tuple[int, int]:

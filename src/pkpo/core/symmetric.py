@@ -1,11 +1,11 @@
-"""Sums over all subsets of k samples, weighted by products of positive ratios of any size.
+"""Sums over all subsets of k samples, weighted by products of ratios >= 0 of any size.
 
 The elementary symmetric polynomials of the ratios are
 
     e_j(r_1, ..., r_i) = sum over the subsets of size j of the product of their numbers
                        = e_j(r_1, ..., r_(i-1)) + r_i e_(j-1)(r_1, ..., r_(i-1))
 
-The recursion adds and multiplies positive numbers, so nothing cancels and each result is
+The recursion adds and multiplies numbers >= 0, so nothing cancels and each result is
 right to about i roundings. Its numbers leave float64, though: C(2048, 1024) is
 e_1024(1, ..., 1), and products of ratios exp(50) or exp(-50) leave it sooner. `Scaled`
 numbers carry an exponent each. Arrays here have positions first and groups last, so that one
@@ -56,10 +56,12 @@ class Scaled:
 
     @classmethod
     def exp(cls, logarithms: np.ndarray) -> Scaled:
-        """exp(logarithms), for |logarithms| <= LARGEST_LOGARITHM."""
+        """exp(logarithms), for |logarithms| <= LARGEST_LOGARITHM or -inf, which gives 0."""
+        zero = np.isneginf(logarithms)
+        logarithms = np.where(zero, 0.0, logarithms)
         twos = np.rint(logarithms / np.log(2.0))
         rest = (logarithms - twos * _LN2_HIGH) - twos * _LN2_LOW
-        return _normal(np.exp(rest), twos.astype(np.int64))
+        return _normal(np.where(zero, 0.0, np.exp(rest)), twos.astype(np.int64))
 
     @classmethod
     def zeros(cls, shape: tuple[int, ...]) -> Scaled:
@@ -119,6 +121,17 @@ def _add_product(start: Scaled, left: Scaled, right: Scaled) -> Scaled:
     product = Scaled(left.mantissa * right.mantissa, left.exponent + right.exponent)
     top = np.maximum(start.exponent, product.exponent)
     return _normal(_shifted(start, top) + _shifted(product, top), top)
+
+
+def quotient(part: Scaled, whole: Scaled, otherwise: np.ndarray | float) -> Scaled:
+    """part / whole, and `otherwise` where whole is 0."""
+    zero = whole.mantissa == 0.0
+    found = part / Scaled(np.where(zero, 0.5, whole.mantissa), np.where(zero, 0, whole.exponent))
+    other = Scaled.of(np.where(zero, otherwise, 0.0))
+    return Scaled(
+        np.where(zero, other.mantissa, found.mantissa),
+        np.where(zero, other.exponent, found.exponent),
+    )
 
 
 def cumulative_sum(values: Scaled) -> Scaled:
@@ -301,11 +314,13 @@ class SortedGroups:
     def sums_above_others(self, k: int) -> Scaled:
         """(n, P): value less that of k other samples, weighted by the ratios of these.
 
-        Counted by gaps: each gap above a subset's largest is missing from its value.
+        Counted by gaps: each gap above a subset's largest is missing from its value. NaN
+        where the sample counts and no k others have ratios above 0.
         """
         below = cumulative_sum(self.gaps * self.before[1:-1, k])
         missing_without = below + around(self.before, self.gaps_after, k)
         missing_with = around(self.before, self.gaps_after, k - 1)
         weight = around(self.before, self.after, k - 1)
-        share = weight / around(self.before, self.after, k)
+        counts = (weight * self.ratios).mantissa != 0.0
+        share = quotient(weight, around(self.before, self.after, k), np.where(counts, np.nan, 0.0))
         return self.ratios * (missing_without * share - missing_with)

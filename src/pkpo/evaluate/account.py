@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
+
 if TYPE_CHECKING:
     from pkpo.evaluate.estimates import Evaluation
     from pkpo.evaluate.read import ReadResult
-    from pkpo.evaluate.samples import Samples
 
 _BAD_SHOWN = 3
 
@@ -20,13 +22,18 @@ def reading_lines(result: ReadResult) -> list[str]:
     return [
         f"{_files(result)}, read as {result.format}",
         *samples_lines(result.samples),
-        *_bad(result),
+        *([] if isinstance(result.samples, SolveProbabilities) else _bad(result)),
         *(note.removesuffix(".") for note in result.notes),
     ]
 
 
-def samples_lines(samples: Samples) -> list[str]:
+def samples_lines(samples: Measured) -> list[str]:
     """Numbers of problems and samples, and what the rewards are."""
+    if isinstance(samples, SolveProbabilities):
+        return [
+            f"{_count(len(samples.problems), 'problem')} with their exact solve probabilities: "
+            "nothing is sampled, and every k has its value"
+        ]
     return [
         f"{_count(len(samples.problems), 'problem')}, {_count(samples.num_samples, 'sample')}: "
         f"{_sizes(samples)}{_clusters(samples)}",
@@ -44,12 +51,18 @@ def left_out_line(evaluation: Evaluation) -> str:
     return f"problems left out for n < k: {', '.join(parts) or 'none'}"
 
 
-def solved_lines(runs: Mapping[str, Samples], baseline: str) -> list[str]:
-    """For each run of 0/1 rewards, how many problems only it or only the baseline ever solved."""
+def solved_lines(runs: Mapping[str, Measured], baselines: Mapping[str, str]) -> list[str]:
+    """For each run of 0/1 rewards, how many problems only it or only its baseline ever solved.
+
+    Args:
+        runs: the samples by name.
+        baselines: for each run the name of the one that it is compared with.
+    """
     return [
-        _solved(runs[baseline], run, (baseline, name))
-        for name, run in runs.items()
-        if name != baseline and run.binary and runs[baseline].binary
+        _solved(before, after, (baseline, name))
+        for name, baseline in baselines.items()
+        if isinstance(before := runs[baseline], Samples) and before.binary
+        if isinstance(after := runs[name], Samples) and after.binary
     ]
 
 
@@ -66,13 +79,15 @@ def _solved(baseline: Samples, run: Samples, names: tuple[str, str]) -> str:
     )
 
 
-def default_ks_line(samples: Samples, flag: str) -> str:
+def default_ks_line(samples: Measured, flag: str) -> str:
     """Why the ks are those that they are, and how others are asked for.
 
     Args:
-        samples: evaluated at powers of two up to the smallest n.
+        samples: evaluated at their own `ks`.
         flag: such as "--k", which chooses others.
     """
+    if isinstance(samples, SolveProbabilities):
+        return f"k: as in training's evaluation; {flag} chooses others"
     smallest, median = int(samples.sizes_P.min()), int(np.median(samples.sizes_P))
     line = f"k: powers of two up to the smallest n, {smallest}; {flag} chooses others"
     if smallest == median:

@@ -15,8 +15,10 @@ from pkpo.evaluate.estimates import TooFew, checked, used_problems
 from pkpo.evaluate.formats import ComparisonFormats
 from pkpo.evaluate.moved import Moved, moved_problems
 from pkpo.evaluate.read import ReadResult
+from pkpo.evaluate.readers.collect import SET
 from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.selection import Selection, as_objectives
+from pkpo.evaluate.solve_probabilities import Measured
 
 Unmatched = Literal["error", "drop"]
 
@@ -26,18 +28,16 @@ class Comparison(ComparisonFormats):
     """Runs against a baseline; `print` shows it.
 
     Args:
-        baseline: its name.
-        runs: names of the others.
+        baselines: for each run that is compared with another, the name of that other.
         differences: for each run, one for each objective.
         crossings: for each run and target, over the ks of pass@k or max@k.
-        moved: for each run, the problems gained and lost.
+        moved: for each run, the problems gained and lost; not where probabilities are exact.
         num_problems: matched.
         num_unmatched: problems that some run lacks, left out.
         confidence: of all intervals.
     """
 
-    baseline: str
-    runs: tuple[str, ...]
+    baselines: Mapping[str, str]
     differences: tuple[Difference, ...]
     crossings: tuple[Crossing, ...]
     moved: tuple[Moved, ...]
@@ -45,15 +45,27 @@ class Comparison(ComparisonFormats):
     num_unmatched: int
     confidence: float
 
+    @property
+    def baseline(self) -> str | None:
+        """The run that all others are compared with, if it is one."""
+        names = set(self.baselines.values())
+        return names.pop() if len(names) == 1 else None
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The runs that are compared with another."""
+        return tuple(self.baselines)
+
     def __str__(self) -> str:
         lines = [
             f"{self.num_problems} problems in common, {self.num_unmatched} left out; "
-            f"minus {self.baseline}; intervals at {100 * self.confidence:g} %, p by Holm"
+            f"minus {self.baseline or 'their own baselines'}; "
+            f"intervals at {100 * self.confidence:g} %, p by Holm"
         ]
         lines += [
-            f"{d.run} {d.name}: {d.difference:+.4f}  these problems {d.fixed.interval} "
-            f"p {d.fixed.adjusted_p:.2g}  problems like these {d.population.interval} "
-            f"p {d.population.adjusted_p:.2g}"
+            f"{d.run} {d.name}: {d.difference:+.4f}  "
+            f"these problems {d.fixed.interval} p {d.fixed.adjusted_p:.2g}  "
+            f"problems like these {d.population.interval} p {d.population.adjusted_p:.2g}"
             for d in self.differences
         ]
         lines += [f"{_TARGETS[c.target]}: {c.text}" for c in self.crossings]
@@ -67,10 +79,10 @@ _TARGETS = {"fixed": "these problems", "population": "problems like these"}
 
 
 def compare(
-    runs: Mapping[str, Samples | ReadResult],
+    runs: Mapping[str, Measured | ReadResult],
     objectives: Selection | None = None,
     *,
-    baseline: str | None = None,
+    baseline: str | Mapping[str, str] | None = None,
     unmatched: Unmatched = "error",
     too_few: TooFew = "error",
     confidence: float = 0.95,
@@ -79,10 +91,11 @@ def compare(
     """Compares runs with a baseline, problem by problem.
 
     Args:
-        runs: samples, or what `read` gave, of at least two runs, by name; problems are
-            matched by their ids.
+        runs: samples, exact `SolveProbabilities`, or what `read` gave, of at least two runs,
+            by name; problems are matched by their ids.
         objectives: as in `evaluate`; by default powers of two up to the smallest n.
-        baseline: one of the names; the first by default.
+        baseline: one of the names, the first by default; or for each run to compare the name
+            of the one to compare it with.
         unmatched: problems that some run lacks are an "error", or "drop" leaves them out.
         too_few: problems with fewer than k samples in some run, as in `evaluate`; "drop"
             leaves them out of both runs.
@@ -91,7 +104,8 @@ def compare(
 
     Raises:
         InvalidInputError: fewer than two runs, an unknown baseline, problems that don't match
-            under "error" (naming one), clusters that differ, or no problem in common.
+            under "error" (naming one), logs that put the same ids into different tasks or data
+            sets, clusters that differ, or no problem in common.
         UndefinedEstimateError: n < k under too_few="error".
 
     Source: docs/intervals.md.
@@ -99,54 +113,57 @@ def compare(
     if len(runs) < 2:
         raise InvalidInputError(f"at least two runs are needed, got {len(runs)}")
     names = list(runs)
-    baseline = names[0] if baseline is None else baseline
-    if baseline not in runs:
-        raise InvalidInputError(f"baseline must be one of {names}, got {baseline!r}")
+    if not isinstance(baseline, Mapping):
+        first = names[0] if baseline is None else baseline
+        baseline = {name: first for name in names if name != first}
+    for name in (*baseline, *baseline.values()):
+        if name not in runs:
+            raise InvalidInputError(f"baseline must be one of {names}, got {name!r}")
     if unmatched not in ("error", "drop"):
         raise InvalidInputError(f"unmatched must be 'error' or 'drop', got {unmatched!r}")
+    _check_same_problems({n: run for n, run in runs.items() if isinstance(run, ReadResult)})
     samples_of = {
         name: run.samples if isinstance(run, ReadResult) else run for name, run in runs.items()
     }
     matched, left_out = _matched(samples_of, unmatched)
     grouped = {name: checked(samples, too_few, confidence) for name, samples in matched.items()}
     if objectives is None:
-        smallest = min(int(g.sizes_P.min()) for g in grouped.values())
-        objectives = [2**j for j in range(smallest.bit_length())]
+        objectives = min((samples.ks for samples in matched.values()), key=max)
     chosen = as_objectives(objectives)
-    others = [name for name in names if name != baseline]
     usable = {
         name: [used_problems(samples, objective, too_few) for objective in chosen]
         for name, samples in matched.items()
     }
     data = {name: RunData(name, one, seed) for name, one in grouped.items()}
-    level = 1.0 - (1.0 - confidence) / (len(chosen) * len(others))
+    level = 1.0 - (1.0 - confidence) / (len(chosen) * len(baseline))
     differences = adjusted(
         [
             difference_of(
                 data[name],
-                data[baseline],
+                data[other],
                 objective,
-                usable[name][place] & usable[baseline][place],
+                usable[name][place] & usable[other][place],
                 confidence,
                 level,
             )
-            for name in others
+            for name, other in baseline.items()
             for place, objective in enumerate(chosen)
         ]
     )
     crossings = [
         crossing([d for d in differences if d.run == name], target)
-        for name in others
+        for name in baseline
         for target in TARGETS
     ]
     moved = tuple(
-        moved_problems(matched[baseline], matched[name], baseline, name, 1.0 - confidence)
-        for name in others
+        moved_problems(before, after, other, name, 1.0 - confidence)
+        for name, other in baseline.items()
+        if isinstance(before := matched[other], Samples)
+        and isinstance(after := matched[name], Samples)
     )
-    count = len(grouped[baseline].sizes_P)
+    count = len(next(iter(matched.values())).problems)
     return Comparison(
-        baseline,
-        tuple(others),
+        dict(baseline),
         differences,
         tuple(c for c in crossings if c is not None),
         moved,
@@ -156,7 +173,30 @@ def compare(
     )
 
 
-def _matched(runs: Mapping[str, Samples], unmatched: str) -> tuple[dict[str, Samples], int]:
+def _check_same_problems(runs: Mapping[str, ReadResult]) -> None:
+    """
+    Raises:
+        InvalidInputError: the logs of two runs say that an id is one of different sets.
+    """
+    seen: dict[tuple[str, str], tuple[str, str]] = {}
+    for name, run in runs.items():
+        for field, values in run.known.items():
+            if not field.startswith(SET):
+                continue
+            for problem, value in zip(run.samples.problems, values):
+                if value is None:
+                    continue
+                other, before = seen.setdefault((field, problem), (name, value))
+                if value != before:
+                    plain = field.removeprefix(SET)
+                    raise InvalidInputError(
+                        f"problem {problem!r} is of the {plain} {before!r} in {other!r} but of "
+                        f"{value!r} in {name!r}; pool= (--pool {plain}) takes ids for the same "
+                        f"problems all the same"
+                    )
+
+
+def _matched(runs: Mapping[str, Measured], unmatched: str) -> tuple[dict[str, Measured], int]:
     """The samples of the problems that all runs have, in the order of the first run."""
     everything = dict.fromkeys(p for samples in runs.values() for p in samples.problems)
     held = {name: set(samples.problems) for name, samples in runs.items()}
@@ -176,23 +216,11 @@ def _matched(runs: Mapping[str, Samples], unmatched: str) -> tuple[dict[str, Sam
             f"{missing} problems aren't in every run; {name!r} lacks {problem!r}; "
             "unmatched='drop' (--unmatched drop) leaves them out"
         )
-    chosen = {name: _taken(samples, common) for name, samples in runs.items()}
+    chosen: dict[str, Measured] = {}
+    for name, samples in runs.items():
+        place = {problem: i for i, problem in enumerate(samples.problems)}
+        chosen[name] = samples.take(np.array([place[problem] for problem in common]))
     clusters = {samples.clusters_P for samples in chosen.values() if samples.clusters_P}
     if len(clusters) > 1:
         raise InvalidInputError("the runs put the same problems into different clusters")
     return chosen, missing
-
-
-def _taken(samples: Samples, problems: list[str]) -> Samples:
-    place = {problem: i for i, problem in enumerate(samples.problems)}
-    order = np.array([place[problem] for problem in problems])
-    sizes, offsets = samples.sizes_P[order], samples.offsets_P[order]
-    starts = np.repeat(offsets - (np.cumsum(sizes) - sizes), sizes)
-    clusters = samples.clusters_P
-    return Samples(
-        tuple(problems),
-        sizes,
-        samples.rewards_N[starts + np.arange(sizes.sum())],
-        None if clusters is None else tuple(clusters[i] for i in order),
-        samples.source,
-    )

@@ -66,6 +66,13 @@ def is_chance(objective: Objective) -> bool:
     return bool(((kernel == 0) | (kernel == 1)).all())
 
 
+def expectation(objective: Objective, p: np.ndarray) -> np.ndarray:
+    """(G,) the objective's exact value at the chances of success p, for pass@k
+    1 - (1-p)^k. Its terms have one sign for pass@k and pass^k, so small values keep their digits.
+    """
+    return values(objective.k, objective) @ _law(objective.k, tuple(p))
+
+
 def central_moment(n: int, objective: Objective, p: np.ndarray, order: int) -> np.ndarray:
     """E (rho - E rho)^order for c ~ Binomial(n, p), exactly.
 

@@ -17,11 +17,13 @@ from pkpo.evaluate.intervals import (
     between_differences,
     effective_number,
     events,
+    exactly,
     none,
     two_sided_p,
 )
 from pkpo.evaluate.selection import name_of
-from pkpo.evaluate.within import NO_VARIATION, Within, within_problems
+from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.within import EXACT, NO_VARIATION, Within, within_problems
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class RunData:
     """
 
     name: str
-    grouped: Grouped
+    grouped: Grouped | SolveProbabilities
     seed: int
 
     def within(self, used_P: np.ndarray, objective: Objective) -> Within | str:
@@ -140,7 +142,22 @@ def difference_of(
         blocks = int(sizes.min()) // objective.k
     rare = events(skewness, units, binary)
     over_problems = Support(min(problems, units), subsets, rare, units, "problems like these")
-    fixed = _fixed(run.within(used_P, objective), baseline.within(used_P, objective), differences)
+    known = run.within(used_P, objective), baseline.within(used_P, objective)
+    fixed = _fixed(*known, differences)
+    if known == (EXACT, EXACT):
+        known_exactly = exactly(float(differences.mean()), confidence)
+        of_these = Contrast(known_exactly, known_exactly, np.nan, np.nan)
+    elif isinstance(fixed, str):
+        of_these = _no_contrast(fixed, confidence, level)
+    else:
+        in_samples = Support(
+            max(problems, subsets * blocks),
+            subsets * blocks,
+            events(fixed.skewness, float((sizes // objective.k).sum()), binary),
+            float(np.median(sizes)),
+            "samples of each problem",
+        )
+        of_these = _contrast(fixed, in_samples, confidence, level)
     return Difference(
         name,
         objective,
@@ -152,20 +169,7 @@ def difference_of(
         float(differences.mean()),
         number,
         dropped,
-        _no_contrast(fixed, confidence, level)
-        if isinstance(fixed, str)
-        else _contrast(
-            fixed,
-            Support(
-                max(problems, subsets * blocks),
-                subsets * blocks,
-                events(fixed.skewness, float((sizes // objective.k).sum()), binary),
-                float(np.median(sizes)),
-                "samples of each problem",
-            ),
-            confidence,
-            level,
-        ),
+        of_these,
         _contrast(between, over_problems, confidence, level),
     )
 

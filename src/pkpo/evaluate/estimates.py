@@ -21,6 +21,7 @@ from pkpo.evaluate.intervals import (
     between_problems,
     bound,
     events,
+    exactly,
     limits,
     none,
     skewness_doubt,
@@ -28,10 +29,10 @@ from pkpo.evaluate.intervals import (
     tail_bound,
 )
 from pkpo.evaluate.read import ReadResult
-from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.selection import Selection, as_objectives, name_of
 from pkpo.evaluate.simultaneous import critical_level, within_correlation
-from pkpo.evaluate.within import Within, within_problems
+from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
+from pkpo.evaluate.within import EXACT, Within, within_problems
 
 TooFew = Literal["error", "nan", "drop"]
 
@@ -70,7 +71,7 @@ class Evaluation(EvaluationFormats):
 
     Args:
         rows: one for each objective, in the order asked for.
-        num_problems, num_samples: in the samples.
+        num_problems, num_samples: in the samples; no samples stand behind exact values.
         confidence: of the intervals.
         simultaneous: whether all intervals of a kind hold together with that confidence.
         source: what was evaluated.
@@ -97,7 +98,7 @@ class Evaluation(EvaluationFormats):
         return found[0]
 
     def __str__(self) -> str:
-        head = f"{self.num_problems} problems, {self.num_samples} samples"
+        head = f"{self.num_problems} problems, {self.num_samples or 'exact, no'} samples"
         if self.source:
             head = f"{self.source}: {head}"
         percent = f"{100 * self.confidence:g} %"
@@ -125,7 +126,7 @@ class Evaluation(EvaluationFormats):
 
 
 def evaluate(
-    samples: Samples | ReadResult,
+    samples: Measured | ReadResult,
     objectives: Selection | None = None,
     *,
     too_few: TooFew = "error",
@@ -141,7 +142,7 @@ def evaluate(
     as n wasn't chosen by looking at the rewards.
 
     Args:
-        samples: rewards by problem, or what `read` gave.
+        samples: rewards by problem, exact `SolveProbabilities`, or what `read` gave.
         objectives: k for max@k (pass@k), text such as "pass^4" or "mean", Objectives, or a
             sequence of these. By default powers of two up to the smallest n.
         too_few: for problems with fewer than k samples, which have no unbiased estimate:
@@ -171,10 +172,7 @@ def evaluate(
     """
     samples = samples.samples if isinstance(samples, ReadResult) else samples
     grouped = checked(samples, too_few, confidence)
-    if objectives is None:
-        smallest = int(samples.sizes_P.min())
-        objectives = [2**j for j in range(smallest.bit_length())]
-    chosen = as_objectives(objectives)
+    chosen = as_objectives(samples.ks if objectives is None else objectives)
     used = [used_problems(samples, objective, too_few) for objective in chosen]
     columns = [grouped.estimates(objective) for objective in chosen]
     fixed_level = population_level = confidence
@@ -200,7 +198,7 @@ def evaluate(
     )
 
 
-def checked(samples: Samples, too_few: str, confidence: float) -> Grouped:
+def checked(samples: Measured, too_few: str, confidence: float) -> Grouped | SolveProbabilities:
     """The samples arranged for estimation, once the arguments are found right."""
     if too_few not in get_args(TooFew):
         raise InvalidInputError(f"too_few must be one of {get_args(TooFew)}, got {too_few!r}")
@@ -208,10 +206,10 @@ def checked(samples: Samples, too_few: str, confidence: float) -> Grouped:
         raise InvalidInputError(f"confidence must be in (0, 1), got {confidence!r}")
     if not samples.problems:
         raise InvalidInputError(f"there are no samples{_of(samples)}")
-    return Grouped(samples)
+    return samples if isinstance(samples, SolveProbabilities) else Grouped(samples)
 
 
-def used_problems(samples: Samples, objective: Objective, too_few: str) -> np.ndarray:
+def used_problems(samples: Measured, objective: Objective, too_few: str) -> np.ndarray:
     """(P,) bools: the problems that the value is over; none where it is undefined.
 
     Raises:
@@ -247,7 +245,7 @@ def fixed_moments(
 
 
 def _row(
-    grouped: Grouped,
+    grouped: Grouped | SolveProbabilities,
     objective: Objective,
     used_P: np.ndarray,
     values_P: np.ndarray,
@@ -278,6 +276,8 @@ def _row(
     within = within_problems(grouped, used_P, objective, seed)
     if isinstance(within, str):
         fixed = none(fixed_level, within)
+    elif within is EXACT:
+        fixed = exactly(float(estimates.mean()), fixed_level)
     else:
         moments = fixed_moments(estimates, within, objective, grouped.binary)
         problems, subsets = support(estimates, value_bounds, blocks)
@@ -329,5 +329,5 @@ def _correlation(columns: list[np.ndarray], common_P: np.ndarray) -> np.ndarray 
     return np.atleast_2d(np.corrcoef(spread)) if len(spread) else None
 
 
-def _of(samples: Samples) -> str:
+def _of(samples: Measured) -> str:
     return f" of {samples.source}" if samples.source else ""

@@ -101,9 +101,15 @@ class ComparisonFormats(Formats):
         )
 
 
-def to_json(document: Any) -> str:
-    """JSON text that every reader takes: without NaN, and ending in a newline."""
-    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+def to_json(document: Any, encoding: str = "utf-8") -> str:
+    """JSON text that every reader takes: without NaN, with what `encoding` lacks escaped, and
+    ending in a newline."""
+    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(document, indent=2, allow_nan=False)
+    return text + "\n"
 
 
 def to_csv(rows: Sequence[records.Record]) -> str:

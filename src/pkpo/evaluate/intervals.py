@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
+from pkpo.evaluate.digits import decimal_text
+
 ENOUGH = 5.0
 """Problems that have to carry the value, and the variance, for an interval to be given."""
 
@@ -28,7 +30,7 @@ FEWEST_DF = 3.0
 
 LARGEST_DF = 1e9
 
-Kind = Literal["interval", "lower bound", "upper bound", "none"]
+Kind = Literal["interval", "lower bound", "upper bound", "none", "exact"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Interval:
             bound.
         kind: "interval" is two-sided; a "lower bound" or "upper bound" holds with at least
             the given confidence by itself, and is all that is given where the data can't
-            support an interval.
+            support an interval; "exact" means that nothing is uncertain, and both limits are
+            the value.
         confidence: such as .95.
         note: why there is no interval; empty if there is one.
         method: how the variance was found.
@@ -57,8 +60,8 @@ class Interval:
 
     @property
     def given(self) -> bool:
-        """Whether this is a two-sided interval."""
-        return self.kind == "interval"
+        """Whether this is a two-sided interval, of width 0 for an exact value."""
+        return self.kind in ("interval", "exact")
 
     def __contains__(self, value: float) -> bool:
         """Whether `value` is not excluded."""
@@ -67,10 +70,11 @@ class Interval:
     def __str__(self) -> str:
         if self.kind == "interval":
             return f"[{self.lower:.4f}, {self.upper:.4f}]"
-        if self.kind == "none":
-            return "none"
-        sign, limit = (">=", self.lower) if self.kind == "lower bound" else ("<=", self.upper)
-        return f"{sign} {limit:.4f}"
+        if self.kind in ("none", "exact"):
+            return self.kind
+        if self.kind == "lower bound":
+            return f">= {decimal_text(self.lower, 4, towards='below')}"
+        return f"<= {decimal_text(self.upper, 4, towards='above')}"
 
 
 @dataclass(frozen=True)
@@ -315,6 +319,10 @@ def _shape(values: np.ndarray, clusters: Sequence[str] | None) -> _Shape:
 
 def none(confidence: float, note: str) -> Interval:
     return Interval(np.nan, np.nan, "none", confidence, note)
+
+
+def exactly(value: float, confidence: float) -> Interval:
+    return Interval(value, value, "exact", confidence, "", "exact", 0.0)
 
 
 def tail_bound(moments: Moments, confidence: float, note: str) -> Interval:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
@@ -15,10 +15,10 @@ from pkpo.evaluate.account import reading_lines
 from pkpo.evaluate.readers.collect import BadLine, OnBadLine, Reading, Wanted
 from pkpo.evaluate.readers.detect import form_of
 from pkpo.evaluate.readers.head import look_at
-from pkpo.evaluate.readers.logfile import expand, identical, unpack
-from pkpo.evaluate.readers.merge import Duplicates, Step, merge
+from pkpo.evaluate.readers.logfile import expand, identical, readable_again, unpack
+from pkpo.evaluate.readers.merge import Duplicates, Known, Step, merge
 from pkpo.evaluate.readers.pkpo_run import file_in
-from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,23 @@ class ReadResult:
     """What was read.
 
     Args:
-        samples: the rewards, grouped by problem.
+        samples: the rewards, grouped by problem, or each problem's exact solve probability.
         format: the form that the files were read as, such as "lm-eval".
         files: the files, in the order they were read in.
         num_bad: records that were left out because they are bad.
         bad_lines: the first hundred of them.
         notes: choices that were made and what else to know, one sentence each.
+        known: what the logs say of each problem, by the name of a tally's column (see
+            `pkpo.evaluate.readers.collect`): its task and data set, what stands for its text.
     """
 
-    samples: Samples
+    samples: Measured
     format: str
     files: tuple[Path, ...]
     num_bad: int = 0
     bad_lines: tuple[BadLine, ...] = ()
     notes: tuple[str, ...] = ()
+    known: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return "\n".join(reading_lines(self))
@@ -53,27 +56,34 @@ def read(
     reward: str | None = None,
     cluster: str | None = None,
     sample: str | None = None,
+    run: str | Sequence[str] = (),
+    task: str | Sequence[str] = (),
     step: Step | None = None,
     filter: str | None = None,
+    pool: str | Sequence[str] = (),
     threshold: float | None = None,
     on_bad_line: OnBadLine = "error",
     duplicates: Duplicates = "error",
 ) -> ReadResult:
     """Read one log or several of the same form. docs/readers.md describes the forms.
 
-    The same problem in several files has the samples of all of them.
+    The same problem in several files has the samples of all of them, if they are of one run.
 
     Args:
-        paths: files, patterns such as "logs/*.jsonl", or pkpo run folders; each may be
-            packed with gzip or zstandard.
+        paths: files, patterns such as "logs/*.jsonl", pkpo run folders, pipes, or "-" for
+            stdin; each may be packed with gzip or zstandard.
         format: the form, a key of `pkpo.evaluate.readers.detect.FORMS`; None tells it from
             the content.
         problem: the column of problem ids, where the form's own isn't wanted.
         reward: the column, metric or scorer to take rewards from.
         cluster: a column of clusters, which each problem belongs to one of.
         sample: a column that tells the samples of a problem apart, to find duplicates.
+        run: which run, where there are several: FIELD=VALUE, or VALUE, or a part of one that
+            no other has. FIELD alone: a column that tells runs apart.
+        task: the same of tasks and data sets; problems of several are named TASK/ID.
         step: of training logs, the step's number, "last" or "all".
         filter: of lm-evaluation-harness logs, the filter.
+        pool: fields that may differ among the samples, or "all" for all fields of the run.
         threshold: rewards of at least this become 1, all others 0.
         on_bad_line: "error" stops at the first bad record; "count" leaves them out and
             counts them.
@@ -103,16 +113,25 @@ def read(
         reward=reward,
         cluster=cluster,
         sample=sample,
+        run=_several(run),
+        task=_several(task),
         filter=filter,
+        pool=(*_several(pool), *(("step",) if step == "all" else ())),
         on_bad_line=on_bad_line,
     )
     reading = Reading(wanted)
-    files = _distinct(files, duplicates, reading)
-    source = _named(files)
-    format, tallies = _tallies(files, format, reading)
-    samples = merge(
-        tallies, reading, step=step, duplicates=duplicates, threshold=threshold, source=source
-    )
+    known: Known = {}
+    with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
+        sources = {p: readable_again(p, Path(folder), i) for i, p in enumerate(files)}
+        files = _distinct(sources, duplicates, reading)
+        source = _named(files)
+        format, tallies = _tallies({p: sources[p] for p in files}, format, reading, step, threshold)
+    if isinstance(tallies, SolveProbabilities):
+        samples: Measured = tallies
+    else:
+        samples, known = merge(
+            tallies, reading, step=step, duplicates=duplicates, threshold=threshold, source=source
+        )
     return ReadResult(
         samples=samples,
         format=format,
@@ -120,7 +139,12 @@ def read(
         num_bad=reading.num_bad,
         bad_lines=tuple(reading.bad_lines),
         notes=tuple(reading.notes),
+        known=known,
     )
+
+
+def _several(values: str | Sequence[str]) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(values)
 
 
 def _check(name: str, value: object, allowed: tuple[str, ...]) -> None:
@@ -131,11 +155,11 @@ def _check(name: str, value: object, allowed: tuple[str, ...]) -> None:
 
 
 def _distinct(
-    files: tuple[Path, ...], duplicates: Duplicates, reading: Reading
+    sources: Mapping[Path, Path], duplicates: Duplicates, reading: Reading
 ) -> tuple[Path, ...]:
     if duplicates == "keep":
-        return files
-    again = {later: first for first, later in identical(files)}
+        return tuple(sources)
+    again = {later: first for first, later in identical(sources)}
     if again and duplicates == "error":
         later, first = next(iter(again.items()))
         raise LogError(
@@ -144,7 +168,7 @@ def _distinct(
         )
     for later, first in again.items():
         reading.note(f"{later} was dropped: it has the same content as {first}.")
-    return tuple(file for file in files if file not in again)
+    return tuple(file for file in sources if file not in again)
 
 
 def _named(files: tuple[Path, ...]) -> str:
@@ -153,13 +177,17 @@ def _named(files: tuple[Path, ...]) -> str:
 
 
 def _tallies(
-    files: tuple[Path, ...], format: str | None, reading: Reading
-) -> tuple[str, list[pl.DataFrame]]:
+    sources: Mapping[Path, Path],
+    format: str | None,
+    reading: Reading,
+    step: Step | None,
+    threshold: float | None,
+) -> tuple[str, list[pl.DataFrame] | SolveProbabilities]:
     tallies: list[pl.DataFrame] = []
     names: dict[str, Path] = {}
-    for number, path in enumerate(files):
+    for number, (path, source) in enumerate(sources.items()):
         with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
-            file = unpack(path, Path(folder), number)
+            file = unpack(path, source, Path(folder), number)
             head = look_at(file)
             form = form_of(file, head, reading.wanted, format)
             names.setdefault(form.name, path)
@@ -168,5 +196,23 @@ def _tallies(
                 raise LogError(
                     f"{first} is of the form {one} but {second} of {other}; read them apart"
                 )
-            tallies.append(form.read(file, head, reading))
+            tally = form.read(file, head, reading)
+            if isinstance(tally, SolveProbabilities):
+                wanted = reading.wanted
+                choices = {"run": wanted.run, "task": wanted.task, "filter": wanted.filter}
+                _check_alone(path, tuple(sources), step=step, threshold=threshold, **choices)
+                return form.name, tally
+            tallies.append(tally)
     return next(iter(names)), tallies
+
+
+def _check_alone(path: Path, files: Sequence[Path], **choices: object) -> None:
+    """Exact probabilities can't be pooled, and leave nothing to choose among samples."""
+    if len(files) > 1:
+        raise LogError(
+            f"{path} holds the exact probabilities of one policy, which can't be pooled with "
+            f"other files; `pkpo compare` takes several policies side by side"
+        )
+    for name, value in choices.items():
+        if value is not None and value != ():
+            raise LogError(f"{path} holds exact probabilities, no samples to choose by {name}=")

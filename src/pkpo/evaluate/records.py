@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pkpo.evaluate.intervals import Interval
+from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
 
 if TYPE_CHECKING:
     from pkpo.evaluate.compare import Comparison
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pkpo.evaluate.extrapolate import Extrapolation
     from pkpo.evaluate.moved import Moved
     from pkpo.evaluate.read import ReadResult
-    from pkpo.evaluate.samples import Samples
 
 Record = dict[str, Any]
 EVALUATION_SCHEMA = "pkpo-eval-1"
@@ -99,9 +99,18 @@ def reading_record(result: ReadResult) -> Record:
     }
 
 
-def samples_record(samples: Samples) -> Record:
+def samples_record(samples: Measured) -> Record:
     """How many samples, and every problem's number and mean reward."""
-    means = mean_rewards(samples)
+    if isinstance(samples, SolveProbabilities):
+        return {
+            "num_problems": len(samples.problems),
+            "solve_probabilities": "exact",
+            "problems": [
+                {"problem": problem, "solve_probability": float(chance)}
+                for problem, chance in zip(samples.problems, samples.mean_rewards_P)
+            ],
+        }
+    means = samples.mean_rewards_P
     clusters = samples.clusters_P
     problems = [
         {"problem": problem, "num_samples": int(size), "mean_reward": float(mean)}
@@ -137,11 +146,6 @@ def extrapolation_record(extrapolation: Extrapolation) -> Record:
             )
         ],
     }
-
-
-def mean_rewards(samples: Samples) -> np.ndarray:
-    """(P,) mean reward of each problem; for 0/1 rewards its solve rate."""
-    return np.add.reduceat(samples.rewards_N, samples.offsets_P) / samples.sizes_P
 
 
 def number(value: float) -> float | None:

@@ -194,6 +194,30 @@ class Samples:
             return _frozen(np.zeros(0, dtype=np.int64))
         return _frozen(np.add.reduceat(self.rewards_N == 1, self.offsets_P, dtype=np.int64))
 
+    @cached_property
+    def mean_rewards_P(self) -> np.ndarray:
+        """float64: each problem's mean reward; for 0/1 rewards its solve rate."""
+        return _frozen(np.add.reduceat(self.rewards_N, self.offsets_P) / self.sizes_P)
+
+    @property
+    def ks(self) -> tuple[int, ...]:
+        """The values of k to evaluate where none are asked for: powers of two up to the
+        smallest n."""
+        return tuple(2**j for j in range(int(self.sizes_P.min()).bit_length()))
+
+    def take(self, order: np.ndarray) -> Samples:
+        """The problems at the positions `order`."""
+        sizes, offsets = self.sizes_P[order], self.offsets_P[order]
+        starts = np.repeat(offsets - (np.cumsum(sizes) - sizes), sizes)
+        clusters = self.clusters_P
+        return Samples(
+            tuple(self.problems[i] for i in order),
+            sizes,
+            self.rewards_N[starts + np.arange(sizes.sum())],
+            None if clusters is None else tuple(clusters[i] for i in order),
+            self.source,
+        )
+
     def groups(self) -> Iterator[np.ndarray]:
         """The rewards of each problem, in order."""
         for start, size in zip(self.offsets_P, self.sizes_P):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pkpo.evaluate.digits import Towards, decimal_text
 from pkpo.evaluate.intervals import Interval
+from pkpo.terminal import visible
 
 if TYPE_CHECKING:
     from pkpo.evaluate.compare import Comparison
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pkpo.evaluate.extrapolate import Extrapolation
 
 TARGET_NAMES = {"fixed": "these problems", "population": "problems like these"}
+_RUNS_ABREAST = 5
 MOST_MOVED = 10
 """Problems gained, and lost, that a table shows."""
 
@@ -34,12 +37,20 @@ class Table:
         rows: cells.
         notes: numbered from 1; cells refer to them as [1].
         title: what it is about; may be empty.
+
+    What could steer a terminal, in ids and names, is spelt out (`pkpo.terminal.visible`).
     """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     notes: tuple[str, ...] = ()
     title: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "headers", _cells(self.headers))
+        object.__setattr__(self, "rows", tuple(map(_cells, self.rows)))
+        object.__setattr__(self, "notes", _cells(self.notes))
+        object.__setattr__(self, "title", visible(self.title, cell=True))
 
     def plain(self) -> str:
         """Aligned columns of plain text, without title and notes."""
@@ -49,6 +60,10 @@ class Table:
             "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
             for line in lines
         )
+
+
+def _cells(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(visible(text, cell=True) for text in texts)
 
 
 @dataclass
@@ -85,22 +100,27 @@ class Numbers:
         """What stands behind a number."""
         return " %" if self.percent and not self.signed else ""
 
-    def text(self, value: float) -> str:
-        """Without the unit."""
+    def text(self, value: float, towards: Towards = "nearest") -> str:
+        """Without the unit. A chance looks like 0 or 100 % only if it is."""
         if math.isnan(value):
             return "undefined"
-        rounded = round(100.0 * value if self.percent else value, self.decimals)
-        rounded = rounded or 0.0  # no "-0.0"
-        return f"{rounded:{'+' if self.signed and rounded else ''}.{self.decimals}f}"
+        text = decimal_text(
+            value,
+            self.decimals,
+            scale=100 if self.percent else 1,
+            towards=towards,
+            kept_apart=(0, 100) if self.percent and not self.signed else (),
+        )
+        return f"+{text}" if self.signed and float(text) > 0 else text
 
     def interval(self, interval: Interval) -> str:
-        """Both limits, or the bound that stands in their place."""
-        if interval.kind == "none":
-            return "none"
+        """Both limits, or the bound that stands in their place, rounded so that it holds."""
+        if interval.kind in ("none", "exact"):
+            return interval.kind
         if interval.kind == "lower bound":
-            return f"≥ {self.text(interval.lower)}{self.unit}"
+            return f"≥ {self.text(interval.lower, 'below')}{self.unit}"
         if interval.kind == "upper bound":
-            return f"≤ {self.text(interval.upper)}{self.unit}"
+            return f"≤ {self.text(interval.upper, 'above')}{self.unit}"
         return f"{self.text(interval.lower)} to {self.text(interval.upper)}{self.unit}"
 
 
@@ -153,6 +173,33 @@ def _numbers_of(evaluation: Evaluation, row: Row) -> Numbers:
     return numbers_for([row.name], given, False)
 
 
+def side_by_side_tables(evaluations: Mapping[str, Evaluation]) -> tuple[Table, ...]:
+    """One column a run, as many in a table as a terminal of 80 columns has room for: each value,
+    and below it the interval for problems like these."""
+    names = list(evaluations)
+    return tuple(
+        _side_by_side({name: evaluations[name] for name in names[i : i + _RUNS_ABREAST]})
+        for i in range(0, len(names), _RUNS_ABREAST)
+    )
+
+
+def _side_by_side(evaluations: Mapping[str, Evaluation]) -> Table:
+    notes = Notes()
+    body: list[tuple[str, ...]] = []
+    for rows in zip(*evaluations.values()):
+        numbers = numbers_for([rows[0].name], [row.population for row in rows], False)
+        body.append((rows[0].name, *(numbers.text(row.value) + numbers.unit for row in rows)))
+        limits = (
+            numbers.interval(row.population).removesuffix(numbers.unit).replace(" to ", "–")
+            + notes.mark(_why(row.population))
+            for row in rows
+        )
+        body.append(("", *limits))
+    confidence = next(iter(evaluations.values())).confidence
+    title = f"Below each value its {100 * confidence:g} % interval for problems like these"
+    return Table(("", *evaluations), tuple(body), tuple(notes.texts), title)
+
+
 def extrapolation_table(extrapolation: Extrapolation) -> Table:
     """One row a k; the title says that it is a model, and what it assumes."""
     numbers = Numbers(percent=True, decimals=1)
@@ -195,13 +242,13 @@ def _difference_table(comparison: Comparison, run: str) -> Table:
         )
     headers = (
         "",
-        comparison.baseline,
+        rows[0].baseline,
         run,
         "difference",
         *TARGET_NAMES.values(),
         "problems",
     )
-    return Table(headers, tuple(body), tuple(notes.texts), f"{run} minus {comparison.baseline}")
+    return Table(headers, tuple(body), tuple(notes.texts), f"{run} minus {rows[0].baseline}")
 
 
 def _contrast(numbers: Numbers, contrast: Contrast, notes: Notes) -> str:

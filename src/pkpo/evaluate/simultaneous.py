@@ -8,6 +8,7 @@ from scipy.special import ndtr
 from pkpo.core.objectives import Objective
 from pkpo.evaluate.counts import covariance
 from pkpo.evaluate.grouped import Grouped
+from pkpo.evaluate.solve_probabilities import SolveProbabilities
 
 DRAWS = 20_000
 
@@ -38,13 +39,13 @@ def critical_level(
 
 
 def within_correlation(
-    grouped: Grouped,
+    grouped: Grouped | SolveProbabilities,
     used_P: np.ndarray,
     objectives: tuple[Objective, ...],
 ) -> np.ndarray | None:
     """Correlation of the objectives' sampling errors on fixed problems, for 0/1 rewards from
     exact covariances averaged over the fitted solve rates; None for other rewards."""
-    if not grouped.binary or not used_P.any():
+    if isinstance(grouped, SolveProbabilities) or not grouped.binary or not used_P.any():
         return None
     sizes = grouped.sizes_P[used_P]
     rates = grouped.rates(used_P)

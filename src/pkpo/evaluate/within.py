@@ -10,6 +10,7 @@ from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, max_
 from pkpo.core.weights import estimate_weights, top_bernstein
 from pkpo.evaluate.counts import central_moment, covariance_of, unbiased_variance, values
 from pkpo.evaluate.grouped import Grouped, l_statistic, weights_of
+from pkpo.evaluate.solve_probabilities import SolveProbabilities
 
 SPLITS = 16
 """Random divisions of the samples that a split variance averages over."""
@@ -26,8 +27,8 @@ class Within:
         skewness: of the mean.
         df: degrees of freedom: 2 over the squared relative error of `variance`.
         units: how many disjoint subsets of k samples there are.
-        method: "unbiased" (n >= 2k), "mixture" (0/1 rewards with n < 2k) or "extrapolated"
-            (other rewards with n < 2k).
+        method: "unbiased" (n >= 2k), "mixture" (0/1 rewards with n < 2k), "extrapolated"
+            (other rewards with n < 2k) or "exact" (probabilities in place of samples).
     """
 
     variance: float
@@ -37,8 +38,11 @@ class Within:
     method: str
 
 
+EXACT = Within(0.0, 0.0, np.inf, np.inf, "exact")
+
+
 def within_problems(
-    grouped: Grouped,
+    grouped: Grouped | SolveProbabilities,
     used_P: np.ndarray,
     objective: Objective,
     seed: int,
@@ -54,6 +58,8 @@ def within_problems(
     Returns:
         The variance, or why there is none.
     """
+    if isinstance(grouped, SolveProbabilities):
+        return EXACT
     if np.median(grouped.sizes_P[used_P]) < 2:
         missing = _named(grouped, used_P & (grouped.sizes_P < 2), 2 * objective.k)
         return (

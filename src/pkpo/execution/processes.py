@@ -22,6 +22,13 @@ from pkpo.execution.pool import Ended, Failure, Item
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_SECONDS = 5.0
+_number = 0
+
+
+def worker_number() -> int:
+    """Which process of its `LocalProcesses` this is, counted from 0 in the order they were
+    started; 0 elsewhere."""
+    return _number
 
 
 @dataclass
@@ -53,6 +60,7 @@ class LocalProcesses:
         self._context = multiprocessing.get_context("spawn")
         self._idle: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
+        self._hired = 0
         self._stopping = False
 
     @property
@@ -117,7 +125,8 @@ class LocalProcesses:
         for name in _THREAD_SETTINGS:
             os.environ.setdefault(name, "1")
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs,))
+        process = self._context.Process(target=_serve, args=(theirs, self._hired))
+        self._hired += 1
         # The child inherits the blocked signals, and unblocks them when it is ready for them.
         with _blocked_signals():
             process.start()
@@ -169,8 +178,10 @@ def _blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _serve(connection: Connection) -> None:
+def _serve(connection: Connection, number: int) -> None:
     """In a worker: do what comes, until told to stop or left alone."""
+    global _number
+    _number = number
     for number in _SIGNALS:
         # Unlike an ignored signal, one with a handler is back to normal in programs started here.
         signal.signal(number, lambda *_: None)

@@ -12,15 +12,13 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from pkpo.errors import InvalidInputError, MissingExtraError
+from pkpo.errors import InvalidInputError, needing
 from pkpo.execution.pool import Ended, Failure, Item
 
 
 def _ray() -> Any:
-    try:
+    with needing("running on Ray", "ray"):
         return importlib.import_module("ray")
-    except ImportError as error:
-        raise MissingExtraError("running on Ray", "ray", error.name or "ray") from error
 
 
 class RayTasks:

@@ -16,8 +16,6 @@ from pkpo.evaluate.compare import Comparison
 from pkpo.evaluate.estimates import Evaluation
 from pkpo.evaluate.extrapolate import Extrapolation
 from pkpo.evaluate.formats import html
-from pkpo.evaluate.records import mean_rewards
-from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.shown import (
     WHAT_THE_INTERVALS_ARE,
     Table,
@@ -28,7 +26,8 @@ from pkpo.evaluate.shown import (
     moved_tables,
     verdicts,
 )
-from pkpo.files import write_atomically
+from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
+from pkpo.files import write_whole
 from pkpo.report.evaluation_figures import (
     differences_figure,
     pass_at_k_figure,
@@ -42,12 +41,18 @@ from pkpo.report.style import to_png
 MOST_PROBLEMS = 1000
 """Problems that the page lists."""
 
+_PICTURES = ("differences", "pass_at_k", "solve_rates")
 _BOUNDS = " Triangles are bounds, where no interval can be given."
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """All that the reports may write into a folder of pictures."""
+    return [folder / f"{name}.{kind}" for name in _PICTURES for kind in ("png", "svg")]
 
 
 def write_evaluation_report(
     evaluation: Evaluation,
-    samples: Samples,
+    samples: Measured,
     *,
     lines: Sequence[str] = (),
     modelled: Sequence[Extrapolation] = (),
@@ -105,7 +110,7 @@ def write_evaluation_report(
 
 def write_comparison_report(
     comparison: Comparison,
-    runs: Mapping[str, Samples],
+    runs: Mapping[str, Measured],
     *,
     lines: Sequence[str] = (),
     command: str = "",
@@ -125,14 +130,18 @@ def write_comparison_report(
     Raises:
         OSError: a file can't be written.
     """
-    runs = {name: runs[name] for name in (comparison.baseline, *comparison.runs)}
+    runs = {
+        name: runs[name]
+        for name in dict.fromkeys((*comparison.baselines.values(), *comparison.runs))
+    }
+    against = comparison.baseline or "its baseline"
     percent = f"{100 * comparison.confidence:g} %"
     drawn = [
         _Drawn(
             "differences",
             differences_figure(comparison),
             "Which run is better, and from which k on",
-            f"Each run minus {comparison.baseline}, on the same problems. Thick: the {percent} "
+            f"Each run minus {against}, on the same problems. Thick: the {percent} "
             "interval by itself; thin: the one that holds together with all others; filled "
             "markers: the thin one excludes 0.",
             "Difference of each run from the baseline against k, with intervals.",
@@ -154,10 +163,10 @@ def write_comparison_report(
             "Histograms of the problems' solve rates, one a run.",
         ),
     ]
-    names = f"{', '.join(comparison.runs)} against {comparison.baseline}"
+    names = f"{', '.join(comparison.runs)} against {against}"
     tables = [html(table) for table in difference_tables(comparison)]
     moved = [html(table) for table in moved_tables(comparison)]
-    solved = solved_lines(runs, comparison.baseline)
+    solved = solved_lines(runs, comparison.baselines)
     sections = [
         _header(names, verdicts(comparison), "finding"),
         *tables,
@@ -203,11 +212,15 @@ def _header(title: str, lines: Sequence[str], css_class: str = "lead") -> str:
     return f"<h1>{escape(title)}</h1>\n{said}"
 
 
-def _problems(runs: Mapping[str, Samples]) -> str:
+def _problems(runs: Mapping[str, Measured]) -> str:
     """Every problem's mean reward and number of samples, hardest first in the first run."""
     first = next(iter(runs.values()))
-    means = [dict(zip(s.problems, zip(mean_rewards(s), s.sizes_P))) for s in runs.values()]
-    order = np.argsort(mean_rewards(first), kind="stable")
+    sizes = [
+        ["exact"] * len(s.problems) if isinstance(s, SolveProbabilities) else s.sizes_P
+        for s in runs.values()
+    ]
+    means = [dict(zip(s.problems, zip(s.mean_rewards_P, n))) for s, n in zip(runs.values(), sizes)]
+    order = np.argsort(first.mean_rewards_P, kind="stable")
     what = "solve rate" if all(s.binary for s in runs.values()) else "mean reward"
     headers = ["problem"]
     for name in runs:
@@ -245,5 +258,5 @@ def _write(
     if path is not None:
         files[path] = page(title, sections).encode("utf-8")
     for target, content in files.items():
-        write_atomically(target, lambda temporary, content=content: temporary.write_bytes(content))
+        write_whole(target, content)
     return list(files)

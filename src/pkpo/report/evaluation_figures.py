@@ -16,9 +16,8 @@ from pkpo.evaluate.compare import Comparison
 from pkpo.evaluate.differences import Contrast, Difference
 from pkpo.evaluate.estimates import Evaluation, Row
 from pkpo.evaluate.intervals import Interval
-from pkpo.evaluate.records import mean_rewards
-from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.shown import TARGET_NAMES, is_chance
+from pkpo.evaluate.solve_probabilities import Measured
 from pkpo.report.style import (
     BASE_GREY,
     MUTED,
@@ -90,7 +89,7 @@ def pass_at_k_figure(evaluation: Evaluation) -> Figure:
     return figure
 
 
-def solve_rates_figure(runs: Mapping[str, Samples]) -> Figure:
+def solve_rates_figure(runs: Mapping[str, Measured]) -> Figure:
     """How many problems have which mean reward, one panel a run; for 0/1 rewards the solve
     rate, with the problems that are never and always solved apart."""
     figure = new_figure(9.6, 0.8 + 2.5 * len(runs))
@@ -99,8 +98,8 @@ def solve_rates_figure(runs: Mapping[str, Samples]) -> Figure:
         title = f"{name}: " if len(runs) > 1 else ""
         what, ends = "mean reward", ""
         if samples.binary:
-            never = int((samples.correct_P == 0).sum())
-            always = int((samples.correct_P == samples.sizes_P).sum())
+            never = int((samples.mean_rewards_P == 0).sum())
+            always = int((samples.mean_rewards_P == 1).sum())
             what, ends = "solve rate", f"; {never} never solved, {always} always"
         label = f"{what} of the problem" if index == len(runs) - 1 else ""
         style_axes(axes, f"{title}problems by {what}{ends}", label, "problems")
@@ -138,11 +137,12 @@ def differences_figure(comparison: Comparison) -> Figure:
             rows = [d for d in shown if d.run == run]
             shift = 2.0 ** (0.14 * (place - (len(comparison.runs) - 1) / 2))
             _contrasts(axes, rows, target, place + 1, shift)
-        _k_axis(axes, ks)
+        _k_axis(axes, ks, 1.15 * 2.0 ** (0.07 * (len(comparison.runs) - 1)))
         if chances:
             signed_points_axis(axes.yaxis)
     if shown:
-        names = [f"{_short(r)} minus {_short(comparison.baseline)}" for r in comparison.runs]
+        pairs = comparison.baselines.items()
+        names = [f"{_short(run)} minus {_short(baseline)}" for run, baseline in pairs]
         legend_above(figure, [arm_handle(i + 1, name) for i, name in enumerate(names)])
     return figure
 
@@ -158,17 +158,18 @@ def runs_figure(comparison: Comparison) -> Figure:
     if not shown:
         say_empty(axes, "no pass@k was asked for")
         return figure
-    first = sorted((d for d in shown if d.run == comparison.runs[0]), key=lambda d: d.k)
-    lines = [(comparison.baseline, [d.k for d in first], [d.baseline_value for d in first])]
+    shown = sorted(shown, key=lambda d: d.k)
+    lines: dict[str, dict[int, float]] = {}
+    for d in shown:
+        lines.setdefault(d.baseline, {})[d.k] = d.baseline_value
     for run in comparison.runs:
-        rows = sorted((d for d in shown if d.run == run), key=lambda d: d.k)
-        lines.append((run, [d.k for d in rows], [d.value for d in rows]))
+        lines[run] = {d.k: d.value for d in shown if d.run == run}
     handles = []
-    for place, (name, ks, values) in enumerate(lines):
+    for place, (name, values) in enumerate(lines.items()):
         style = arm_style(place)
         axes.plot(
-            ks,
-            values,
+            list(values),
+            list(values.values()),
             color=style.color,
             linestyle=style.line,
             marker=style.marker,
@@ -270,13 +271,13 @@ def _contrasts(
         )
 
 
-def _solve_rate_bars(axes: Axes, samples: Samples, index: int) -> None:
-    rates = samples.correct_P / samples.sizes_P
+def _solve_rate_bars(axes: Axes, samples: Measured, index: int) -> None:
+    rates = samples.mean_rewards_P
     sizes = np.unique(samples.sizes_P)
     color = arm_style(index).color
     if len(sizes) == 1 and sizes[0] < _MOST_BARS:
         n = int(sizes[0])
-        heights = np.bincount(samples.correct_P, minlength=n + 1)
+        heights = np.bincount(np.rint(n * rates).astype(int), minlength=n + 1)
         axes.bar(np.arange(n + 1) / n, heights, width=0.82 / n, color=color)
         if n <= _MOST_TICKS:
             axes.set_xticks(np.arange(n + 1) / n)
@@ -292,17 +293,17 @@ def _solve_rate_bars(axes: Axes, samples: Samples, index: int) -> None:
     percent_axis(axes.xaxis, ".3g")
 
 
-def _histogram(axes: Axes, samples: Samples, index: int, all_runs: Sequence[Samples]) -> None:
-    everything = [mean_rewards(one) for one in all_runs]
+def _histogram(axes: Axes, samples: Measured, index: int, all_runs: Sequence[Measured]) -> None:
+    everything = [one.mean_rewards_P for one in all_runs]
     low = min(float(means.min()) for means in everything)
     high = max(float(means.max()) for means in everything)
     span = (low, high) if low < high else (low - 0.5, high + 0.5)
-    heights, edges = np.histogram(mean_rewards(samples), bins=20, range=span)
+    heights, edges = np.histogram(samples.mean_rewards_P, bins=20, range=span)
     width = edges[1] - edges[0]
     axes.bar(edges[:-1] + width / 2, heights, width=0.9 * width, color=arm_style(index).color)
 
 
-def _k_axis(axes: Axes, ks: Sequence[int]) -> None:
+def _k_axis(axes: Axes, ks: Sequence[int], margin: float = 1.15) -> None:
     axes.set_xscale("log", base=2)
     ticks = list(ks)
     if len(ticks) > _MOST_TICKS:
@@ -310,7 +311,7 @@ def _k_axis(axes: Axes, ks: Sequence[int]) -> None:
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(min(ks) / 1.15, max(ks) * 1.15)
+    axes.set_xlim(min(ks) / margin, max(ks) * margin)
 
 
 def _chance_axis(axes: Axes) -> None:

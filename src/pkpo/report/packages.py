@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from pkpo.errors import MissingExtraError
+from pkpo.errors import needing
 
 
 def require_packages(*names: str) -> None:
@@ -14,10 +14,8 @@ def require_packages(*names: str) -> None:
         names: import names, such as "matplotlib".
 
     Raises:
-        MissingExtraError: for the first package that cannot be imported.
+        MissingExtraError, BrokenPackageError: as `pkpo.errors.needing`.
     """
-    for name in names:
-        try:
+    with needing("the report", "train"):
+        for name in names:
             import_module(name)
-        except ImportError as error:
-            raise MissingExtraError("the report", "train", name) from error

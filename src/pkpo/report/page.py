@@ -8,6 +8,7 @@ from html import escape
 
 from pkpo.report.figures import Picture
 from pkpo.report.stylesheet import CSS
+from pkpo.terminal import visible
 
 
 def page(title: str, sections: Sequence[str], css: str = "") -> str:
@@ -18,7 +19,7 @@ def page(title: str, sections: Sequence[str], css: str = "") -> str:
         sections: its body, as HTML.
         css: rules on top of those that every page has.
     """
-    return "\n".join(
+    lines = "\n".join(
         [
             "<!doctype html>",
             '<html lang="en">',
@@ -37,6 +38,7 @@ def page(title: str, sections: Sequence[str], css: str = "") -> str:
             "",
         ]
     )
+    return visible(lines)
 
 
 def listed(items: Iterable[str], css_class: str = "") -> str:

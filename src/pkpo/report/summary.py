@@ -21,6 +21,7 @@ from pkpo.report.statistics import (
     SummaryRow,
     reach_probability,
 )
+from pkpo.terminal import visible
 
 ABSENT = "\N{EN DASH}"
 """Stands for a value that was not measured, and for the standard error of one seed."""
@@ -35,6 +36,9 @@ class Cell:
 
     text: str
     best: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", visible(self.text, cell=True))
 
 
 @dataclass(frozen=True)

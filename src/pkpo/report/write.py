@@ -11,6 +11,7 @@ from pkpo.report.html import render_page
 from pkpo.report.load import load_run
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_csv, to_markdown
+from pkpo.terminal import visible
 
 
 def write_report(run_dir: str | Path) -> Path:
@@ -40,7 +41,7 @@ def write_report(run_dir: str | Path) -> Path:
         markdown += "\n## Missing\n\n" + "".join(f"- {note}\n" for note in notes)
     for picture in pictures:
         _write(run.path / "figures" / picture.filename, picture.png)
-    _write(run.path / "summary.md", markdown.encode("utf-8"))
+    _write(run.path / "summary.md", visible(markdown).encode("utf-8"))
     _write(run.path / "summary.csv", to_csv(summary).encode("utf-8"))
     report = run.path / "report.html"
     _write(report, page.encode("utf-8"))

@@ -11,6 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from pkpo.errors import InvalidInputError
+from pkpo.streams import Stream, generator_of
 from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
 from pkpo.tasks.base import ANSWER, Demonstrations, Problems, Split, Vocabulary
 from pkpo.tasks.grids import LANGUAGES, Language
@@ -138,6 +139,7 @@ class GridProgramTask:
             "validation": self.num_validation,
             "train": self.num_train,
         }
+        # Not of `pkpo.streams`: the problems of a seed stay those of earlier versions.
         rng = np.random.default_rng([self.seed, 0])
         examples = self._draw(rng, sum(sizes.values()), set(), self.lengths, self.min_ops)
         ends = np.cumsum(list(sizes.values()))
@@ -208,7 +210,7 @@ class GridProgramTask:
             held_out = self._splits[split]
             for row in range(len(held_out)):
                 seen.add(held_out.inputs_PEHW[row].tobytes() + held_out.outputs_PEHW[row].tobytes())
-        rng = np.random.default_rng([self.seed, 1, seed])
+        rng = generator_of(seed, Stream.DEMONSTRATIONS, self.seed)
         examples = self._draw(rng, count, seen, self.demonstration_lengths or self.lengths)
         return Demonstrations(*self._prompts(examples), self._answers(examples.programs_PL))
 

@@ -8,114 +8,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from pkpo.errors import InvalidInputError
+from pkpo.streams import Stream, seed_of
 from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
 from pkpo.tasks.base import Demonstrations, Problems, Split, Vocabulary
+from pkpo.tasks.reasoning_presets import REASONING_GYM_PRESETS, ReasoningGymPreset
 from pkpo.tasks.scoring import Scorer
-
-Metadata = Mapping[str, Any]
 
 _SEED_SPACING = 10_000_000
 _ITEMS = {"acre": 10_000, "list_functions": 10_000, "word_ladder": 20_000}
 _PATIENCE = 500
 _CACHE_SIZE = 100_000
 _PRINTABLE = "\n" + "".join(map(chr, range(32, 127)))
-
-
-@dataclass(frozen=True)
-class ReasoningGymPreset:
-    """Short spellings of one dataset's problems and answers.
-
-    Args:
-        options: settings that keep the problems small; a task's own `options` win.
-        alphabet: every character of a prompt or an answer.
-        prompt: metadata -> prompt.
-        own_answer: item -> the dataset's own answer, as a model should spell it.
-        identity: metadata -> what makes two items the same problem.
-    """
-
-    options: Mapping[str, Any]
-    alphabet: str
-    prompt: Callable[[Metadata], str]
-    own_answer: Callable[[Mapping[str, Any]], str]
-    identity: Callable[[Metadata], object]
-
-
-def _graph_prompt(metadata: Metadata) -> str:
-    puzzle = metadata["puzzle"]
-    if len(puzzle["vertices"]) > 10 or puzzle["num_colors"] > 9:
-        raise InvalidInputError("graph_color: at most 10 vertices and 9 colors are supported")
-    return f"{len(puzzle['vertices'])}:" + " ".join(f"{u}{v}" for u, v in puzzle["edges"])
-
-
-def _lock_prompt(metadata: Metadata) -> str:
-    signs = {"add": "+", "subtract": "-", "multiply": "*"}
-    lights = {"any": "", "green": "g", "red": "r"}
-    buttons = " ".join(
-        f"{button['name']}{signs[button['type']]}{button['value']}{lights[button['active_state']]}"
-        for button in metadata["buttons"]
-    )
-    return f"{buttons}={metadata['target_value']}"
-
-
-REASONING_GYM_PRESETS: Mapping[str, ReasoningGymPreset] = MappingProxyType(
-    {
-        "countdown": ReasoningGymPreset(
-            options={
-                "min_numbers": 3,
-                "max_numbers": 3,
-                "max_value": 20,
-                "min_target": 1,
-                "max_target": 99,
-            },
-            alphabet="0123456789+-*/()= ",
-            prompt=lambda m: f"{' '.join(map(str, sorted(m['numbers'])))}={m['target']}",
-            own_answer=lambda entry: entry["answer"].replace(" ", ""),
-            identity=lambda m: (tuple(sorted(m["numbers"])), m["target"]),
-        ),
-        "graph_color": ReasoningGymPreset(
-            options={"min_num_vertices": 7, "max_num_vertices": 7, "edge_probability": 0.4},
-            alphabet="0123456789: ",
-            prompt=_graph_prompt,
-            own_answer=lambda entry: "".join(
-                str(color) for _, color in sorted(entry["metadata"]["possible_answer"].items())
-            ),
-            identity=_graph_prompt,
-        ),
-        "palindrome_generation": ReasoningGymPreset(
-            options={"min_length": 6, "max_length": 9},
-            alphabet="abcdefghijklmnopqrstuvwxyz",
-            prompt=lambda m: "".join(m["letters"]),
-            own_answer=lambda entry: entry["answer"],
-            identity=lambda m: tuple(sorted(m["letters"])),
-        ),
-        "quantum_lock": ReasoningGymPreset(
-            options={"difficulty": 4},
-            alphabet="0123456789+-*=ABCgr ",
-            prompt=_lock_prompt,
-            own_answer=lambda entry: "".join(entry["metadata"]["solution_path"]),
-            identity=_lock_prompt,
-        ),
-    }
-)
-"""Datasets with a short spelling, by name.
-
-- countdown: "4 7 25=36" is answered by "4+7+25". Numbers are sorted in the prompt.
-- graph_color: "4:01 03 23" lists the edges of four vertices and is answered by one color a
-  vertex, "1212", which reaches the verifier as the JSON map that it expects.
-- palindrome_generation: "abba" is answered by "abba" or "baab".
-- quantum_lock: "A+2 B*2g C-1r=14" names the buttons, when each works (green, red) and the
-  target, and is answered by the buttons to press, "ABABA".
-
-puzzle24 has none: its verifier does not compare the numbers used with those given, so one
-constant answer scores 1 on every problem.
-"""
 
 
 class _Item(NamedTuple):
@@ -141,11 +49,10 @@ class ReasoningGymTask:
         reward = clip(score_answer(answer, item), 0, 1)       if reward="score"
         reward = 1 if that is 1 else 0                        if reward="binary"
 
-    and 0 for a completion that holds ANSWER or is no answer in the preset's grammar. For
-    countdown that means up to 256 digits, + - * / ( ) and spaces, without `**` and `//`
-    spaced or not, so nothing reaches SymPy that could hang or run code. Without a preset
-    the scorer runs in a process of its own, which is killed when one answer takes longer
-    than `timeout_s`; that answer gets 0. The process is no sandbox.
+    and 0 for a completion that holds ANSWER, is no answer in the preset's spelling or is
+    one that `pkpo.tasks.scoring.ANSWER_RULES` keeps from the verifier, lest it be run as
+    code or take for ever. For countdown the rest are up to 256 digits, + - * / ( ) and
+    spaces, without `**` and `//` spaced or not.
 
     Args:
         dataset: name in reasoning-gym.
@@ -157,11 +64,11 @@ class ReasoningGymTask:
         reward: "binary" or "score".
         fast_check: for countdown, score with exact fractions and ask `score_answer`
             only where that can't tell. False always asks `score_answer`.
-        timeout_s: seconds that one answer may take without a preset.
 
     Raises:
         MissingExtraError: reasoning-gym is not installed.
-        InvalidInputError: unknown dataset or option, or too few distinct problems.
+        InvalidInputError: unknown dataset or option, a dataset whose verifier would run
+            answers as code, or too few distinct problems.
 
     Example:
         >>> task = ReasoningGymTask("countdown", num_train=2, num_validation=1, num_test=1)
@@ -189,21 +96,19 @@ class ReasoningGymTask:
         options: Mapping[str, Any] | None = None,
         reward: Literal["binary", "score"] = "binary",
         fast_check: bool = True,
-        timeout_s: float = 5.0,
     ) -> None:
         sizes = {"validation": num_validation, "test": num_test, "train": num_train}
         num_items = _ITEMS.get(dataset, _SEED_SPACING)
         if min(sizes.values()) < 1 or sum(sizes.values()) > num_items // 2:
             raise InvalidInputError(f"split sizes must be 1 to {num_items // 2} in all: {sizes}")
-        if seed < 0 or timeout_s <= 0 or reward not in ("binary", "score"):
-            raise InvalidInputError(f"bad {seed=}, {timeout_s=} or {reward=}")
+        if seed < 0 or reward not in ("binary", "score"):
+            raise InvalidInputError(f"bad {seed=} or {reward=}")
         if {"seed", "size"} & set(options or ()):
             raise InvalidInputError("options: give seed and sizes to the task instead")
         self.name = f"reasoning-gym-{dataset}"
         self.dataset = dataset
         self.reward = reward
         self.fast_check = fast_check
-        self.timeout_s = timeout_s
         self._settings = {
             **(self._preset.options if self._preset else {}),
             **(options or {}),
@@ -235,9 +140,7 @@ class ReasoningGymTask:
         return REASONING_GYM_PRESETS.get(self.dataset)
 
     def _connect(self) -> None:
-        self._scorer = Scorer(
-            self.dataset, self._settings, fast_check=self.fast_check, timeout_s=self.timeout_s
-        )
+        self._scorer = Scorer(self.dataset, self._settings, fast_check=self.fast_check)
         self._cache: dict[tuple[Split, int, str, bool], float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -246,10 +149,6 @@ class ReasoningGymTask:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._connect()
-
-    def close(self) -> None:
-        """Ends the scoring process, if one runs; `verify` starts another when it needs to."""
-        self._scorer.worker.close()
 
     def problems(self, split: Split) -> Problems:
         """The problems of one split, named dataset/first item of the seed/item."""
@@ -267,7 +166,7 @@ class ReasoningGymTask:
         """
         if count < 1:
             raise InvalidInputError(f"count must be positive, got {count}")
-        rng = random.Random(seed)
+        rng = random.Random(seed_of(seed, Stream.DEMONSTRATIONS, self._settings["seed"]))
         held_out = [*self._items["validation"], *self._items["test"]]
         taken = {item.identity for item in held_out}
         size = self._settings["size"]
@@ -315,8 +214,7 @@ class ReasoningGymTask:
         return f"{self._items[split][problem].entry['question'].strip()}\n\n{ANSWER_FORMAT}"
 
     def score_text(self, split: Split, problem: int, text: str) -> float:
-        """The rule of the class for an answer in the form that the item's question asks for.
-        It is scored in the child process, except where countdown's `fast_check` can tell."""
+        """The rule of the class for an answer in the form that the item's question asks for."""
         answer = last_answer(text)
         return 0.0 if answer is None else self._reward(split, problem, answer, spelled=True)
 
@@ -349,18 +247,23 @@ class ReasoningGymTask:
         if key not in self._cache:
             if len(self._cache) >= _CACHE_SIZE:
                 del self._cache[next(iter(self._cache))]
-            scorer = self._scorer
-            score_answer = scorer.score_text if spelled else scorer.score
-            score = score_answer(self._items[split][problem].entry, text)
+            entry = self._items[split][problem].entry
+            answer = text if spelled else self._spelled_out(text, entry)
+            score = 0.0 if answer is None else self._scorer.score(entry, answer)
             self._cache[key] = float(score == 1.0) if self.reward == "binary" else score
         return self._cache[key]
 
+    def _spelled_out(self, text: str, entry: Mapping[str, Any]) -> str | None:
+        return self._preset.spell_out(text, entry["metadata"]) if self._preset else text
+
     def _is_solved(self, item: _Item) -> bool:
+        answer = self._spelled_out(item.answer or "", item.entry)
         return (
             item.answer is not None
+            and answer is not None
             and len(item.answer) <= self.max_new_tokens
             and set(item.prompt + item.answer) <= set(self.vocabulary.symbols)
-            and self._scorer.score(item.entry, item.answer) == 1.0
+            and self._scorer.score(item.entry, answer) == 1.0
         )
 
     def _distinct_items(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,10 +30,36 @@ def build_task(name: str, options: Mapping[str, Any]) -> Task:
     Raises:
         InvalidInputError: unknown task or option, or an option out of range.
     """
-    if name not in TASKS:
-        raise InvalidInputError(f"no task {name!r}; tasks: {', '.join(TASKS)}")
+    known = inspect.signature(_documented(name)).parameters
+    if unknown := sorted(options.keys() - known):
+        raise InvalidInputError(
+            f"task {name!r} has no option {', '.join(map(repr, unknown))}; its options:\n\n"
+            f"{describe_options(name)}"
+        )
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
     try:
         return TASKS[name](**given)
     except (TypeError, InvalidInputError) as error:
         raise InvalidInputError(f"task {name!r}: {error}") from error
+
+
+def describe_options(name: str) -> str:
+    """What the options of the task `name` mean.
+
+    Raises:
+        InvalidInputError: unknown task.
+    """
+    text = inspect.getdoc(_documented(name)) or ""
+    found = re.search(r"^Args:\n(.*?)(?=\n+^\S)", text, re.MULTILINE | re.DOTALL)
+    return inspect.cleandoc(found[1]) if found else ""
+
+
+def _documented(name: str) -> Callable[..., Task]:
+    """What builds the task, with its signature and docstring."""
+    if name not in TASKS:
+        raise InvalidInputError(f"no task {name!r}; tasks: {', '.join(TASKS)}")
+    if TASKS[name] is not _reasoning_gym:
+        return TASKS[name]
+    from pkpo.tasks.reasoning import ReasoningGymTask
+
+    return ReasoningGymTask

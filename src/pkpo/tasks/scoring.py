@@ -1,40 +1,31 @@
-"""What an answer to a reasoning-gym item scores, without trusting the answer.
+"""What an answer to a reasoning-gym item scores, without ever running the answer.
 
-Many of the package's scorers evaluate the answer as Python or SymPy, so `9**9**9**9` runs
-for ever and holds the interpreter lock while it does. Where a rule says which answers are
-harmless, only those reach the scorer, in this process. Elsewhere a child process scores
-and is killed when it takes too long. It is no sandbox: it ends runaway work, it does not
-contain malice.
+Some of the package's verifiers hand the answer to `eval` or to SymPy's parser, which runs
+it as Python, or take a time that an answer can make as long as it likes. `ANSWER_RULES`
+says for every data set which answers its verifier may see: those of a grammar in which
+nothing but numbers, signs and quoted letters can be written, and no longer than what is
+scored in a fraction of a second. `REFUSED` names the rest. Both were made by reading the
+verifiers of one version, so another version is refused.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
+import copy
 import difflib
-import json
+import importlib.metadata
 import operator
-import os
-import pickle
-import queue
 import re
-import signal
-import subprocess
-import sys
-import threading
 import warnings
-import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from types import MappingProxyType
-from typing import IO, Any
+from typing import Any
 
-from pkpo.errors import InvalidInputError, MissingExtraError
+from pkpo.errors import InvalidInputError, needing
 
-_START_TIMEOUT_S = 120.0
-_MAX_MEMORY_BYTES = 4 * 2**30
-_CLOSED = object()
+_READ_VERSION = "0.1.25"
 _OPERATIONS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -43,28 +34,11 @@ _OPERATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class AnswerRule:
-    """Which answers to one dataset may be scored in this process, and how.
-
-    Args:
-        grammar: regular expression that the whole answer must match. It keeps out
-            whatever could hang, run code or nest too deep in the dataset's `score_answer`.
-        spell_out: (answer, metadata) -> text for `score_answer`; None if it is no answer.
-        quick_score: (text, metadata) -> `score_answer`'s value, or None where only
-            `score_answer` can tell.
-    """
-
-    grammar: str
-    spell_out: Callable[[str, Mapping[str, Any]], str | None] = lambda answer, metadata: answer
-    quick_score: Callable[[str, Mapping[str, Any]], float | None] | None = None
-
-
 def countdown_score(text: str, metadata: Mapping[str, Any]) -> float | None:
     """What countdown's `score_answer` gives, from exact fractions instead of SymPy.
 
     Args:
-        text: an answer within countdown's grammar in `ANSWER_RULES`.
+        text: an answer that countdown's rule in `ANSWER_RULES` accepts.
         metadata: the item's, with `numbers` and `target`.
 
     Returns:
@@ -107,23 +81,118 @@ def _exact_value(node: ast.expr) -> Fraction | None:
     return _OPERATIONS[type(node.op)](left, right)
 
 
-def _graph_answer(answer: str, metadata: Mapping[str, Any]) -> str | None:
-    if len(answer) != len(metadata["puzzle"]["vertices"]):
-        return None
-    return json.dumps({str(vertex): int(color) for vertex, color in enumerate(answer)})
+@dataclass(frozen=True)
+class AnswerRule:
+    """Which answers to one dataset its `score_answer` may see.
 
+    Args:
+        grammar: regular expression that the answer must match from end to end, white space
+            around it apart; `.` matches newlines.
+        max_length: of the answer, in characters.
+        accepts: (answer, metadata) -> whether an answer within the grammar may be scored.
+        quick_score: (answer, metadata) -> `score_answer`'s value, or None where only
+            `score_answer` can tell.
+    """
+
+    grammar: str = ".*"
+    max_length: int = 100_000
+    accepts: Callable[[str, Mapping[str, Any]], bool] = lambda answer, metadata: True
+    quick_score: Callable[[str, Mapping[str, Any]], float | None] | None = None
+
+    def admits(self, answer: str, metadata: Mapping[str, Any]) -> bool:
+        """Whether `score_answer` may see the answer."""
+        return (
+            len(answer) <= self.max_length
+            and re.fullmatch(self.grammar, answer.strip(), re.DOTALL) is not None
+            and self.accepts(answer, metadata)
+        )
+
+
+def _is_balanced(answer: str, metadata: Mapping[str, Any]) -> bool:
+    depth = 0
+    for character in answer:
+        depth += (character == "(") - (character == ")")
+        if depth < 0:
+            return False
+    return depth == 0
+
+
+def _names_pegs(answer: str, metadata: Mapping[str, Any]) -> bool:
+    return all(1 <= int(peg) <= metadata["num_pegs"] for peg in re.findall(r"Peg (\d+)", answer))
+
+
+# SymPy drops the space in "* *" and "/ /", which makes them "**" and "//".
+_ARITHMETIC = r"(?:[0-9+\-() ]|\*(?! *\*)|/(?! */)){1,256}"
+_POWER = r"(?<![A-Za-z0-9.])[A-Za-z](?![A-Za-z0-9]| *\()(?: ?\*\* ?[0-9]{1,2}(?![0-9]))?"
+_PRODUCTS = rf"(?:[0-9+\- (]|\)(?! *[A-Za-z0-9(])|\*(?! *\*)|/(?= ?[0-9])|{_POWER})*"
+_INTEGER = "[0-9]{1,15}"
+_FRACTION = rf"{_INTEGER}(?:\.{_INTEGER})?(?: ?/ ?{_INTEGER})?"
+_FACTOR = rf"(?:{_FRACTION}|\( ?(?:- ?)?{_FRACTION} ?\))"
+_MONOMIAL = rf"(?:{_FACTOR} ?\* ?)?{_POWER}(?: ?/ ?{_INTEGER})?"
+_TERM = rf"(?:{_MONOMIAL}|{_FACTOR}|\( ?(?:- ?)?{_MONOMIAL} ?\)(?: ?/ ?{_INTEGER})?)"
+_ATOM = r"[¬( ]*[A-Z][) ]*"
+_HANOI_MOVE = "Move disk [0-9]{1,3} from Peg [0-9]{1,3} to Peg [0-9]{1,3}"
+
+# Verifiers that compare text, numbers made with int, float, Decimal or Fraction, or JSON,
+# in time that grows at most a little faster than the answer.
+_COMPARING = """
+    ab acre advanced_geometry aiw arc_1d arc_agi base_conversion basic_arithmetic bf
+    binary_alternation bitwise_arithmetic caesar_cipher calendar_arithmetic chain_sum
+    circuit_logic color_cube_rotation complex_arithmetic count_bits count_primes
+    course_schedule cryptarithm decimal_arithmetic decimal_chain_sum dice emoji_mystery
+    family_relationships figlet_font fraction_simplification futoshiki game_of_life
+    game_of_life_halting gcd graph_color group_anagrams gsm_symbolic isomorphic_strings jugs
+    kakurasu knight_swap knights_knaves largest_island lcm leg_counting letter_counting
+    letter_jumble list_functions mahjong_puzzle manipulate_matrix maze mini_sudoku
+    modulo_grid needle_haystack number_filtering number_format number_sequence
+    number_sorting palindrome_generation palindrome_partitioning path_star
+    polynomial_equations pool_matrix power_function prime_factorization products
+    ransom_note rearc rectangle_count rotate_matrix rotten_oranges self_reference
+    sentence_reordering shortest_path simple_equations simple_geometry sokoban
+    spell_backward string_manipulation string_splitting string_synthesis sudoku survo
+    syllogism time_intervals tsumego word_ladder word_sequence_reversal word_sorting
+    zebra_puzzles
+"""
 
 ANSWER_RULES: Mapping[str, AnswerRule] = MappingProxyType(
-    {
-        # SymPy drops the space in "* *" and "/ /", which makes them "**" and "//".
-        "countdown": AnswerRule(
-            r"(?:[0-9+\-() ]|\*(?! *\*)|/(?! */)){1,256}", quick_score=countdown_score
+    dict.fromkeys(_COMPARING.split(), AnswerRule())
+    | {
+        # eval of what does not equal the answer: lists of numbers, or of quoted letters.
+        "binary_matrix": AnswerRule(r"[0-9,\[\]()\s-]*", 20_000),
+        "n_queens": AnswerRule(r"[Q_'\",\[\]\s]*", 20_000),
+        "spiral_matrix": AnswerRule(r"[0-9,\[\]()\s-]*", 20_000),
+        "string_insertion": AnswerRule(r"[A-E'\",\[\]\s]*", 1_000),
+        # SymPy's parser, which is eval of what it makes of the text.
+        "countdown": AnswerRule(_ARITHMETIC, quick_score=countdown_score),
+        "polynomial_multiplication": AnswerRule(_PRODUCTS, 1_000),
+        "puzzle24": AnswerRule(_ARITHMETIC),
+        "simple_integration": AnswerRule(rf"(?:[+-] ?)?{_TERM}(?: ?[+-] ?(?:- ?)?{_TERM})*", 200),
+        # Repeats, exponents, variables and patterns that would take for ever.
+        "boxnet": AnswerRule(max_length=5_000),
+        "coin_flip": AnswerRule(r"(?!.*[eE][+-]?[\d_]{4}).*"),
+        "propositional_logic": AnswerRule(rf"{_ATOM}(?:[∧∨→↔]{_ATOM})*", 200, accepts=_is_balanced),
+        "quantum_lock": AnswerRule(max_length=10_000),
+        "rubiks_cube": AnswerRule(r"(?!.*\d\d).*", 1_000),
+        "rush_hour": AnswerRule(r"(?!.*\d\d\d).*", 2_000),
+        # It prints what it can't read and pegs that aren't there.
+        "tower_of_hanoi": AnswerRule(
+            rf"{_HANOI_MOVE}(?:[^\S\n]*\n\s*{_HANOI_MOVE})*", accepts=_names_pegs
         ),
-        "graph_color": AnswerRule("[1-9]+", spell_out=_graph_answer),
-        "palindrome_generation": AnswerRule("[a-z]+"),
-        "quantum_lock": AnswerRule("[ABC]{1,1000}"),
     }
 )
+"""What may be scored, by data set. The others are in `REFUSED`."""
+
+REFUSED: Mapping[str, str] = MappingProxyType(
+    {
+        "codeio": "it compares JSON trees in time that an answer can make as long as it likes",
+        "composite": "it mixes other data sets: give each a task of its own",
+        "intermediate_integration": (
+            "it hands the answer to SymPy, which runs it as code and simplifies it in time "
+            "that an answer can make as long as it likes"
+        ),
+    }
+)
+"""Why a data set is no task, by data set."""
 
 
 def create_dataset(name: str, settings: Mapping[str, Any]) -> Any:
@@ -131,20 +200,27 @@ def create_dataset(name: str, settings: Mapping[str, Any]) -> Any:
 
     Raises:
         MissingExtraError: reasoning-gym is not installed.
-        InvalidInputError: it knows no such dataset or option.
+        InvalidInputError: it knows no such dataset or option, its verifier would run an
+            answer or take for ever over one, or the version is one whose verifiers were
+            not read.
     """
-    try:
+    with needing("the task reasoning-gym", "reasoning-gym"):
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("reasoning-gym tasks", "reasoning-gym", "reasoning_gym") from error
-    if name not in DATASETS:
-        similar = difflib.get_close_matches(name, DATASETS, n=3)
+    installed = importlib.metadata.version("reasoning-gym")
+    if installed != _READ_VERSION:
+        raise InvalidInputError(
+            f"reasoning-gym {installed} is installed, but only {_READ_VERSION} is known not to "
+            f"run what a model wrote: pip install 'reasoning-gym=={_READ_VERSION}'"
+        )
+    if name in REFUSED:
+        raise InvalidInputError(f"reasoning-gym's {name} is no task, for {REFUSED[name]}")
+    if name not in ANSWER_RULES:
+        similar = difflib.get_close_matches(name, ANSWER_RULES, n=3)
         raise InvalidInputError(
             f"unknown reasoning-gym dataset {name!r}"
             + (f"; did you mean {' or '.join(similar)}?" if similar else "")
-            + f" With short prompts: {', '.join(ANSWER_RULES)};"
-            + f" with their question as prompt: {', '.join(sorted(DATASETS))}"
+            + f" There are: {', '.join(sorted(ANSWER_RULES.keys() & DATASETS.keys()))}"
         )
     try:
         return reasoning_gym.create_dataset(name, **settings)
@@ -155,224 +231,36 @@ def create_dataset(name: str, settings: Mapping[str, Any]) -> Any:
 class Scorer:
     """A reasoning-gym dataset and the scores of answers to its items.
 
+    Nothing that an answer does outlasts it: within `ANSWER_RULES` no answer is code, and
+    the verifier, some of which write to the item, gets a copy of it.
+
     Args:
         name: the dataset's name in reasoning-gym.
         settings: keyword arguments of `reasoning_gym.create_dataset`.
         fast_check: whether to try a rule's `quick_score` first.
-        timeout_s: seconds that an answer to a dataset without a rule may take.
+
+    Raises:
+        MissingExtraError, InvalidInputError: as `create_dataset`.
     """
 
-    def __init__(
-        self, name: str, settings: Mapping[str, Any], *, fast_check: bool, timeout_s: float
-    ) -> None:
+    def __init__(self, name: str, settings: Mapping[str, Any], *, fast_check: bool) -> None:
         self.dataset = create_dataset(name, settings)
-        self.worker = ScoringWorker(name, settings, timeout_s=timeout_s)
-        self._rule = ANSWER_RULES.get(name)
+        self._rule = ANSWER_RULES[name]
         self._fast_check = fast_check
 
-    def score(self, entry: Mapping[str, Any], text: str) -> float:
-        """`score_answer`'s value clipped to [0, 1]; 0 if a rule refuses the answer, or if
-        scoring raises, gives NaN or takes too long."""
-        if self._rule is None:
-            score = self.worker.score(entry, text)
-        else:
-            score = self._score_by_rule(self._rule, entry, text)
-        return _clipped(score)
-
-    def score_text(self, entry: Mapping[str, Any], text: str) -> float:
-        """The same for an answer in the form that the item's question asks for, whatever it
-        holds: `score_answer` sees it in the child process, unless a `quick_score` can tell."""
-        rule, metadata, score = self._rule, entry["metadata"], None
-        if (
-            self._fast_check
-            and rule is not None
-            and rule.quick_score is not None
-            and re.fullmatch(rule.grammar, text)
-            and rule.spell_out(text, metadata) == text
-        ):
-            score = rule.quick_score(text, metadata)
-        return _clipped(self.worker.score(entry, text) if score is None else score)
-
-    def _score_by_rule(self, rule: AnswerRule, entry: Mapping[str, Any], text: str) -> float | None:
-        metadata = entry["metadata"]
-        answer = rule.spell_out(text, metadata) if re.fullmatch(rule.grammar, text) else None
-        if answer is None:
-            return None
+    def score(self, entry: Mapping[str, Any], answer: str) -> float:
+        """`score_answer`'s value clipped to [0, 1]; 0 for an answer that the dataset's rule
+        does not admit, or if scoring raises or gives NaN."""
+        rule, score = self._rule, None
+        if not rule.admits(answer, entry["metadata"]):
+            return 0.0
         if self._fast_check and rule.quick_score is not None:
-            score = rule.quick_score(answer, metadata)
-            if score is not None:
-                return score
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)
-            return float(self.dataset.score_answer(answer, entry))
-
-
-def _clipped(score: float | None) -> float:
-    return min(max(score, 0.0), 1.0) if score is not None and score == score else 0.0
-
-
-class ScoringWorker:
-    """Scores answers with `dataset.score_answer` in a child process, one at a time.
-
-    The child starts with the first answer and again after each answer that killed it.
-
-    Args:
-        dataset: name of a reasoning-gym dataset.
-        settings: keyword arguments of `reasoning_gym.create_dataset`.
-        timeout_s: seconds that one answer may take before its child is killed.
-    """
-
-    def __init__(self, dataset: str, settings: Mapping[str, Any], *, timeout_s: float) -> None:
-        self._dataset = dataset
-        self._settings = dict(settings)
-        self._timeout_s = timeout_s
-        self._child: _Child | None = None
-        self._lock = threading.Lock()
-
-    @property
-    def process_id(self) -> int | None:
-        """Process id of the running child, or None."""
-        return None if self._child is None else self._child.process.pid
-
-    def score(self, entry: Mapping[str, Any], answer: str) -> float | None:
-        """The scorer's value; None if it raised, ran past the timeout or died.
-
-        Raises:
-            RuntimeError: the child can't start or can't build the dataset.
-        """
-        with self._lock:
-            if self._child is None or self._child.process.poll() is not None:
-                self._start()
-            assert self._child is not None
-            try:
-                return self._child.ask((entry, answer), self._timeout_s)
-            except (TimeoutError, OSError):
-                self._stop()
-                return None
-
-    def close(self) -> None:
-        """Ends the child; a later `score` starts another."""
-        with self._lock:
-            self._stop()
-
-    def _start(self) -> None:
-        self._stop()
-        self._child = _Child()
-        hello = (self._dataset, self._settings, 2 * self._timeout_s)
-        try:
-            failure = self._child.ask(hello, _START_TIMEOUT_S)
-        except (TimeoutError, OSError):
-            failure = "it did not answer"
-        if failure is not None:
-            self._stop()
-            raise RuntimeError(f"no scoring process for {self._dataset!r}: {failure}")
-
-    def _stop(self) -> None:
-        if self._child is not None:
-            self._child.close()
-            self._child = None
-
-
-class _Child:
-    def __init__(self) -> None:
-        search_path = os.pathsep.join(path for path in sys.path if path)
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": search_path, "OMP_NUM_THREADS": "1"},
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._requests = self.process.stdin
-        self._replies: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        reader = threading.Thread(
-            target=_read_replies, args=(self.process.stdout, self._replies), daemon=True
-        )
-        reader.start()
-        self.close = weakref.finalize(self, _end, self.process, reader)
-
-    def ask(self, request: object, timeout_s: float) -> Any:
-        pickle.dump(request, self._requests)
-        self._requests.flush()
-        try:
-            reply = self._replies.get(timeout=timeout_s)
-        except queue.Empty:
-            raise TimeoutError(f"no reply in {timeout_s} s") from None
-        if reply is _CLOSED:
-            raise BrokenPipeError("the scoring process ended")
-        return reply
-
-
-def _read_replies(stream: IO[bytes], replies: queue.SimpleQueue[Any]) -> None:
-    while True:
-        try:
-            replies.put(pickle.load(stream))
-        except (EOFError, OSError, ValueError, pickle.UnpicklingError):
-            replies.put(_CLOSED)
-            return
-
-
-def _end(process: subprocess.Popen[bytes], reader: threading.Thread) -> None:
-    process.kill()
-    process.wait()
-    reader.join()
-    for stream in (process.stdin, process.stdout):
-        if stream is not None:
-            with contextlib.suppress(OSError):
-                stream.close()
-
-
-def serve() -> None:
-    """Body of the child: answers requests until there are no more.
-
-    They come and go through copies of stdin and stdout, so that an answer that prints,
-    reads or calls `exit()`, which closes stdin, can't get in between.
-    """
-    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    for stream in (0, 1):
-        os.dup2(os.open(os.devnull, os.O_RDWR), stream)
-    warnings.simplefilter("ignore")
-    dataset_name, settings, alarm_s = pickle.load(requests)
-    try:
-        dataset = create_dataset(dataset_name, settings)
-    except Exception as error:
-        _send(replies, repr(error))
-        return
-    _limit_memory()
-    _send(replies, None)
-    while True:
-        try:
-            entry, answer = pickle.load(requests)
-        except EOFError:
-            return
-        _set_alarm(alarm_s)
-        try:
-            score = float(dataset.score_answer(answer, entry))
-        except BaseException:
-            score = None
-        _set_alarm(0.0)
-        _send(replies, score)
-
-
-def _send(stream: IO[bytes], reply: object) -> None:
-    pickle.dump(reply, stream)
-    stream.flush()
-
-
-def _set_alarm(seconds: float) -> None:
-    """Lets the system end this process should the parent vanish during a hang."""
-    if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-
-
-def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard == resource.RLIM_INFINITY or hard > _MAX_MEMORY_BYTES:
-        with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_AS, (_MAX_MEMORY_BYTES, hard))
+            score = rule.quick_score(answer, entry["metadata"])
+        if score is None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    score = float(self.dataset.score_answer(answer, copy.deepcopy(entry)))
+                except Exception:
+                    return 0.0
+        return min(max(score, 0.0), 1.0) if score == score else 0.0

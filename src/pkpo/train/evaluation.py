@@ -13,10 +13,10 @@ from pkpo.core.transforms import estimate
 from pkpo.engines.embedded.exact import solve_probabilities
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Problems, Split, Task
 from pkpo.train.config import EvaluationSettings
-
-_PROMPTS_AT_A_TIME = 64
+from pkpo.train.devices import EVALUATED_AT_A_TIME
 
 
 class Evaluator:
@@ -45,11 +45,11 @@ class Evaluator:
     def exact(self) -> bool:
         return self._solutions is not None
 
-    def pass_at_k(self, policy: Policy, *, seed: int) -> dict[str, float]:
-        """Mean pass@k over the problems, by str(k)."""
+    def pass_at_k(self, policy: Policy, *, seed: int, step: int) -> dict[str, float]:
+        """Mean pass@k over the problems, by str(k), for the policy of a run's seed and step."""
         if self._solutions is not None:
             return self._of_probabilities(self._probabilities(policy))
-        return self._of_rewards(self._sampled(policy, seed)[1])
+        return self._of_rewards(self._sampled(policy, seed, step)[1])
 
     def full(self, policy: Policy, *, seed: int, step: int) -> dict[str, Any]:
         """Everything that the report shows of a policy, as JSON values.
@@ -60,7 +60,7 @@ class Evaluator:
         samples of a problem. For rewards other than 0 and 1, `max_at_k` holds the mean
         unbiased max@k.
         """
-        samples, rewards_PG = self._sampled(policy, seed)
+        samples, rewards_PG = self._sampled(policy, seed, step)
         if self._solutions is not None:
             chances = self._probabilities(policy)
             at_k = self._of_probabilities(chances)
@@ -102,11 +102,12 @@ class Evaluator:
         return {str(k): float(np.mean(pass_at_k(n, correct, k))) for k in self.settings.k_values}
 
     def _batches(self) -> Iterator[slice]:
-        for start in range(0, len(self.problems), _PROMPTS_AT_A_TIME):
-            yield slice(start, min(start + _PROMPTS_AT_A_TIME, len(self.problems)))
+        for start in range(0, len(self.problems), EVALUATED_AT_A_TIME):
+            yield slice(start, min(start + EVALUATED_AT_A_TIME, len(self.problems)))
 
-    def _sampled(self, policy: Policy, seed: int) -> tuple[list[Samples], np.ndarray]:
-        generator = torch.Generator(self.device).manual_seed(seed)
+    def _sampled(self, policy: Policy, seed: int, step: int) -> tuple[list[Samples], np.ndarray]:
+        generator = torch.Generator(self.device)
+        generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
         vocabulary = self.task.vocabulary
         samples, rewards = [], []
         for rows in self._batches():

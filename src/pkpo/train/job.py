@@ -18,6 +18,7 @@ from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
+from pkpo.train.devices import check_problems, check_room
 from pkpo.train.progress import Progress
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.warm_start import default_cache
@@ -140,10 +141,11 @@ def _complaint(work: RunWork, pool: Pool, path: Path) -> str:
 
 
 def check_buildable(config: TrainConfig) -> None:
-    """Find out before a run directory is made whether the task, device and policy exist.
+    """Find out before a run directory is made whether the task, device and policy exist, with
+    enough problems and memory.
 
     Raises:
-        InvalidInputError: one of them doesn't.
+        InvalidInputError: not so.
     """
     task = build_task(config.task.name, config.task.options)
     PolicyConfig(vocab_size=len(task.vocabulary), **config.policy.model_dump())
@@ -151,6 +153,8 @@ def check_buildable(config: TrainConfig) -> None:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
         raise InvalidInputError(f"device {config.device!r} can't be used: {error}") from error
+    check_problems(config.training.prompts_per_step, task)
+    check_room(config, task)
 
 
 class JobError(PkpoError, RuntimeError):

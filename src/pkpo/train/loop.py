@@ -14,6 +14,8 @@ from pkpo.core.plans import Plateau, plan
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import sample
+from pkpo.errors import DivergenceError
+from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Task
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
@@ -27,10 +29,7 @@ from pkpo.train.step_records import (
     mean_effective_sample_size,
     sample_metrics,
 )
-from pkpo.train.streams import EVALUATION, SAMPLING, seed_of
 from pkpo.train.warm_start import save_policy
-
-"""Streams of random numbers, each a function of (seed, stream, number)."""
 
 
 class _Stopwatch:
@@ -96,7 +95,7 @@ class ArmTrainer:
         write_json(directory.path / "arm.json", arm.model_dump(mode="json") | {"seed": seed})
 
     def _restore(self) -> None:
-        state = self.directory.checkpoints.load(str(self.device), self._settings)
+        state = self.directory.checkpoints.load("cpu", self._settings)
         if state is None:
             return
         self.policy.load_state_dict(state["policy"])
@@ -128,7 +127,19 @@ class ArmTrainer:
 
         Returns:
             Whether everything was done.
+
+        Raises:
+            DivergenceError: the policy is no longer finite; says at which step.
         """
+        try:
+            return self._run(stop)
+        except DivergenceError as error:
+            raise DivergenceError(
+                f"step {self.step}: the policy diverged: {error}. A lower learning rate or "
+                "max_grad_norm may help"
+            ) from error
+
+    def _run(self, stop: Callable[[], bool]) -> bool:
         config, steps = self.config, self.config.training.steps
         with (
             JsonLines(self.directory.metrics, before_step=self.step, every_step=True) as metrics,
@@ -144,7 +155,7 @@ class ArmTrainer:
                 return False
         save_policy(self.policy, self.directory.model, self.task)
         test = Evaluator(self.task, "test", config.evaluation, self.device)
-        final = test.full(self.policy, seed=seed_of(self.seed, EVALUATION, 0), step=steps)
+        final = test.full(self.policy, seed=self.seed, step=steps)
         write_json(self.directory.evaluation, final)
         return True
 
@@ -183,8 +194,7 @@ class ArmTrainer:
         return True
 
     def _validate(self, evaluator: Evaluator) -> dict[str, Any]:
-        seed = seed_of(self.seed, EVALUATION, self.step + 1)
-        found = evaluator.pass_at_k(self.policy, seed=seed)
+        found = evaluator.pass_at_k(self.policy, seed=self.seed, step=self.step)
         return {"step": self.step, "split": evaluator.split, "pass_at_k": found}
 
     def _train_step(self, choices: ChoiceLog) -> tuple[dict[str, Any], Batch]:
@@ -200,7 +210,7 @@ class ArmTrainer:
         lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
         with watch.part("sample"):
             generator = torch.Generator(self.device)
-            generator.manual_seed(seed_of(self.seed, SAMPLING, self.step))
+            generator.manual_seed(seed_of(self.seed, Stream.SAMPLING, self.step))
             samples = sample(
                 self.policy,
                 prompts,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from pkpo.train.streams import EPOCHS
+from pkpo.streams import Stream, generator_of
 
 
 def problems_of_step(step: int, size: int, num_problems: int, seed: int) -> np.ndarray:
     """Indices (size,) of a step's problems: epoch after epoch, each in its own order.
 
     >>> [problems_of_step(step, 2, 4, seed=0).tolist() for step in range(2)]
-    [[2, 1], [0, 3]]
+    [[1, 2], [0, 3]]
     """
     epochs, places = np.divmod(np.arange(step * size, (step + 1) * size), num_problems)
     chosen = np.empty(size, dtype=np.int64)
     for epoch in np.unique(epochs):
-        order = np.random.default_rng([seed, EPOCHS, epoch]).permutation(num_problems)
+        order = generator_of(seed, Stream.EPOCHS, epoch).permutation(num_problems)
         chosen[epochs == epoch] = order[places[epochs == epoch]]
     return chosen

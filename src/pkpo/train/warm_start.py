@@ -17,11 +17,13 @@ import pkpo
 from pkpo.engines.embedded.export import load_pretrained, save_pretrained
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
-from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.errors import DivergenceError, InvalidInputError, RunDirectoryError
 from pkpo.execution.locks import only_writer
 from pkpo.files import naming, sync_file, sync_folder, temporary_beside
+from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import Task
 from pkpo.train.config import TrainConfig, WarmStartSettings
+from pkpo.train.devices import device_of
 
 _SPECIAL_TOKENS = 3
 _CHECKSUMS = "SHA256SUMS"
@@ -129,7 +131,7 @@ def _order(settings: WarmStartSettings, seed: int) -> np.ndarray:
     if settings.demonstrations is None or settings.demonstrations >= needed:
         return np.arange(needed)
     epochs = -(-needed // settings.demonstrations)
-    rng = np.random.default_rng([seed, 1])
+    rng = generator_of(seed, Stream.LESSONS)
     order = [rng.permutation(settings.demonstrations) for _ in range(epochs)]
     return np.concatenate(order)[:needed]
 
@@ -149,16 +151,20 @@ def warm_start(
 
     Args:
         progress: called with (steps done, loss) now and then.
+
+    Raises:
+        DivergenceError: the loss, its gradient or the weights are no longer finite.
     """
+    device = device_of(config.device)
     cached = (
         cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
     )
     if cached.exists():
         try:
-            return load_policy(cached, device=config.device)
+            return load_policy(cached, device=device)
         except InvalidInputError:
             shutil.rmtree(cached, ignore_errors=True)
-    policy = new_policy(task, config, seed).to(config.device)
+    policy = new_policy(task, config, seed).to(device)
     settings = config.warm_start
     learner = Learner(policy, learning_rate=settings.learning_rate)
     order = _order(settings, seed)
@@ -170,10 +176,16 @@ def warm_start(
             settings.learning_rate * min(1.0, share / 0.05, max(0.02, (1.0 - share) / 0.3))
         )
         prompts, lengths, answers = (
-            torch.as_tensor(part[rows], device=config.device)
+            torch.as_tensor(part[rows], device=device)
             for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT)
         )
-        loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
+        try:
+            loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
+        except DivergenceError as error:
+            raise DivergenceError(
+                f"step {step}: the policy diverged: {error}. A lower learning rate of the warm "
+                "start may help"
+            ) from error
         if (step + 1) % 20 == 0:
             progress(step + 1, loss)
     # Without a cache the next job makes its warm start anew; this one has its own.

@@ -9,6 +9,7 @@ from pathlib import Path
 from pkpo.execution.pool import Item
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ArmSettings
+from pkpo.train.devices import device_of
 from pkpo.train.evaluation import Evaluator
 from pkpo.train.loop import ArmTrainer
 from pkpo.train.run_directory import ArmDirectory, RunDirectory, write_json
@@ -147,6 +148,6 @@ def train_arm(path: Path, arm: ArmSettings, seed: int, *, stop: Callable[[], boo
     run = RunDirectory.open(path)
     config, directory = run.config, run.arm(arm, seed)
     task = build_task(config.task.name, config.task.options)
-    policy = load_policy(run.warm_start(seed) / "model", device=config.device)
+    policy = load_policy(run.warm_start(seed) / "model", device=device_of(config.device))
     with directory.locked():
         return ArmTrainer(task, config, arm, seed, policy, directory).run(stop)

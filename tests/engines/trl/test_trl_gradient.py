@@ -30,7 +30,6 @@ def step_of_trl(folder: Path, model_folder: Path, face: str, **changes: Any) -> 
 def step_of_embedded(model_folder: Path, seen: list[tiny.Seen]) -> dict[str, torch.Tensor]:
     """The embedded engine's gradient for the same completions and advantages."""
     policy = load_pretrained(model_folder)
-    n = 4
     parts = [part.inputs for part in seen]
     width = max(part["completion_ids"].shape[1] for part in parts)
     pad = tiny.LETTERS.pad_id
@@ -44,15 +43,15 @@ def step_of_embedded(model_folder: Path, seen: list[tiny.Seen]) -> dict[str, tor
     )
     prompts = torch.cat([part["prompt_ids"] for part in parts])
     advantages = torch.cat([part["advantages"] for part in parts])
-    # One prompt a row, as a group of one; so advantages of the mean are divided by n.
     logprobs = token_logprobs(
         policy,
         prompts,
         torch.full((len(prompts),), prompts.shape[1]),
-        tokens[:, None],
+        tokens,
+        torch.arange(len(prompts)),
         eos_id=tiny.LETTERS.eos_id,
     )
-    loss = policy_gradient_loss(logprobs, advantages[:, None] / n) * n
+    loss = policy_gradient_loss(logprobs, advantages, num_prompts=len(prompts))
     loss.backward()
     return {name: value.grad for name, value in policy.named_parameters() if value.grad is not None}
 

@@ -175,25 +175,22 @@ def test_one_step_moves_the_weights_by_the_policy_gradient(
     tokens = np.array([ids + [pad] * (length - len(ids)) for ids in completions])
     policy, before = load_pretrained(warm_model), load_file(warm_model / "model.safetensors")
     shown = task.problems("train")
-    logprobs = token_logprobs(
-        policy,
+    batch = (
         torch.as_tensor(shown.prompts_PT[chosen]),
         torch.as_tensor(shown.lengths_P[chosen]),
-        torch.as_tensor(tokens).reshape(-1, GENERATIONS, length),
-        eos_id=eos,
+        torch.as_tensor(tokens),
+        torch.arange(len(tokens)) // GENERATIONS,
     )
+    logprobs = token_logprobs(policy, *batch, eos_id=eos)
     with torch.no_grad():
-        logits = policy.completion_logits(
-            torch.as_tensor(shown.prompts_PT[chosen]),
-            torch.as_tensor(shown.lengths_P[chosen]),
-            torch.as_tensor(tokens).reshape(-1, GENERATIONS, length),
-        )
+        logits = policy.completion_logits(*batch)
         entropies = torch.special.entr(logits.softmax(-1)).sum(-1).reshape(-1, length)
     drawn = np.array([[place < len(ids) for place in range(length)] for ids in completions])
     # TRL averages the token entropies of each micro-batch, whose lengths differ a little.
     entropy = float((entropies * torch.as_tensor(drawn)).sum(-1).mean())
     assert rows(arm.metrics)[0]["entropy"] == pytest.approx(entropy, rel=0.02)
-    policy_gradient_loss(logprobs, torch.as_tensor(advantages)).backward()
+    given = torch.as_tensor(advantages)
+    policy_gradient_loss(logprobs, given.flatten(), num_prompts=len(given)).backward()
     after = load_file(arm.model / "model.safetensors")
     for name, weight in policy.named_parameters():
         assert weight.grad is not None

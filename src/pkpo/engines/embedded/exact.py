@@ -9,6 +9,7 @@ import torch
 
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import token_logprobs
+from pkpo.errors import DivergenceError
 
 
 @torch.inference_mode()
@@ -27,27 +28,34 @@ def solve_probabilities(
         solutions: of each problem, every correct completion as token ids, ended as the
             sampler ends them; an empty list gives 0.
 
-    Cost: one pass over the prompts and over all solutions; problems with a like number of
-    solutions go together, so little is padding.
+    Raises:
+        DivergenceError: the policy's probabilities aren't finite.
+
+    Cost: one pass over the prompts and over all solutions; problems with
+    a like number of solutions go together.
     """
     out = np.zeros(len(solutions))
     width = max((len(ids) for found in solutions for ids in found), default=1)
     by_count = np.argsort([len(found) for found in solutions], kind="stable")
     for start in range(0, len(by_count), batch_size):
         rows = by_count[start : start + batch_size]
-        most = max(len(solutions[row]) for row in rows)
-        if most == 0:
+        listed = [(i, ids) for i, row in enumerate(rows) for ids in solutions[row]]
+        if not listed:
             continue
-        tokens = torch.zeros((len(rows), most, width), dtype=torch.int64)
-        present = torch.zeros(len(rows), most, dtype=torch.bool)
-        for i, row in enumerate(rows):
-            for j, ids in enumerate(solutions[row]):
-                tokens[i, j, : len(ids)] = torch.tensor(ids)
-                present[i, j] = True
+        owner_R = torch.tensor([i for i, _ in listed])
+        tokens_RS = torch.tensor([(*ids, *[0] * (width - len(ids))) for _, ids in listed])
         index = torch.as_tensor(rows, device=prompts_PT.device)
         logprobs = token_logprobs(
-            policy, prompts_PT[index], lengths_P[index], tokens.to(policy.device), eos_id=eos_id
+            policy,
+            prompts_PT[index],
+            lengths_P[index],
+            tokens_RS.to(policy.device),
+            owner_R,
+            eos_id=eos_id,
         )
-        chances = logprobs.sum(-1).double().exp() * present.to(policy.device)
-        out[rows] = chances.sum(-1).clamp(max=1.0).cpu().numpy()
+        chances_R = logprobs.sum(-1).double().exp().cpu()
+        chances_P = chances_R.new_zeros(len(rows)).index_add_(0, owner_R, chances_R)
+        if not bool(chances_P.isfinite().all()):
+            raise DivergenceError("probabilities are no longer finite")
+        out[rows] = chances_P.clamp(max=1.0).numpy()
     return out

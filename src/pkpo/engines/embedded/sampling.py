@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pkpo.engines.embedded.model import Memory, Policy
+from pkpo.errors import DivergenceError
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,19 @@ class Samples:
     entropies_PGS: Tensor
 
 
-def draw(probs: Tensor, generator: torch.Generator) -> Tensor:
-    """Indices (...) drawn from the distributions (..., V) by inverting their sums.
+def draw(probs_RV: Tensor, row_N: Tensor, generator: torch.Generator) -> Tensor:
+    """Indices (N,), each drawn from the distribution `row_N` of several (R, V), by inverting
+    their sums.
 
     One random number a draw; torch.multinomial takes V, which is a third of the sampling
     time of a small model.
     """
-    sums = probs.double().cumsum(-1)
+    sums_NV = probs_RV.double().cumsum(-1)[row_N]
     uniform = torch.rand(
-        (*probs.shape[:-1], 1), generator=generator, device=probs.device, dtype=torch.float64
+        (len(row_N), 1), generator=generator, device=probs_RV.device, dtype=torch.float64
     )
-    drawn = torch.searchsorted(sums, uniform * sums[..., -1:], right=True)[..., 0]
-    return drawn.clamp(max=probs.shape[-1] - 1)
+    drawn = torch.searchsorted(sums_NV, uniform * sums_NV[:, -1:], right=True)[:, 0]
+    return drawn.clamp(max=probs_RV.shape[-1] - 1)
 
 
 def padding(tokens: Tensor, eos_id: int) -> Tensor:
@@ -60,47 +62,83 @@ def sample(
 ) -> Samples:
     """`num_generations` completions of each prompt at temperature 1.
 
-    Ends early when every completion has ended. Cost: one pass over the prompts and
-    max_new_tokens - 1 one-token passes over P * G completions.
+    Cost: one pass over the prompts, and for each further token one over the different
+    beginnings of the completions that go on.
+
+    Raises:
+        DivergenceError: the policy's distributions aren't finite.
     """
     prefix = policy.read(prompts_PT, lengths_P)
     memory = Memory(policy.config.layers)
-    shape = (len(prompts_PT), num_generations)
-    logits_PGV = prefix.logits_PV[:, None].expand(-1, num_generations, -1)
-    ended_PG = torch.zeros(shape, dtype=torch.bool, device=prompts_PT.device)
-    tokens, logprobs, entropies = [], [], []
+    num_prompts, device = len(prompts_PT), prompts_PT.device
+    shape = (num_prompts, num_generations, max_new_tokens)
+    tokens_NS = prompts_PT.new_full(shape, pad_id).flatten(0, 1)
+    logprobs_NS = torch.zeros(tokens_NS.shape, device=device)
+    entropies_NS = torch.zeros_like(logprobs_NS)
+    # Of the completions that go on: which they are, and the rows of their beginnings. Kept on
+    # the CPU, so that a GPU is waited for once a token.
+    going_N = torch.arange(len(tokens_NS))
+    row_N, prompt_R = going_N // num_generations, torch.arange(num_prompts)
+    logits_RV = prefix.logits_PV
     for step in range(max_new_tokens):
-        logs_PGV = logits_PGV.float().log_softmax(-1)
-        probs_PGV = logs_PGV.exp()
-        drawn = draw(probs_PGV, generator)
-        entropies.append(-(probs_PGV * logs_PGV).sum(-1).masked_fill(ended_PG, 0.0))
-        logprob = logs_PGV.gather(-1, drawn[..., None])[..., 0]
-        logprobs.append(logprob.masked_fill(ended_PG, 0.0))
-        tokens.append(drawn.masked_fill(ended_PG, pad_id))
-        ended_PG = ended_PG | (drawn == eos_id)
-        if step + 1 == max_new_tokens or bool(ended_PG.all()):
+        logs_RV = logits_RV.float().log_softmax(-1)
+        probs_RV = logs_RV.exp()
+        places, rows = going_N.to(device), row_N.to(device)
+        drawn = draw(probs_RV, rows, generator)
+        tokens_NS[places, step] = drawn
+        logprobs_NS[places, step] = logs_RV[rows, drawn]
+        entropies_NS[places, step] = -(probs_RV * logs_RV).sum(-1)[rows]
+        drawn_N = drawn.cpu()
+        unended = drawn_N != eos_id
+        if step + 1 == max_new_tokens or not bool(unended.any()):
             break
-        logits_PGV = policy.extend(tokens[-1][..., None], prefix, memory)[..., 0, :]
-    return Samples(torch.stack(tokens, -1), torch.stack(logprobs, -1), torch.stack(entropies, -1))
+        going_N, row_N = going_N[unended], row_N[unended]
+        # A beginning is told by the row that it continues and the token that it adds.
+        size = logs_RV.shape[-1]
+        added_R, row_N = (row_N * size + drawn_N[unended]).unique(return_inverse=True)
+        parent_R, token_R = added_R // size, added_R % size
+        prompt_R = prompt_R[parent_R]
+        memory.follow(parent_R.to(device))
+        logits_RV = policy.extend(token_R[:, None].to(device), prompt_R, prefix, memory)[:, 0]
+    if not bool(logprobs_NS.isfinite().all() & entropies_NS.isfinite().all()):
+        raise DivergenceError("probabilities are no longer finite")
+    found = (tokens_NS, logprobs_NS, entropies_NS)
+    return Samples(*(x_NS[:, : step + 1].unflatten(0, shape[:2]) for x_NS in found))
 
 
 def token_logprobs(
-    policy: Policy, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor, *, eos_id: int
+    policy: Policy,
+    prompts_PT: Tensor,
+    lengths_P: Tensor,
+    completions_RS: Tensor,
+    prompt_R: Tensor,
+    *,
+    eos_id: int,
 ) -> Tensor:
-    """log pi of each completion token (P, G, S), 0 after EOS. Carries gradients."""
-    logits = policy.completion_logits(prompts_PT, lengths_P, completions_PGS)
-    logs = logits.float().log_softmax(-1).gather(-1, completions_PGS[..., None])[..., 0]
-    return logs.masked_fill(padding(completions_PGS, eos_id), 0.0)
+    """log pi of each completion token (R, S), 0 after EOS. Carries gradients.
+
+    Args:
+        policy, prompts_PT, lengths_P, completions_RS, prompt_R: see `Policy.completion_logits`.
+    """
+    logits = policy.completion_logits(prompts_PT, lengths_P, completions_RS, prompt_R)
+    logs = logits.log_softmax(-1).gather(-1, completions_RS[..., None])[..., 0]
+    return logs.masked_fill(padding(completions_RS, eos_id), 0.0)
 
 
 def token_logprobs_and_entropies(
-    policy: Policy, prompts_PT: Tensor, lengths_P: Tensor, completions_PGS: Tensor, *, eos_id: int
+    policy: Policy,
+    prompts_PT: Tensor,
+    lengths_P: Tensor,
+    completions_RS: Tensor,
+    prompt_R: Tensor,
+    *,
+    eos_id: int,
 ) -> tuple[Tensor, Tensor]:
-    """`token_logprobs`, and the entropy in nats of the distribution at each token (P, G, S), 0
+    """`token_logprobs`, and the entropy in nats of the distribution at each token (R, S), 0
     after EOS. Both carry gradients."""
-    logs_PGSV = policy.completion_logits(prompts_PT, lengths_P, completions_PGS).float()
-    logs_PGSV = logs_PGSV.log_softmax(-1)
-    drawn = logs_PGSV.gather(-1, completions_PGS[..., None])[..., 0]
-    entropies = -(logs_PGSV.exp() * logs_PGSV).sum(-1)
-    padded = padding(completions_PGS, eos_id)
+    logits = policy.completion_logits(prompts_PT, lengths_P, completions_RS, prompt_R)
+    logs_RSV = logits.log_softmax(-1)
+    drawn = logs_RSV.gather(-1, completions_RS[..., None])[..., 0]
+    entropies = -(logs_RSV.exp() * logs_RSV).sum(-1)
+    padded = padding(completions_RS, eos_id)
     return drawn.masked_fill(padded, 0.0), entropies.masked_fill(padded, 0.0)

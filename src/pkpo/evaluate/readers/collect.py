@@ -2,18 +2,23 @@
 
 A tally is a data frame; each of its rows holds samples that share all but the reward:
 
-    problem  String         its id
-    rewards  List(Float64)  of the samples; just one in a row if there is a column `sample`
-    first    Int64          the place of the first of them in the file
-    task     String         optional: what the problem ids are ids in
-    cluster  String         optional: of the problem
-    step     Int64          optional: of training, when the sample was drawn
-    sample   String         optional: what tells a sample from the others of its problem
+    problem   String         its id
+    rewards   List(Float64)  of the samples; just one in a row if there is a column `sample`
+    first     Int64          the place of the first of them in the file
+    cluster   String         optional: of the problem
+    sample    String         optional: what tells a sample from the others of its problem
+    run.NAME  String         what the run was: a model, a temperature, a step of training
+    set.NAME  String         what the problem ids are ids in: a task, a data set
+    one.NAME  String         what has one value for all samples of a problem: its text, the metric
+
+A null in the last three says that the log gives no value. `pkpo.evaluate.readers.identity`
+decides by them what belongs together.
 """
 
 from __future__ import annotations
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +26,17 @@ from typing import Any, Literal
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.values import BadValueError, problem_of, reward_of, step_of
+from pkpo.evaluate.readers.values import (
+    BadValueError,
+    problem_of,
+    reward_of,
+    setting_of,
+    step_of,
+    text_of,
+)
 
 OnBadLine = Literal["error", "count"]
+RUN, SET, ONE, STEP = "run.", "set.", "one.", "run.step"
 _EXAMPLES = 100
 
 
@@ -54,7 +67,10 @@ class Wanted:
         reward: the column, metric or scorer that gives the reward.
         cluster: the column of clusters.
         sample: the column that tells samples of a problem apart.
+        run: FIELD=VALUE, VALUE or FIELD: which run, or what else tells runs apart.
+        task: the same of tasks and data sets.
         filter: the lm-evaluation-harness filter.
+        pool: fields whose values are put together, or "all".
         on_bad_line: stop at the first bad record or count them.
     """
 
@@ -62,7 +78,10 @@ class Wanted:
     reward: str | None = None
     cluster: str | None = None
     sample: str | None = None
+    run: tuple[str, ...] = ()
+    task: tuple[str, ...] = ()
     filter: str | None = None
+    pool: tuple[str, ...] = ()
     on_bad_line: OnBadLine = "error"
 
 
@@ -106,23 +125,28 @@ class Collector:
         reading: takes the bad ones.
         path: the file.
         unit: what a place in it is called.
+        of_file: what is known of all its samples, by the name of a tally's column.
     """
 
-    def __init__(self, reading: Reading, path: Path, unit: str) -> None:
+    def __init__(
+        self, reading: Reading, path: Path, unit: str, of_file: Mapping[str, Any] | None = None
+    ) -> None:
         self._reading, self._path, self._unit = reading, path, unit
+        self._of_file = of_file or {}
         self._ids: dict[str, int] = {}
         self._problems, self._places = array("q"), array("q")
         self._rewards = array("d")
-        self._optional: dict[str, list[Any]] = {}
+        self._optional: dict[str, list[str | None]] = {}
+        self._digests: dict[str, str] = {}
 
     def add(
         self,
         place: int,
         problem: Any,
         reward: Any,
+        fields: Mapping[str, Any] | None = None,
         *,
         count: int = 1,
-        **optional: Any,
     ) -> None:
         """Take a sample, or count it as bad.
 
@@ -130,15 +154,16 @@ class Collector:
             place: where in the file.
             problem: its problem's id as it stands there.
             reward: its reward as it stands there.
+            fields: the optional columns of a tally, and `step` for a run.step that must be an
+                integer; always the same ones in a file.
             count: how many equal samples this is.
-            optional: task, cluster, step or sample; always the same ones in a file.
 
         Raises:
             LogError: it is bad, and the caller wants to stop at that.
         """
         try:
             name, number = problem_of(problem), reward_of(reward)
-            values = {key: _optional(key, value) for key, value in optional.items()}
+            values = {key: self._value(key, value) for key, value in (fields or {}).items()}
         except BadValueError as error:
             self.bad(place, str(error))
             return
@@ -149,6 +174,22 @@ class Collector:
             self._places.append(place)
             for key, value in values.items():
                 self._optional.setdefault(key, []).append(value)
+
+    def _value(self, key: str, value: Any) -> str | None:
+        if key == "step":
+            return str(step_of(value))
+        if key.startswith((RUN, SET)):
+            return setting_of(value)
+        if key.startswith(ONE):
+            return self._digest(setting_of(value))
+        if value is None:
+            raise BadValueError(f"the {key} is missing (null)")
+        return text_of(value)
+
+    def _digest(self, text: str | None) -> str | None:
+        if text is not None and text not in self._digests:
+            self._digests[text] = str(pl.select(digest(pl.lit(text))).item())
+        return None if text is None else self._digests[text]
 
     def bad(self, place: int, reason: str) -> None:
         """Count the record at `place` as bad."""
@@ -164,12 +205,12 @@ class Collector:
                 pl.Series("reward", self._rewards, dtype=pl.Float64),
                 pl.Series("first", self._places, dtype=pl.Int64),
                 *(
-                    pl.Series(key, values, dtype=pl.Int64 if key == "step" else pl.String)
+                    pl.Series(STEP if key == "step" else key, values, dtype=pl.String)
                     for key, values in self._optional.items()
                 ),
             ]
         )
-        return gathered(rows.lazy()).collect()
+        return with_file(gathered(rows.lazy()).collect(), self._of_file)
 
 
 def gathered(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -180,9 +221,16 @@ def gathered(rows: pl.LazyFrame) -> pl.LazyFrame:
     return rows.group_by(keys).agg(pl.col("reward").alias("rewards"), pl.col("first").min())
 
 
-def _optional(key: str, value: Any) -> Any:
-    if key == "step":
-        return step_of(value)
-    if value is None:
-        raise BadValueError(f"the {key} is missing (null)")
-    return value if isinstance(value, str) else problem_of(value)
+def with_file(tally: pl.DataFrame, of_file: Mapping[str, Any]) -> pl.DataFrame:
+    """With what is known of all samples of a file, where its rows don't say otherwise."""
+    known = {name: setting_of(value) for name, value in of_file.items()}
+    return tally.with_columns(
+        pl.lit(value, dtype=pl.String).alias(name)
+        for name, value in known.items()
+        if name not in tally.columns
+    )
+
+
+def digest(text: pl.Expr) -> pl.Expr:
+    """A number that stands for a text, which may be long; null for none."""
+    return pl.when(text != "").then(text.hash())

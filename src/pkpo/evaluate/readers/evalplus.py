@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import Collector, Reading
+from pkpo.evaluate.readers.beside import folder_of, matched
+from pkpo.evaluate.readers.collect import ONE, RUN, Collector, Reading
 from pkpo.evaluate.readers.head import Head
 from pkpo.evaluate.readers.logfile import LogFile
 
 _PASS, _STATUSES = "pass", ("pass", "fail", "timeout")
+_NAME = re.compile(r"(?P<model>.+)_temp_(?P<temperature>\d+(\.\d+)?)")
 
 
 class EvalPlus:
@@ -42,7 +46,11 @@ class EvalPlus:
                 "A sample is correct if it passes the base and the extra tests; reward='base' "
                 "asks for the base tests alone."
             )
-        collector = Collector(reading, file.path, "sample")
+        of_file = _of_name(file.path) | {
+            f"{ONE}metric": reward,
+            f"{ONE}hash": head.document["hash"],
+        }
+        collector = Collector(reading, file.path, "sample", of_file)
         for place, (task, statuses) in enumerate(samples, start=1):
             needed = statuses if reward == "plus" else statuses[:1]
             bad = [status for status in needed if status not in _STATUSES]
@@ -51,6 +59,15 @@ class EvalPlus:
             else:
                 collector.add(place, task, all(status == _PASS for status in needed))
         return collector.tally()
+
+
+def _of_name(path: Path) -> dict[str, Any]:
+    """Model and temperature, which evalplus writes into the name of the file or folder."""
+    folder = matched(r"eval_results\.json", path)
+    found = _NAME.match(path.parent.name if folder else path.name)
+    if found:
+        return {f"{RUN}model": found["model"], f"{RUN}temperature": float(found["temperature"])}
+    return folder_of(r"eval_results\.json")(path)
 
 
 def _statuses(results: Any) -> Iterator[tuple[Any, Any]]:

@@ -9,6 +9,7 @@ import polars as pl
 from pkpo.evaluate.readers.collect import Reading
 from pkpo.evaluate.readers.head import Head
 from pkpo.evaluate.readers.logfile import LogFile
+from pkpo.evaluate.solve_probabilities import SolveProbabilities
 
 
 class Form(Protocol):
@@ -28,8 +29,10 @@ class Form(Protocol):
         """Whether a file that begins like this is of this form."""
         ...
 
-    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
-        """The tally of one file (see `pkpo.evaluate.readers.collect`).
+    def read(
+        self, file: LogFile, head: Head, reading: Reading
+    ) -> pl.DataFrame | SolveProbabilities:
+        """The tally of one file (see `pkpo.evaluate.readers.collect`), or exact probabilities.
 
         Raises:
             LogError: it is damaged, or there is a choice that the caller hasn't made.

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.logfile import Kind, LogFile, first_records
+from pkpo.evaluate.readers.logfile import Kind, LogFile, first_records, last_records
 from pkpo.evaluate.readers.rows import csv_header, parquet_schema, rows
 
 _NAMES_SHOWN = 30
@@ -25,14 +25,14 @@ class Head:
         columns: of a table, or the keys of its first record, or of the document, or the
             names in the archive.
         schema: of a Parquet file.
-        record: the first record of a JSONL file.
+        looked_at: of a JSONL file or JSON array, some records at its beginning and end.
         document: the whole of a JSON file.
     """
 
     kind: Kind
     columns: tuple[str, ...]
     schema: Mapping[str, pl.DataType] = field(default_factory=dict)
-    record: Mapping[str, Any] = field(default_factory=dict)
+    looked_at: Sequence[Mapping[str, Any]] = ()
     document: Any = None
 
     @property
@@ -43,6 +43,11 @@ class Head:
     def has(self, *columns: str) -> bool:
         """Whether all of these columns are there."""
         return set(columns) <= set(self.columns)
+
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns, and the keys that other records than the first have besides."""
+        found = dict.fromkeys(self.columns)
+        return tuple(found | dict.fromkeys(key for record in self.looked_at for key in record))
 
     def shown(self) -> str:
         """The columns for a message."""
@@ -69,7 +74,7 @@ def look_at(file: LogFile) -> Head:
     if not records:
         place, problem = next(rows(file))
         raise LogError(f"{file.path}, line {place}: {problem}")
-    return Head("jsonl", tuple(records[0]), record=records[0])
+    return Head("jsonl", tuple(records[0]), looked_at=[*records, *last_records(file.local)])
 
 
 def _archive_names(file: LogFile) -> tuple[str, ...]:
@@ -92,5 +97,5 @@ def _document_head(file: LogFile) -> Head:
         raise LogError(f"{file.path} isn't readable as JSON: {error}") from error
     if isinstance(document, dict):
         return Head("json", tuple(document), document=document)
-    first = document[0] if document and isinstance(document[0], dict) else {}
-    return Head("json", tuple(first), record=first, document=document)
+    records = [item for item in document if isinstance(item, dict)]
+    return Head("json", tuple(records[0]) if records else (), looked_at=records, document=document)

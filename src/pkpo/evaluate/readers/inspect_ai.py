@@ -13,7 +13,8 @@ import polars as pl
 import zstandard
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import Collector, Reading
+from pkpo.evaluate.readers.beside import fields, object_of
+from pkpo.evaluate.readers.collect import ONE, RUN, SET, Collector, Reading
 from pkpo.evaluate.readers.head import Head
 from pkpo.evaluate.readers.logfile import LogFile
 
@@ -21,6 +22,16 @@ _SAMPLES, _SUMMARIES = "samples/", "summaries.json"
 _HEADERS = ("header.json", "_journal/start.json")
 _ZSTANDARD = 93
 _LOCAL_HEADER = 30
+# Settings of how a model is called that don't change what it answers, or not in distribution.
+_SAME_POLICY = {
+    "adaptive_connections", "attempt_timeout", "batch", "cache", "cache_prompt", "extra_headers",
+    "logprobs", "max_connections", "max_retries", "prompt_logprobs", "seed", "stream_idle_timeout",
+    "timeout", "top_logprobs",
+}  # fmt: skip
+_LIMITS = {
+    "cost_limit", "message_limit", "time_limit", "token_limit", "turn_limit", "working_limit",
+}  # fmt: skip
+_THIN = 5000  # summaries hold a little more of a text than this
 # As inspect_ai's value_to_float has it.
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -57,11 +68,11 @@ class InspectAI:
 def _tally(
     file: LogFile, log: Mapping[str, Any], samples: list[Any], reading: Reading
 ) -> pl.DataFrame:
-    spec = log.get("eval")
-    spec = spec if isinstance(spec, dict) else {}
-    task, run = str(spec.get("task", "")), str(spec.get("run_id", file.number))
+    spec = object_of(log.get("eval"))
+    run = str(spec.get("run_id", file.number))
     scorer = _scorer(file, samples, reading.wanted.reward)
-    collector = Collector(reading, file.path, "sample")
+    of_file = _of_run(spec, object_of(log.get("plan"))) | {f"{ONE}metric": scorer}
+    collector = Collector(reading, file.path, "sample", of_file)
     for place, sample in enumerate(samples, start=1):
         if not isinstance(sample, dict):
             collector.bad(place, f"not an object but a {type(sample).__name__}")
@@ -71,9 +82,41 @@ def _tally(
             collector.bad(place, f"{_called(sample)} {_why_unscored(sample, scorer)}")
             continue
         identity = sample.get("uuid") or f"{run}/{sample.get('id')}/{sample.get('epoch')}"
-        reward = _number(values[scorer])
-        collector.add(place, sample.get("id"), reward, task=task, sample=identity)
+        known = {"sample": identity, f"{ONE}input": _input(sample)}
+        collector.add(place, sample.get("id"), _number(values[scorer]), known)
     return collector.tally()
+
+
+def _of_run(spec: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """Model, settings and solver of a run, its task and data set."""
+    dataset = object_of(spec.get("dataset"))
+    config = {
+        **object_of(spec.get("model_generate_config")),
+        **object_of(plan.get("config")),
+        **{key: value for key, value in object_of(spec.get("config")).items() if key in _LIMITS},
+    }
+    config = {key: value for key, value in config.items() if key not in _SAME_POLICY}
+    return {
+        f"{RUN}model": spec.get("model"),
+        **fields(RUN, config),
+        **fields(f"{RUN}model_args.", spec.get("model_args")),
+        **fields(f"{RUN}model_roles.", spec.get("model_roles")),
+        **fields(f"{RUN}task_args.", spec.get("task_args")),
+        f"{RUN}task_version": spec.get("task_version"),
+        f"{RUN}solver": plan.get("steps"),
+        f"{SET}task": spec.get("task"),
+        f"{SET}dataset": dataset.get("name") or dataset.get("location"),
+    }
+
+
+def _input(sample: Mapping[str, Any]) -> str | None:
+    """The text of a sample's input, as much of it as summaries have."""
+    given = sample.get("input")
+    messages = given if isinstance(given, list) else [{"content": given}]
+    contents = [object_of(message).get("content") for message in messages]
+    parts = [c if isinstance(c, list) else [{"text": c}] for c in contents]
+    texts = [object_of(part).get("text") for content in parts for part in content]
+    return "\n".join(text[:_THIN] for text in texts if isinstance(text, str)) or None
 
 
 def _called(sample: Mapping[str, Any]) -> str:
@@ -144,7 +187,7 @@ def _entries(archive: zipfile.ZipFile, file: LogFile, names: list[str]) -> Itera
     for name in names:
         sample = _entry(archive, file, name)
         # The rest of a sample, its events and messages, is much the most of it.
-        keys = ("id", "epoch", "uuid", "scores", "score", "error")
+        keys = ("id", "epoch", "uuid", "input", "scores", "score", "error")
         yield {key: sample[key] for key in keys if key in sample}
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import Collector, Reading
+from pkpo.evaluate.readers.beside import fields, json_at, matched, object_of
+from pkpo.evaluate.readers.collect import ONE, RUN, SET, Collector, Reading
 from pkpo.evaluate.readers.counts import solved_of
 from pkpo.evaluate.readers.head import Head
 from pkpo.evaluate.readers.logfile import LogFile
@@ -34,13 +36,29 @@ class Lighteval:
         kind = head.schema["metric"]
         metrics = [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
         metric = _chosen(file, metrics, reading.wanted.reward)
-        collector = Collector(reading, file.path, "row")
+        of_file = _of_run(file.path) | {f"{ONE}metric": metric}
+        collector = Collector(reading, file.path, "row", of_file)
         for place, row in rows(file, ("doc", "metric", "model_response")):
             if isinstance(row, str):
                 collector.bad(place, row)
             else:
                 _take(collector, file, place, row, metric)
         return collector.tally()
+
+
+def _of_run(path: Path) -> dict[str, Any]:
+    """The model, from OUT/details/MODEL/DATE/details_TASK_DATE.parquet, and its settings, from
+    OUT/results/MODEL/results_DATE.json."""
+    folders = path.absolute().parent.parts
+    if "details" not in folders or not matched(r"details_.+\.parquet", path):
+        return {}
+    at = len(folders) - 1 - folders[::-1].index("details")
+    model = Path(*folders[at + 1 : -1])
+    results = Path(*folders[:at], "results", model, f"results_{folders[-1]}.json")
+    config = object_of(object_of(json_at(results).get("config_general")).get("model_config"))
+    generation = object_of(config.get("generation_parameters"))
+    known = {key: value for key, value in generation.items() if key != "seed"}
+    return {f"{RUN}model": str(model), **fields(RUN, known)}
 
 
 def _chosen(file: LogFile, metrics: list[str], wanted: str | None) -> str:
@@ -85,14 +103,15 @@ def _take(
 ) -> None:
     document, response = row["doc"] or {}, row["model_response"] or {}
     score = (row["metric"] or {}).get(metric)
-    task, problem = document.get("task_name") or "", document.get("id") or document.get("query")
+    problem = document.get("id") or document.get("query")
+    known = {f"{SET}task": document.get("task_name"), f"{ONE}query": document.get("query")}
     responses = len(response.get("text") or [None])
     number = _of_samples(metric)
     if number is None:
         if responses > 1:
             collector.bad(place, f"{metric} is one score for {responses} responses")
         else:
-            collector.add(place, problem, score, task=task, sample=f"{file.number}")
+            collector.add(place, problem, score, known | {"sample": f"{file.number}"})
         return
     number = responses if number < 0 else number
     solved = solved_of(score, number) if isinstance(score, int | float) else None
@@ -101,4 +120,4 @@ def _take(
         return
     for sample in range(number):
         reward = float(sample < solved)
-        collector.add(place, problem, reward, task=task, sample=f"{file.number}.{sample}")
+        collector.add(place, problem, reward, known | {"sample": f"{file.number}.{sample}"})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import Collector, Reading
+from pkpo.evaluate.readers.beside import json_at, matched, object_of
+from pkpo.evaluate.readers.collect import ONE, RUN, Collector, Reading
 from pkpo.evaluate.readers.counts import solved_of
 from pkpo.evaluate.readers.head import Head
 from pkpo.evaluate.readers.logfile import LogFile
@@ -18,6 +20,7 @@ _OWN = {
     "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
     "doc_hash", "prompt_hash", "target_hash",
 }  # fmt: skip
+_PROMPTING = ("system_instruction_sha", "chat_template_sha", "fewshot_as_multiturn")
 _SOLVE_RATE = "pass@1"
 
 
@@ -33,15 +36,19 @@ class LmEval:
 
     def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
         """See `Form`."""
+        wanted = reading.wanted
         filters, metrics = _choices(file)
-        metric = _chosen(file, "metric", metrics, reading.wanted.reward, "reward= (--reward)")
-        chosen = _chosen(file, "filter", filters, reading.wanted.filter, "filter= (--filter)")
-        collector = Collector(reading, file.path, "line")
+        metric = _chosen(file, "metric", metrics, wanted.reward, "reward= (--reward)")
+        if wanted.filter is None and not {"filter", "all"} & {*wanted.pool}:
+            _chosen(file, "filter", filters, None, "filter= (--filter)")
+        of_file = _of_run(file.path) | {f"{ONE}metric": metric}
+        collector = Collector(reading, file.path, "line", of_file)
         pooled = False
         for place, row in rows(file):
             if isinstance(row, str):
                 collector.bad(place, row)
-            elif chosen is None or row.get("filter") == chosen:
+            # Where no line is of the filter, another file's may be.
+            elif wanted.filter not in filters or row.get("filter") == wanted.filter:
                 pooled |= _take(collector, file, place, row, metric)
         if pooled:
             reading.note(
@@ -49,6 +56,22 @@ class LmEval:
                 f"what the filter made of them, not a response."
             )
         return collector.tally()
+
+
+def _of_run(path: Path) -> dict[str, Any]:
+    """Task and model, from MODEL/samples_TASK_DATE.jsonl, and its settings, from the
+    results_DATE.json beside it. Documents of several tasks are told apart by their hashes."""
+    found = matched(r"samples_(?P<task>.+)_(?P<date>[^_]+)\.jsonl", path)
+    if not found:
+        return {}
+    results = json_at(path.parent / f"results_{found['date']}.json")
+    config = object_of(results.get("config"))
+    return {
+        f"{ONE}task": found["task"],
+        f"{RUN}model": results.get("model_name") or path.absolute().parent.name,
+        **{RUN + name: config[name] for name in ("model_args", "gen_kwargs") if name in config},
+        **{RUN + name: results[name] for name in _PROMPTING if name in results},
+    }
 
 
 def _choices(file: LogFile) -> tuple[list[str], list[str]]:
@@ -97,6 +120,7 @@ def _take(
     problem = row.get("doc_id")
     if problem is not None and isinstance(row.get("doc_hash"), str):
         problem = f"{problem}-{row['doc_hash'][:8]}"
+    known = {f"{RUN}filter": row.get("filter"), f"{ONE}prompt": row.get("prompt_hash")}
     score, number = row[metric], _number_of(row.get("filtered_resps"))
     if metric == _SOLVE_RATE and number > 1 and isinstance(score, int | float):
         solved = solved_of(score, number)
@@ -104,10 +128,10 @@ def _take(
             collector.bad(place, f"pass@1 is {score}, which no count of {number} responses gives")
             return False
         for response in range(number):
-            sample = f"{file.number}.{response}"
-            collector.add(place, problem, float(response < solved), sample=sample)
+            sample = {"sample": f"{file.number}.{response}"}
+            collector.add(place, problem, float(response < solved), known | sample)
         return False
-    collector.add(place, problem, score, sample=f"{file.number}")
+    collector.add(place, problem, score, known | {"sample": f"{file.number}"})
     return _number_of(row.get("resps")) > 1
 
 

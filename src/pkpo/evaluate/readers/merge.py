@@ -1,4 +1,4 @@
-"""The tallies of all files brought together: one step, no sample twice, then `Samples`."""
+"""The tallies of all files brought together: one run, no sample twice, then `Samples`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,19 @@ import numpy as np
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import Reading
+from pkpo.evaluate.readers.collect import RUN, Reading
+from pkpo.evaluate.readers.identity import (
+    check_problems,
+    known_fields,
+    named_apart,
+    one_run,
+    shortened,
+)
 from pkpo.evaluate.samples import Samples
 
 Duplicates = Literal["error", "drop", "keep"]
 Step = int | Literal["last", "all"]
-_STEPS_SHOWN = 8
+Known = dict[str, tuple[str | None, ...]]
 
 
 def merge(
@@ -25,12 +32,13 @@ def merge(
     duplicates: Duplicates,
     threshold: float | None,
     source: str,
-) -> Samples:
-    """Samples from the tallies of files, in the order of the files.
+) -> tuple[Samples, Known]:
+    """Samples from the tallies of files, in the order of the files, and what the logs say of
+    each problem: its task, its text.
 
     Raises:
-        LogError: nothing was good, samples of several steps, the same sample twice, or one
-            problem in two clusters.
+        LogError: nothing was good, samples of several runs, one id for two problems, the same
+            sample twice, or one problem in two clusters.
     """
     tally = _stacked(tallies)
     if tally.is_empty():
@@ -38,9 +46,10 @@ def merge(
             f": all {reading.num_bad} records are bad, first {line}" for line in reading.bad_lines
         ]
         raise LogError(f"{source} holds no sample{bad[0] if bad else ''}")
-    tally = _of_step(tally, step, source)
+    tally = named_apart(one_run(tally, reading, step, source), reading)
+    check_problems(tally, reading, source)
     tally = _without_duplicates(tally, duplicates, reading, source)
-    return _samples(_with_task(tally), threshold, source)
+    return _samples(tally, threshold, reading, source)
 
 
 def _stacked(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -54,36 +63,12 @@ def _stacked(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(placed, how="diagonal")
 
 
-def _of_step(tally: pl.DataFrame, step: Step | None, source: str) -> pl.DataFrame:
-    if "step" not in tally.columns:
-        if step is None or step == "all":
-            return tally
-        raise LogError(f"{source} has no steps to choose {step!r} from")
-    steps: list[int] = tally["step"].drop_nulls().unique().sort().to_list()
-    if step is None and len(steps) > 1:
-        shown = ", ".join(map(str, steps[:_STEPS_SHOWN]))
-        more = f", ..., {steps[-1]}" if len(steps) > _STEPS_SHOWN else ""
-        raise LogError(
-            f"{source} holds samples of {len(steps)} steps of training ({shown}{more}), which are "
-            f"as many policies: choose one with step= (--step), its number or last, or pool "
-            f"them with all"
-        )
-    if step is None or step == "all":
-        return tally
-    chosen = steps[-1] if step == "last" else step
-    if chosen not in steps:
-        raise LogError(
-            f"{source} has no samples of step {chosen}; its steps go from {steps[0]} to {steps[-1]}"
-        )
-    return tally.filter(pl.col("step") == chosen)
-
-
 def _without_duplicates(
     tally: pl.DataFrame, duplicates: Duplicates, reading: Reading, source: str
 ) -> pl.DataFrame:
     if "sample" not in tally.columns or duplicates == "keep":
         return tally
-    identity = [name for name in ("task", "problem", "step", "sample") if name in tally.columns]
+    identity = ["problem", "sample", *(name for name in tally.columns if name.startswith(RUN))]
     if tally.select(identity).hash_rows().n_unique() == len(tally):
         return tally
     known = pl.col("sample").is_not_null()
@@ -93,7 +78,7 @@ def _without_duplicates(
     if duplicates == "error":
         row = again.row(0, named=True)
         raise LogError(
-            f"{source}: sample {row['sample']!r} of problem {_short(row['problem'])} is there "
+            f"{source}: sample {row['sample']!r} of problem {shortened(row['problem'])} is there "
             f"twice; choose with duplicates= (--duplicates) to drop all but the first, or to keep "
             f"them as different samples"
         )
@@ -103,38 +88,32 @@ def _without_duplicates(
     return kept
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
-def _with_task(tally: pl.DataFrame) -> pl.DataFrame:
-    """Problems named TASK/PROBLEM where there are several tasks."""
-    if "task" not in tally.columns or tally["task"].drop_nulls().n_unique() < 2:
-        return tally
-    full = pl.concat_str([pl.col("task"), pl.lit("/"), pl.col("problem")])
-    return tally.with_columns(pl.coalesce(full, pl.col("problem")).alias("problem"))
-
-
-def _samples(tally: pl.DataFrame, threshold: float | None, source: str) -> Samples:
+def _samples(
+    tally: pl.DataFrame, threshold: float | None, reading: Reading, source: str
+) -> tuple[Samples, Known]:
     if "cluster" in tally.columns:
         _check_clusters(tally, source)
+    known = known_fields(tally, reading)
+    others = [name for name in ("cluster", *known) if name in tally.columns]
     if tally["problem"].n_unique() < len(tally):
-        others = [pl.col("cluster").first()] if "cluster" in tally.columns else []
         tally = tally.group_by("problem").agg(
-            pl.col("rewards").explode(), pl.col("first").min(), *others
+            pl.col("rewards").explode(),
+            pl.col("first").min(),
+            *(pl.col(name).drop_nulls().first() for name in others),
         )
     tally = tally.sort("first", "problem")
     sizes_P = tally["rewards"].list.len().to_numpy().astype(np.int64)
     rewards_N = tally["rewards"].explode().to_numpy()
     if threshold is not None:
         rewards_N = (rewards_N >= threshold).astype(np.float64)
-    return Samples(
+    samples = Samples(
         problems=tuple(tally["problem"].to_list()),
         sizes_P=sizes_P,
         rewards_N=_sorted_within(rewards_N, sizes_P),
         clusters_P=tuple(tally["cluster"].to_list()) if "cluster" in tally.columns else None,
         source=source,
     )
+    return samples, {name: tuple(tally[name].to_list()) for name in known}
 
 
 def _sorted_within(rewards_N: np.ndarray, sizes_P: np.ndarray) -> np.ndarray:
@@ -156,6 +135,6 @@ def _check_clusters(tally: pl.DataFrame, source: str) -> None:
     bad = of_problems.filter((pl.col("number") > 1) | (pl.col("without") > 0)).sort("first")
     if not bad.is_empty():
         raise LogError(
-            f"{source}: problem {_short(bad['problem'][0])} has samples in several clusters or in "
-            f"none; each problem belongs to one"
+            f"{source}: problem {shortened(bad['problem'][0])} has samples in several clusters or "
+            f"in none; each problem belongs to one"
         )

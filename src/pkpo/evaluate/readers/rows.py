@@ -46,7 +46,7 @@ def rows(file: LogFile, columns: Iterable[str] | None = None) -> Iterator[Row]:
 def parse_line(line: bytes) -> dict[str, Any] | str:
     """The JSON object on a line, or what is wrong with it."""
     try:
-        value = json.loads(line.decode())
+        value = json.loads(line.decode(), object_pairs_hook=_first_of_each)
     except UnicodeDecodeError as error:
         return f"not UTF-8 text at byte {error.start + 1}"
     except json.JSONDecodeError as error:
@@ -56,12 +56,18 @@ def parse_line(line: bytes) -> dict[str, Any] | str:
     return _object(value)
 
 
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is there twice the first value, as polars has it."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else dict(reversed(pairs))
+
+
 def _object(value: Any) -> dict[str, Any] | str:
     return value if isinstance(value, dict) else f"not a JSON object but a {type(value).__name__}"
 
 
 def _items(local: Path) -> Iterator[Row]:
-    items = json.loads(local.read_bytes().removeprefix(_BOM))
+    items = json.loads(local.read_bytes().removeprefix(_BOM), object_pairs_hook=_first_of_each)
     yield from ((number, _object(item)) for number, item in enumerate(items, start=1))
 
 

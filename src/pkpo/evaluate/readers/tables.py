@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import Reading, Wanted
-from pkpo.evaluate.readers.columns import Columns, read_table
+from pkpo.evaluate.readers.beside import folder_of, verifiers_metadata
+from pkpo.evaluate.readers.collect import Reading, Wanted, with_file
+from pkpo.evaluate.readers.columns import read_table
 from pkpo.evaluate.readers.head import Head
 from pkpo.evaluate.readers.logfile import LogFile
+from pkpo.evaluate.readers.names import known_columns
 
 _SAMPLE_IDS = ("sample_id", "completion_id", "epoch")
 _TRL_OWN = {"step", "prompt", "completion", "advantage", "image", "images"}
@@ -27,8 +31,8 @@ class TableForm:
         matches: see `Form`.
         problem: the column of problem ids; None if the caller must name it.
         reward: picks the column of rewards when the caller doesn't name one.
-        task: a column that problem ids belong to, if it is there.
         step: a column of training steps, if it is there.
+        of_file: what the file's path and what lies beside it say of its samples.
     """
 
     name: str
@@ -36,14 +40,16 @@ class TableForm:
     matches: Callable[[Head], bool]
     problem: str | None
     reward: Callable[[Head], str]
-    task: str | None = None
     step: str | None = None
+    of_file: Callable[[Path], Mapping[str, Any]] = lambda path: {}
 
     def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
         """See `Form`."""
-        return read_table(file, self._columns(file, head, reading.wanted), reading)
+        columns = self._columns(file, head, reading.wanted)
+        tally = read_table(file, columns, reading)
+        return with_file(tally, self.of_file(file.path))
 
-    def _columns(self, file: LogFile, head: Head, wanted: Wanted) -> Columns:
+    def _columns(self, file: LogFile, head: Head, wanted: Wanted) -> dict[str, str]:
         if not head.is_table:
             raise LogError(f"{file.path} is no table of samples: it is {_of_kind(head.kind)}")
         problem = wanted.problem or self.problem
@@ -57,21 +63,18 @@ class TableForm:
         except LogError as error:
             raise LogError(f"{file.path}: {error}") from error
         sample = wanted.sample or next((name for name in _SAMPLE_IDS if head.has(name)), None)
-        columns = Columns(
-            problem=problem,
-            reward=reward,
-            task=self.task if self.task and head.has(self.task) else None,
-            cluster=wanted.cluster,
-            step=self.step if self.step and head.has(self.step) else None,
-            sample=sample,
-        )
-        for name, column in columns.named().items():
+        step = self.step if self.step and head.has(self.step) else None
+        own = {"cluster": wanted.cluster, "step": step, "sample": sample}
+        columns = {"problem": problem, "reward": reward}
+        columns |= {name: column for name, column in own.items() if column is not None}
+        for name, column in columns.items():
             if not head.has(column):
                 raise LogError(
                     f"{file.path} has no column {column!r} to take the {name} from; its columns "
                     f"are {head.shown()}"
                 )
-        return columns
+        taken = {column for name, column in columns.items() if name != "cluster"}
+        return columns | known_columns(head, taken, wanted)
 
 
 def _of_kind(kind: str) -> str:
@@ -128,6 +131,7 @@ VERL = TableForm(
     problem="input",
     reward=_fixed("score"),
     step="step",
+    of_file=folder_of(r"\d+\.jsonl"),
 )
 VERIFIERS = TableForm(
     name="verifiers",
@@ -135,7 +139,7 @@ VERIFIERS = TableForm(
     matches=lambda head: head.kind == "jsonl" and head.has("example_id", "reward"),
     problem="example_id",
     reward=_fixed("reward"),
-    task="task",
+    of_file=verifiers_metadata,
 )
 TRL = TableForm(
     name="trl",
@@ -144,6 +148,7 @@ TRL = TableForm(
     problem="prompt",
     reward=_trl_reward,
     step="step",
+    of_file=folder_of(r"completions_\d+\.parquet"),
 )
 PKPO = TableForm(
     name="pkpo",
@@ -152,6 +157,7 @@ PKPO = TableForm(
     problem="problem",
     reward=_fixed("reward"),
     step="step",
+    of_file=folder_of(r"completions\.parquet"),
 )
 PLAIN = TableForm(
     name="plain",

@@ -1,10 +1,11 @@
-"""Rewards and problem ids as they stand in a log, turned into numbers and text."""
+"""Rewards, problem ids and settings as they stand in a log, turned into numbers and text."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
@@ -31,7 +32,7 @@ def reward_of(value: Any) -> float:
         if not _NUMBER.fullmatch(text):
             raise BadValueError(f"the reward is {_shown(value)}, not a number")
         number = float(text)
-    elif isinstance(value, bool | int | float):
+    elif isinstance(value, bool | int | float | Decimal):
         try:
             number = float(value)
         except OverflowError:
@@ -46,21 +47,48 @@ def reward_of(value: Any) -> float:
 
 
 def problem_of(value: Any) -> str:
-    """The text of a problem id: a string as it is, all else as JSON.
+    """The text of a problem id: a string as it is, all else as JSON, equal numbers alike.
 
     Raises:
-        BadValueError: nothing, or empty text.
+        BadValueError: nothing, or empty text, or no finite number.
 
-    >>> problem_of("a"), problem_of(7), problem_of([{"role": "user", "content": "2 + 2"}])
+    >>> problem_of("a"), problem_of(7.0), problem_of([{"role": "user", "content": "2 + 2"}])
     ('a', '7', '[{"content": "2 + 2", "role": "user"}]')
     """
     if value is None:
         raise BadValueError("the problem id is missing (null)")
     if value == "":
         raise BadValueError("the problem id is empty")
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        raise BadValueError(f"the problem id is {value}, not a finite number")
+    return text_of(value)
+
+
+def setting_of(value: Any) -> str | None:
+    """The text of a setting, such as a model's name or a temperature; None where there is none.
+
+    >>> setting_of("a"), setting_of(1.0), setting_of(0.7), setting_of(True), setting_of("")
+    ('a', '1', '0.7', 'true', None)
+    """
+    missing = value is None or value == "" or (isinstance(value, float) and math.isnan(value))
+    return None if missing else text_of(value)
+
+
+def text_of(value: Any) -> str:
+    """A string as it is, all else as JSON, with half a pair of surrogates replaced."""
     if not isinstance(value, str):
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+        value = json.dumps(_alike(value), sort_keys=True, ensure_ascii=False, default=str)
     return value.encode(errors="replace").decode()
+
+
+def _alike(value: Any) -> Any:
+    """Whole numbers as integers, however they were written, all the way down."""
+    if isinstance(value, float | Decimal):
+        number = float(value)
+        return int(value) if number.is_integer() else number
+    if isinstance(value, dict):
+        return {str(key): _alike(part) for key, part in value.items()}
+    return [_alike(part) for part in value] if isinstance(value, list) else value
 
 
 def step_of(value: Any) -> int:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pkpo.evaluate.readers.collect import Collector, Reading
+from pkpo.evaluate.readers.beside import fields, folder_of, object_of
+from pkpo.evaluate.readers.collect import ONE, RUN, SET, Collector, Reading
 from pkpo.evaluate.readers.head import Head
 from pkpo.evaluate.readers.logfile import LogFile
 from pkpo.evaluate.readers.rows import rows
@@ -25,26 +28,45 @@ class VerifiersTraces:
 
     def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
         """See `Form`."""
-        collector = Collector(reading, file.path, "line")
+        collector = Collector(reading, file.path, "line", _of_run(file.path))
         for place, row in rows(file):
             reward = row if isinstance(row, str) else _reward(row, reading.wanted.reward)
             if isinstance(row, str) or isinstance(reward, str):
                 collector.bad(place, str(reward))
                 continue
-            environment = _mapping(row.get("env")).get("id") or ""
             identity = row.get("id") or f"{file.number}/{place}"
-            collector.add(place, _problem(row), reward, task=environment, sample=identity)
+            collector.add(place, _problem(row), reward, {"sample": identity, **_of_row(row)})
         return collector.tally()
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _of_run(path: Path) -> dict[str, Any]:
+    """What config.toml beside the traces says; else the folder."""
+    try:
+        config = tomllib.loads((path.parent / "config.toml").read_text("utf-8"))
+    except (OSError, ValueError):
+        return folder_of(r"traces\.jsonl")(path)
+    sampling = {k: v for k, v in object_of(config.get("sampling")).items() if k != "seed"}
+    return {f"{RUN}model": config.get("model"), **fields(RUN, sampling)}
+
+
+def _of_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What an episode says of the agent, where it has settings of its own, and of the task."""
+    traces = row.get("traces")
+    trace = object_of(traces[0] if isinstance(traces, list) and traces else None)
+    agent = object_of(object_of(trace.get("agent")).get("config"))
+    return {
+        f"{SET}env": object_of(row.get("env")).get("id"),
+        f"{RUN}agent.model": agent.get("model"),
+        f"{RUN}agent.sampling": agent.get("sampling"),
+        f"{RUN}agent.harness": agent.get("harness"),
+        f"{ONE}prompt": object_of(object_of(row.get("task")).get("data")).get("prompt"),
+    }
 
 
 def _problem(row: Mapping[str, Any]) -> Any:
     """The task's own id, else its index, else what tells its content from others'."""
-    task = _mapping(row.get("task"))
-    data = _mapping(task.get("data"))
+    task = object_of(row.get("task"))
+    data = object_of(task.get("data"))
     found = (data.get("id"), data.get("idx"), task.get("key"), task.get("hash"), data or None)
     return next((value for value in found if value is not None), None)
 
@@ -52,19 +74,19 @@ def _problem(row: Mapping[str, Any]) -> Any:
 def _reward(row: Mapping[str, Any], name: str | None) -> float | str | None:
     """An episode's reward, or why it has none."""
     traces = row.get("traces")
-    traces = [_mapping(trace) for trace in traces] if isinstance(traces, list) else []
+    traces = [object_of(trace) for trace in traces] if isinstance(traces, list) else []
     if len(traces) > 1:
-        agents = ", ".join(str(_mapping(trace.get("agent")).get("name")) for trace in traces)
+        agents = ", ".join(str(object_of(trace.get("agent")).get("name")) for trace in traces)
         return f"the traces of several agents ({agents}), not of one"
     trace = traces[0] if traces else {}
-    rewards = _mapping(trace.get("rewards"))
+    rewards = object_of(trace.get("rewards"))
     if name is not None:
-        scores = {key: _mapping(reward).get("score") for key, reward in rewards.items()}
-        scores = dict(_mapping(trace.get("metrics"))) | scores
+        scores = {key: object_of(reward).get("score") for key, reward in rewards.items()}
+        scores = dict(object_of(trace.get("metrics"))) | scores
         if name not in scores:
             return f"no reward or metric {name!r}; it has {', '.join(scores) or 'none'}"
         return scores[name]
-    given = [_mapping(reward) for reward in rewards.values() if reward is not None]
+    given = [object_of(reward) for reward in rewards.values() if reward is not None]
     if not given:
         return "the episode wasn't scored" + ("" if row.get("ok") else ": it failed")
     try:

@@ -16,13 +16,14 @@ from pkpo.errors import InvalidInputError
 from pkpo.execution.interrupt import Interruption
 from pkpo.execution.pool import Item, Pool
 from pkpo.execution.processes import LocalProcesses
+from pkpo.streams import Stream, generator_of, seed_of
 from pkpo.tasks.base import Task
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
+from pkpo.train.devices import device_of
 from pkpo.train.job import JobError
 from pkpo.train.order import problems_of_step
 from pkpo.train.run_directory import RunDirectory, write_json
-from pkpo.train.streams import CONTROLS, seed_of
 from pkpo.train.warm_start import load_policy
 
 Kind = Literal["frozen", "uniform"]
@@ -105,11 +106,11 @@ _Draw = Callable[[int, np.ndarray], np.ndarray]
 
 def _frozen(task: Task, directory: RunDirectory, seed: int) -> _Draw:
     config = directory.config
-    policy = load_policy(directory.warm_start(seed) / "model", device=config.device)
+    policy = load_policy(directory.warm_start(seed) / "model", device=device_of(config.device))
     problems, vocabulary = task.problems("train"), task.vocabulary
 
     def draw(step: int, chosen_P: np.ndarray) -> np.ndarray:
-        generator = torch.Generator(policy.device).manual_seed(seed_of(seed, CONTROLS, step))
+        generator = torch.Generator(policy.device).manual_seed(seed_of(seed, Stream.FROZEN, step))
         found = sample(
             policy,
             torch.as_tensor(problems.prompts_PT[chosen_P], device=policy.device),
@@ -131,7 +132,7 @@ def _uniform(task: Task, config: TrainConfig, seed: int) -> _Draw:
     random, n = task, config.training.num_generations
 
     def draw(step: int, chosen_P: np.ndarray) -> np.ndarray:
-        rng = np.random.default_rng([seed, CONTROLS, step])
+        rng = generator_of(seed, Stream.UNIFORM, step)
         return random.random_completions(len(chosen_P) * n, rng).reshape(len(chosen_P), n, -1)
 
     return draw

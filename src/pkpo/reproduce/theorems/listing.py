@@ -42,19 +42,13 @@ def rho(g: np.ndarray, k: int) -> float:
     return float((np.sort(g) * _own(len(g), k)).sum())
 
 
-def s(g: np.ndarray, k: int, *, printed: bool = False) -> np.ndarray:
-    """Eq. (19).
-
-    Args:
-        printed: leave out the last n - 1 places where the recursion is added, as line 40 does,
-            and not the last one.
-    """
+def s(g: np.ndarray, k: int) -> np.ndarray:
+    """Eq. (19)."""
 
     def transform(ranked: np.ndarray) -> np.ndarray:
         n = len(ranked)
         steps = ranked * _own(n, k)
-        stop = -(n - 1) if printed else n - 1
-        steps[:stop] += ranked[1:] * (_above(n, k) - _own(n, k))[1:]
+        steps[: n - 1] += ranked[1:] * (_above(n, k) - _own(n, k))[1:]
         return np.cumsum(steps[::-1])[::-1]
 
     return _in_order(transform, g)
@@ -73,11 +67,11 @@ def _b(g: np.ndarray, k: int) -> np.ndarray:
 
 
 def sloo(g: np.ndarray, k: int) -> np.ndarray:
-    """Eq. (29), with `s` mended."""
+    """Eq. (29)."""
     return s(g, k) - _b(g, k) / (len(g) - 1)
 
 
 def sloo_minus_one(g: np.ndarray, k: int) -> np.ndarray:
-    """Eq. (33), with `s` mended. NaN for k = 1, where it divides 0 by 0."""
+    """Eq. (33). NaN for k = 1, where it divides 0 by 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return s(g, k) - np.divide(_b(g, k - 1) * k, k - 1) / len(g)

@@ -1,4 +1,5 @@
-"""The paper's equations as printed, and mended where they have to be, in rational numbers.
+"""The paper's equations as a text version of it prints them, and mended where they have to be,
+in rational numbers.
 
 Rewards are sorted ascending except where a function says otherwise; samples, as in the paper,
 count from 1.

@@ -15,7 +15,6 @@ from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Task
 from pkpo.train.config import ArmSettings
 from pkpo.train.run_directory import ArmDirectory, write_json
-from pkpo.train.streams import EVALUATION, seed_of
 from pkpo.train.trl_job.config import TrlConfig, batch_sizes
 from pkpo.train.trl_job.evaluation import SampleEvaluator
 from pkpo.train.trl_job.prompts import Prompts, make_prompts
@@ -215,8 +214,7 @@ class TrlArm:
         return SampleEvaluator(self.prompts, self.tokenizer, split, self.config.evaluation, size)
 
     def _validate(self, step: int) -> dict[str, float]:
-        seed = seed_of(self.seed, EVALUATION, step + 1)
-        return self._evaluator("validation").pass_at_k(self.trainer, seed=seed)
+        return self._evaluator("validation").pass_at_k(self.trainer, seed=self.seed, step=step)
 
     def _measure_base(self) -> None:
         path = self.base / "evaluation.json"
@@ -227,8 +225,6 @@ class TrlArm:
 
     def _finish(self) -> None:
         steps = self.config.training.steps
-        final = self._evaluator("test").full(
-            self.trainer, seed=seed_of(self.seed, EVALUATION, 0), step=steps
-        )
+        final = self._evaluator("test").full(self.trainer, seed=self.seed, step=steps)
         self.trainer.save_model(str(self.directory.model))
         on_main(lambda: write_json(self.directory.evaluation, final))

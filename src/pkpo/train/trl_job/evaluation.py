@@ -14,9 +14,9 @@ from trl.models.utils import unwrap_model_for_generation
 
 from pkpo.core.passk import pass_at_k
 from pkpo.core.transforms import estimate
+from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split
 from pkpo.train.config import EvaluationSettings
-from pkpo.train.streams import seed_of
 from pkpo.train.trl_job.prompts import Prompts, prompt_ids
 from pkpo.train.trl_job.ranks import gathered
 
@@ -69,14 +69,14 @@ class SampleEvaluator:
         self.problem_ids = prompts.task.problems(split).ids
         self._at_a_time = max(1, batch_size // settings.num_samples)
 
-    def pass_at_k(self, trainer: Any, *, seed: int) -> dict[str, float]:
+    def pass_at_k(self, trainer: Any, *, seed: int, step: int) -> dict[str, float]:
         """Mean unbiased pass@k over the problems, by str(k); the same in all processes."""
-        return self._pass_at_k(_rewards(self._sampled(trainer, seed)))
+        return self._pass_at_k(_rewards(self._sampled(trainer, seed, step)))
 
     def full(self, trainer: Any, *, seed: int, step: int) -> dict[str, Any]:
         """All that the report shows of a model, as JSON values; see
         `pkpo.train.evaluation.Evaluator.full`."""
-        groups = self._sampled(trainer, seed)
+        groups = self._sampled(trainer, seed, step)
         rewards_PG = _rewards(groups)
         binary = bool(np.isin(rewards_PG, (0.0, 1.0)).all())
         max_at_k = {str(k): float(estimate(rewards_PG, k).mean()) for k in self.settings.k_values}
@@ -99,7 +99,7 @@ class SampleEvaluator:
         correct, n = (rewards_PG == 1.0).sum(axis=1), rewards_PG.shape[1]
         return {str(k): float(np.mean(pass_at_k(n, correct, k))) for k in self.settings.k_values}
 
-    def _sampled(self, trainer: Any, seed: int) -> list[list[_Sampled]]:
+    def _sampled(self, trainer: Any, seed: int, step: int) -> list[list[_Sampled]]:
         """The completions of each problem, in order."""
         accelerator = trainer.accelerator
         rank, processes = accelerator.process_index, accelerator.num_processes
@@ -117,7 +117,8 @@ class SampleEvaluator:
                 number = turn * processes + rank
                 start = starts[min(number, len(starts) - 1)]
                 problems = range(start, min(start + size, len(self.problem_ids)))
-                made = self._batch(model, generation, problems, seed_of(seed, start))
+                torch.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step, start))
+                made = self._batch(model, generation, problems)
                 if number < len(starts):
                     found += made
         groups: list[list[_Sampled]] = [[] for _ in self.problem_ids]
@@ -125,16 +126,13 @@ class SampleEvaluator:
             groups[one.problem].append(one)
         return groups
 
-    def _batch(
-        self, model: Any, generation: Any, problems: Sequence[int], seed: int
-    ) -> list[_Sampled]:
+    def _batch(self, model: Any, generation: Any, problems: Sequence[int]) -> list[_Sampled]:
         texts = [self.prompts.prompt(self.split, problem) for problem in problems]
         inputs = self.tokenizer.pad(
             {"input_ids": prompt_ids(self.tokenizer, texts)},
             padding_side="left",
             return_tensors="pt",
         ).to(model.device)
-        torch.manual_seed(seed)
         entropies = _Entropies()
         sequences = model.generate(
             **inputs,

@@ -29,6 +29,7 @@ from pkpo.report.summary import to_rich
 from pkpo.tasks.base import Task
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
+from pkpo.train.devices import check_problems
 from pkpo.train.progress import Progress
 from pkpo.train.run_directory import RunDirectory, write_json
 from pkpo.train.trl_job.arm import TrlArm, load_tokenizer, trainer_config
@@ -96,9 +97,7 @@ def check_buildable(config: TrlConfig) -> Task:
             "with `accelerate launch -m pkpo train ...`, or set CUDA_VISIBLE_DEVICES to one"
         )
     task = build_task(config.task.name, config.task.options)
-    problems, needed = len(task.problems("train")), config.training.prompts_per_step
-    if problems < needed:
-        raise InvalidInputError(f"prompts_per_step is {needed}, but there are {problems} problems")
+    check_problems(config.training.prompts_per_step, task)
     try:
         batch_sizes(config.training, processes)
     except ValueError as error:
