@@ -15,6 +15,9 @@ from pkpo.evaluate.solve_probabilities import SolveProbabilities
 SPLITS = 16
 """Random divisions of the samples that a split variance averages over."""
 
+MOST_SIZES = 16
+"""Numbers of samples a problem for which moments are averaged over the solve rates."""
+
 NO_VARIATION = "samples of the same problem show no variation; more of them may"
 
 
@@ -92,18 +95,17 @@ def _of_counts(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Wi
     variance, short = 0.0, 0
     for n, places in grouped.by_size.items():
         correct = grouped.samples.correct_P[places[used_P[places]]]
-        if not len(correct):
-            continue
-        third += len(correct) * central_moment(n, objective, rates.grid_G, 3)
         if n >= 2 * objective.k:
-            table = unbiased_variance(n, objective)
-            variance += float(table[correct].sum())
-            error += len(correct) * covariance_of([table, table], rates.grid_G)
-            both = [table, values(n, objective)]
-            common += len(correct) * covariance_of(both, rates.grid_G)
-        else:
+            variance += float(unbiased_variance(n, objective)[correct].sum())
+        elif len(correct):
             short += len(correct)
             second += len(correct) * central_moment(n, objective, rates.grid_G, 2)
+    for n, count in _typical(grouped.sizes_P[used_P]):
+        third += count * central_moment(n, objective, rates.grid_G, 3)
+        if n >= 2 * objective.k:
+            table = unbiased_variance(n, objective)
+            error += count * covariance_of([table, table], rates.grid_G)
+            common += count * covariance_of([table, values(n, objective)], rates.grid_G)
     uncertainty = float(error @ rates.fitted_G)
     if short:
         variance += rates.mean(second)
@@ -116,6 +118,15 @@ def _of_counts(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Wi
     df = 2.0 * variance**2 / uncertainty if uncertainty > 0 else np.inf
     units = float((grouped.sizes_P[used_P] // objective.k).sum())
     return Within(variance / number**2, skewness, df, units, "mixture" if short else "unbiased")
+
+
+def _typical(sizes: np.ndarray) -> list[tuple[int, int]]:
+    """The sizes and how many problems have each; of many, quantiles in their place."""
+    distinct, counts = np.unique(sizes, return_counts=True)
+    if len(distinct) <= MOST_SIZES:
+        return list(zip(distinct.tolist(), counts.tolist()))
+    parts = np.array_split(np.sort(sizes), MOST_SIZES)
+    return [(int(part[len(part) // 2]), len(part)) for part in parts]
 
 
 def _of_rewards(
