@@ -5,15 +5,28 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import stat
 import sys
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 _CANNOT_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
+_LONGEST_NAME = 80
+
+
+def folder_name(text: str) -> str:
+    """`text` as a folder's name, in ASCII; other letters are told apart by a checksum."""
+    plain = re.sub(r"[^A-Za-z0-9@.+=-]+", "_", text).strip("_.")
+    if re.search(r"[^\W_]", re.sub(r"[\x00-\x7f]", "", text)):
+        plain = f"{plain or 'arm'}-{zlib.crc32(text.encode()):08x}"
+    if len(plain) > _LONGEST_NAME:
+        plain = f"{plain[:_LONGEST_NAME]}-{zlib.crc32(text.encode()):08x}"
+    return plain
 
 
 @contextmanager

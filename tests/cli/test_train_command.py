@@ -19,6 +19,7 @@ import pytest
 
 from pkpo.cli import main
 from pkpo.cli.commands import run
+from pkpo.cli.train import Train
 from pkpo.train.job import Job
 from pkpo.train.run_directory import RunDirectory
 
@@ -182,6 +183,14 @@ def test_the_settings_are_those_of_the_flags(finished: Finished):
     assert command.startswith("pkpo train --option num_train=50")
 
 
+def test_checkpoints_are_as_frequent_as_asked_for():
+    assert Train().settings().checkpoint_every == 100
+    assert Train(checkpoint_every=7).settings().checkpoint_every == 7
+    on_trl = Train(engine="trl", model="m", learning_rates=(1e-6,), checkpoint_every=7)
+    on_trl.check_engine("trl")
+    assert on_trl.trl_settings().checkpoint_every == 7
+
+
 def test_arms_start_from_one_policy_and_see_the_same_problems(finished: Finished):
     first, second = (untimed(arm(finished.path, name)) for name in ("k=1", "k=2"))
     assert {row["objective"] for row in first} == {"mean"}
@@ -225,14 +234,15 @@ def test_a_failing_arm_is_reported_while_the_other_goes_on(
         (path / "evaluation.json").read_bytes() for path in (good, arm(finished.path, "k=2"))
     )
     assert found == expected
-    assert "unfinished" in (copy / "summary.md").read_text()
+    failed = "k=1, seed 0: failed: can't read the checkpoint"
+    assert failed in (copy / "summary.md").read_text()
 
     (bad / "state.pt").unlink()
     outcome = pkpo("train", "--resume", copy, "--workers", 1)
     assert outcome.code == 0, outcome.err
     assert not (bad / "failure.txt").exists()
     assert untimed(bad) == untimed(arm(finished.path, "k=1"))
-    assert "unfinished" not in (copy / "summary.md").read_text()
+    assert "failed" not in (copy / "summary.md").read_text()
 
 
 def test_a_broken_warm_start_is_explained_too(pkpo: Callable[..., Outcome], copy: Path):
@@ -240,7 +250,8 @@ def test_a_broken_warm_start_is_explained_too(pkpo: Callable[..., Outcome], copy
     (copy / "warm_start" / "seed_0" / "model" / "config.json").write_text("{")
     outcome = pkpo("train", "--resume", copy, "--workers", 1)
     assert outcome.code == 1
-    assert "failure.txt" in outcome.err
+    assert "1 arms failed: k=1" in outcome.err
+    assert "warm_start/seed_0/model is damaged" in outcome.out
     reason = (arm(copy, "k=1") / "failure.txt").read_text().splitlines()[0]
     assert "warm_start/seed_0/model is damaged" in reason
     assert reason.endswith("Remove the folder to have it made again")
@@ -279,8 +290,8 @@ def test_a_file_in_place_of_a_folder_is_explained(pkpo: Callable[..., Outcome], 
     arm(copy, "k=1").write_text("in the way")
     outcome = pkpo("train", "--resume", copy, "--workers", 1)
     assert outcome.code == 1
-    assert outcome.err.startswith("pkpo: [Errno 20] Not a directory: ")
-    assert str(arm(copy, "k=1")) in outcome.err
+    assert outcome.err.startswith("pkpo: 1 arms failed: k=1. ")
+    assert f"k=1 failed: can't write in {arm(copy, 'k=1')}: " in outcome.out
     assert arm(copy, "k=1").read_text() == "in the way"
 
 

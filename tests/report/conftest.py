@@ -102,6 +102,9 @@ def write_arm(
         if step % max(1, steps // 6) == 0:
             point = {"step": step, "split": "validation", "pass_at_k": pass_at_k(0.97 * p)}
             checkpoints.append(point)
+    if stop is None:
+        last = {"step": steps, "split": "validation", "pass_at_k": pass_at_k(0.97 * p)}
+        checkpoints.append(last)
     write_lines(folder / "metrics.jsonl", metrics)
     write_lines(folder / "evaluations.jsonl", checkpoints)
     if stop is None:

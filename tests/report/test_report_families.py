@@ -37,7 +37,9 @@ def make_family(make_run: MakeRun, *, unfinished=(), select_k: int | None = None
             folder = path / "arms" / name.replace("=", "-") / f"seed_{seed}"
             header = json.loads((folder / "arm.json").read_text())
             (folder / "arm.json").write_text(json.dumps(header | {"family": "entropy"}))
-            with (folder / "evaluations.jsonl").open("a") as file:
+            before = (folder / "evaluations.jsonl").read_text().splitlines(keepends=True)
+            with (folder / "evaluations.jsonl").open("w") as file:
+                file.writelines(before[:-1])
                 for step, split in ((60, "validation"), (60, "test")):
                     values = {str(k): v if split == "validation" else 0.0 for k, v in at_k.items()}
                     line = {"step": step, "split": split, "pass_at_k": values}

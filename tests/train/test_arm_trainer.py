@@ -78,7 +78,13 @@ def test_files_of_a_finished_arm(finished: Path):
 
 
 def test_arm_header(finished: Path):
-    assert json.loads((finished / "arm.json").read_text()) == {
+    header = json.loads((finished / "arm.json").read_text())
+    decided_by = header.pop("settings")
+    assert decided_by["training.steps"] == STEPS
+    assert {place.partition(".")[0] for place in decided_by} == {
+        *("task", "policy", "warm_start", "training", "evaluation")
+    }
+    assert header == {
         "name": "arm",
         "schedule": SWITCH,
         "seed": 0,

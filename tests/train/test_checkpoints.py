@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from pkpo.errors import RunDirectoryError
+from pkpo.train import loop
 from pkpo.train.checkpoints import Checkpoints, deciding_settings
 from pkpo.train.config import TrainConfig
 from pkpo.train.loop import ArmTrainer
@@ -296,7 +297,7 @@ def test_damaged_completions(stopped: Path, cache: Path, content: bytes):
     for name in ("state.pt", "state.previous.pt"):
         (stopped / name).unlink()
     (stopped / "completions.parquet").write_bytes(content)
-    with pytest.raises(RunDirectoryError, match=r"completions\.parquet.*Remove it"):
+    with pytest.raises(RunDirectoryError, match=r"completions\.parquet.*remove it"):
         trainer(make_config(), stopped, cache).run()
     assert (stopped / "completions.parquet").read_bytes() == content
     assert len(rows(stopped / "metrics.jsonl")) == 1
@@ -338,6 +339,44 @@ def test_a_checkpoint_does_not_depend_on_how_often_it_is_made(
     policy = make_policy(config, cache)
     ArmTrainer(make_task(), config, config.arms[0], 0, policy, ArmDirectory(stopped)).run()
     assert_same_run(stopped, finished)
+
+
+def test_slow_steps_leave_checkpoints_within_a_minute(
+    finished: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """However seldom they are asked for; and what is trained is the same."""
+    config = make_config().model_copy(update={"checkpoint_every": 10_000})
+    now, saved = [0.0], []
+    monkeypatch.setattr(loop.time, "monotonic", lambda: now[0])
+    save = Checkpoints.save
+
+    def noted(self: Checkpoints, state: Any, settings: Any) -> None:
+        saved.append(now[0])
+        save(self, state, settings)
+
+    monkeypatch.setattr(Checkpoints, "save", noted)
+
+    def stop() -> bool:
+        now[0] += 12.0
+        return False
+
+    policy = make_policy(config, cache)
+    ArmTrainer(make_task(), config, config.arms[0], 0, policy, ArmDirectory(tmp_path)).run(stop)
+    assert saved[0] <= 60.0
+    assert len(saved) == 2  # and one after the last step
+    assert_same_run(tmp_path, finished)
+
+
+@pytest.mark.parametrize("name", ["evaluations.jsonl", "choices.jsonl"])
+def test_lines_that_were_lost_are_missed(cache: Path, tmp_path: Path, name: str):
+    config = make_config("per_prompt(1, 2, 4)")
+    steps = iter([False] * 4 + [True])
+    trainer(config, tmp_path, cache).run(lambda: next(steps))
+    lines = (tmp_path / name).read_bytes().splitlines(keepends=True)
+    (tmp_path / name).write_bytes(b"".join(lines[:-1]))
+    with pytest.raises(RunDirectoryError, match=rf"{name}: there should be {len(lines)} lines"):
+        trainer(config, tmp_path, cache).run()
+    assert (tmp_path / name).read_bytes() == b"".join(lines[:-1])
 
 
 def test_an_exported_model_is_checked(finished: Path, tmp_path: Path):

@@ -221,7 +221,8 @@ def test_a_killed_worker_costs_its_own_arm_only(uninterrupted: RunDirectory, tmp
     assert "killed (SIGKILL" in (folder(run.path, "k=1") / "failure.txt").read_text()
     for arm in ARMS[1:]:
         assert_same_run(folder(run.path, arm), folder(uninterrupted.path, arm))
-    assert "unfinished" in (run.path / "summary.md").read_text()
+    summary = (run.path / "summary.md").read_text()
+    assert "k=1, seed 0: failed: its worker process was killed (SIGKILL" in summary
 
     Job(run, workers=2, console=Console(file=io.StringIO())).run()
     assert_same_run(folder(run.path, "k=1"), folder(uninterrupted.path, "k=1"))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,8 @@ import pytest
 import pkpo
 from pkpo.errors import RunDirectoryError
 from pkpo.files import write_atomically
-from pkpo.train.run_directory import JsonLines, RunDirectory, write_json
+from pkpo.train import run_directory
+from pkpo.train.run_directory import JsonLines, RunDirectory, new_folder, write_json
 
 from .tiny import make_config
 
@@ -221,3 +225,49 @@ def test_every_arm_and_seed_has_its_own_folder(tmp_path: Path):
     for path in paths:
         assert path.parent.parent == tmp_path / "arms"
     assert run.warm_start(3) == tmp_path / "warm_start" / "seed_3"
+
+
+def at_the_same_time(count: int, work: Callable[[int], Any]) -> list[Any]:
+    """What each of `count` threads returns, or the RunDirectoryError that it raises."""
+    barrier = threading.Barrier(count)
+
+    def one(number: int) -> Any:
+        barrier.wait()
+        try:
+            return work(number)
+        except RunDirectoryError as error:
+            return error
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(one, range(count)))
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_of_several_that_make_one_run_one_does(tmp_path: Path, attempt: int):
+    path = tmp_path / "new" / "run"
+    config = make_config()
+
+    def make(number: int) -> int:
+        RunDirectory.create(path, config.model_copy(update={"seeds": (number,)}), f"job {number}")
+        return number
+
+    outcomes = at_the_same_time(8, make)
+    (winner,) = [outcome for outcome in outcomes if isinstance(outcome, int)]
+    for outcome in outcomes:
+        assert outcome == winner or "never overwritten" in str(outcome)
+    assert (path / "command.txt").read_text() == f"job {winner}\n"
+    assert RunDirectory.open(path).config.seeds == (winner,)
+    assert names(path) == ["command.txt", "config.json", "versions.json"]
+
+
+def test_jobs_started_in_one_second_get_folders_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(run_directory.time, "strftime", lambda form: "20260102-030405")
+    made = at_the_same_time(8, lambda number: new_folder("task"))
+    first = Path("runs") / "task-20260102-030405"
+    others = {first.with_name(f"{first.name}-{number}") for number in range(2, 9)}
+    assert set(made) == {first, *others}
+    for path in made:
+        RunDirectory.create(path, make_config(), "")

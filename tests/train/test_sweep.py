@@ -103,7 +103,7 @@ def test_good_cells_finish_while_others_fail(done: Done):
     assert not list((done.path / "cells").glob("*=5000/arms/*/*/evaluation.json"))
     assert done.error.startswith("12 items failed, in 2 of 4 cells: learning_rate=0.003, num_train")
     assert "distinct problems" in done.out
-    assert done.out.count(": failed:") == 12
+    assert sum(" failed: " in line for line in done.out.splitlines()) == 12
     assert done.out.count(": done  validation pass@1") == 8
 
 
@@ -203,7 +203,7 @@ def test_failed_cells_are_rows_with_their_reason(done: Done):
     for cell, arm in itertools.product(BAD, ARMS):
         row = rows[cell, arm]
         assert (row["seeds"], row["rank"], row["validation_pass@1_mean"]) == ("0", "", "")
-        assert "seeds 0, 1 failed: warm start: InvalidInputError: " in row["missing"]
+        assert row["missing"].startswith("seeds 0, 1 failed: warm start: ")
         assert "distinct problems" in row["missing"]
     page = (done.path / "summary.md").read_text()
     assert page.count("distinct problems") == 4
@@ -394,7 +394,8 @@ def live(done: Done, tmp_path: Path, height: int) -> tuple[SweepProgress, io.Str
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120, height=height, no_color=True)
     work = Sweep(sweep, executor=LocalProcesses(1), console=console, cache=tmp_path)._work()
-    pool = Pool([item for cell in work for item in cell.work.items])
+    items = [item for cell in work for item in cell.work.items]
+    pool = Pool(items, [name for cell in work for name in cell.work.done])
     return SweepProgress(console, work, pool), out
 
 
@@ -407,7 +408,7 @@ def shown(progress: SweepProgress) -> list[str]:
 
 def test_the_live_table_counts_seeds(done: Done, tmp_path: Path):
     progress, _ = live(done, tmp_path, 40)
-    progress.refresh()
+    progress.look()
     rows = [line.split() for line in shown(progress) if "k=" in line]
     passes = [
         f"{statistics.mean(done.validation(GOOD[0], 'k=1', s)[k] for s in SEEDS):.1%}"
@@ -422,7 +423,7 @@ def test_the_live_table_counts_seeds(done: Done, tmp_path: Path):
 
 def test_the_live_table_fits_the_screen(done: Done, tmp_path: Path):
     progress, _ = live(done, tmp_path, 11)
-    progress.refresh()
+    progress.look()
     lines = shown(progress)
     assert len(lines) <= 11
     assert len([line for line in lines if "k=" in line]) == 4

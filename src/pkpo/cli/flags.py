@@ -98,6 +98,10 @@ class JobFlags:
     warm_start_steps: Annotated[int | None, _preset] = None
     """Supervised steps before training."""
 
+    checkpoint_every: Annotated[int | None, optional] = None
+    """Training steps from one checkpoint to the next (default: 100); the embedded engine makes
+    one a minute in any case."""
+
     device: str = "cpu"
     """Torch device, such as cpu or cuda."""
 
@@ -148,6 +152,7 @@ class JobFlags:
             arms=self._arms(training),
             seeds=self.seeds,
             device=self.device,
+            **self._given("checkpoint_every"),
         )
 
     def _arms(self, training: TrainingSettings) -> tuple[ArmSettings, ...]:

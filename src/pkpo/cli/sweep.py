@@ -51,6 +51,7 @@ class Sweep(JobFlags):
     """Continue this sweep, and try again what failed."""
 
     def __call__(self, command: str) -> int:
+        from pkpo.train.run_directory import new_folder
         from pkpo.train.sweep import Sweep as SweepRun
         from pkpo.train.sweep import SweepDirectory, check_cells
 
@@ -70,8 +71,8 @@ class Sweep(JobFlags):
                 settings = self._grid()
                 check_cells(settings)
             executor = self._executor(settings)
-            name = f"sweep-{settings.base.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-            sweep = SweepDirectory.create(self.out or Path("runs") / name, settings, command)
+            out = self.out or new_folder(f"sweep-{settings.base.task.name}")
+            sweep = SweepDirectory.create(out, settings, command)
         base = sweep.settings.base
         say(shown, f"Sweep: {sweep.path}")
         say(

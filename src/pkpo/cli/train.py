@@ -47,7 +47,7 @@ class Train(EngineFlags):
             run_trl(self, command, shown, out=self.out, config=self.config, resume=self.resume)
             return 0
         from pkpo.train.job import Job, check_buildable
-        from pkpo.train.run_directory import RunDirectory
+        from pkpo.train.run_directory import RunDirectory, new_folder
 
         if self.resume is not None:
             run = RunDirectory.open(self.resume)
@@ -55,8 +55,7 @@ class Train(EngineFlags):
             with refused_as(UsageError if self.config is None else InvalidInputError):
                 config = self.settings() if self.config is None else _read(self.config)
                 check_buildable(config)
-            default = Path("runs") / f"{config.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-            run = RunDirectory.create(self.out or default, config, command)
+            run = RunDirectory.create(self.out or new_folder(config.task.name), config, command)
         say(shown, f"Run directory: {run.path}")
         start = time.perf_counter()
         report = Job(run, workers=self.workers, console=shown).run()

@@ -43,6 +43,7 @@ _SHARED = (
     "prompts_per_step",
     "num_generations",
     "baseline",
+    "checkpoint_every",
     "device",
     "out",
     "config",
@@ -117,6 +118,7 @@ class EngineFlags(JobFlags):
             seeds=self.seeds,
             device=self.device,
             trl=read_options(self.trl, "--trl"),
+            **self._given("checkpoint_every"),
         )
 
 

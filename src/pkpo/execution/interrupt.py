@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -52,10 +53,11 @@ class Interruption:
         """Whether a signal has come."""
         if self._number is not None and not self._told:
             self._told = True
-            self._console.print(
-                f"{self._number.name}: ending after the current step; once more ends at once.",
-                soft_wrap=True,
-            )
+            with suppress(OSError, ValueError, SystemExit):  # nobody may be reading
+                self._console.print(
+                    f"{self._number.name}: ending after the current step; once more ends at once.",
+                    soft_wrap=True,
+                )
         return self._number is not None
 
     def check(self) -> None:

@@ -47,22 +47,36 @@ def only_writer(folder: Path, *, wait: float = 0.0) -> Iterator[None]:
     locks (Windows, some network file systems) a warning takes their place.
 
     Args:
-        folder: made if missing; holds a file named lock for as long as this lasts.
+        folder: made if missing; holds a file named "lock" for as long as this lasts.
         wait: seconds to wait for another process to let go.
 
     Raises:
         RunDirectoryError: another process holds the lock, or the folder can't be written.
     """
-    path = folder / _NAME
+    with locked(folder / _NAME, wait=wait):
+        remove_leftovers(folder)
+        yield
+
+
+@contextmanager
+def locked(path: Path, *, wait: float = 0.0) -> Iterator[None]:
+    """Hold the lock that goes by the name of `path`, a file that is there meanwhile.
+
+    Args:
+        path: folders above it are made.
+        wait: seconds to wait for another process to let go.
+
+    Raises:
+        RunDirectoryError: another process holds the lock, or the folder can't be written.
+    """
     try:
-        with naming(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        with naming(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = _acquire(path, time.monotonic() + wait)
     except OSError as error:
-        raise RunDirectoryError(f"can't write in {folder}: {error.strerror}") from error
+        raise RunDirectoryError(f"can't write in {path.parent}: {error.strerror}") from error
     _held.add(descriptor)
     try:
-        remove_leftovers(folder)
         yield
     finally:
         # Whoever waits for this file notices that it has lost its name.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.files import write_atomically
 
 REFRESH_SECONDS = 0.5
@@ -60,7 +60,8 @@ class Failure:
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception stands for, with its traceback."""
         first = (str(error).strip() or repr(error)).splitlines()[0]
-        return cls(f"{type(error).__name__}: {first}", "".join(traceback.format_exception(error)))
+        reason = first if isinstance(error, PkpoError) else f"{type(error).__name__}: {first}"
+        return cls(reason, "".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Pool:
 
     Args:
         items: each waits for earlier ones only.
+        done: names of those that have nothing left to do.
 
     Attributes:
         states: of each item, by name.
@@ -119,7 +121,7 @@ class Pool:
             isn't earlier in the list.
     """
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[Item], done: Collection[str] = ()) -> None:
         self._items: dict[str, Item] = {}
         for item in items:
             if item.name in self._items:
@@ -130,7 +132,7 @@ class Pool:
                         f"{item.name!r} waits for {other!r}, which is no earlier item"
                     )
             self._items[item.name] = item
-        self.states = dict.fromkeys(self._items, State.WAITING)
+        self.states = {name: State.DONE if name in done else State.WAITING for name in self._items}
         self.failures: dict[str, Failure] = {}
 
     def run(
@@ -186,16 +188,18 @@ class Pool:
                     write_atomically(
                         item.failure_file, lambda path: path.write_text(text, encoding="utf-8")
                     )
-            self._fail(end.name, end.failure)
+            self.fail(end.name, end.failure)
         elif end.finished:
             self.states[end.name] = State.DONE
             if item.failure_file is not None:
-                item.failure_file.unlink(missing_ok=True)
+                with suppress(OSError):
+                    item.failure_file.unlink(missing_ok=True)
         else:
             self.states[end.name] = State.STOPPED
 
-    def _fail(self, name: str, failure: Failure) -> None:
+    def fail(self, name: str, failure: Failure) -> None:
+        """Count an item as failed, and with it those that need it and aren't done."""
         self.states[name], self.failures[name] = State.FAILED, failure
         for other in self._items.values():
-            if name in other.needs and other.name not in self.failures:
-                self._fail(other.name, Failure(f"{name} failed: {failure.reason}"))
+            if name in other.needs and self.states[other.name] is State.WAITING:
+                self.fail(other.name, Failure(f"{name} failed: {failure.reason}"))

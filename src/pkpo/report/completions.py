@@ -21,6 +21,9 @@ COLUMNS = {
     "advantage": pl.Float64,
 }
 
+# Polars panics over some damaged files, with an exception that isn't an Exception.
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -66,7 +69,7 @@ class ProblemSamples:
 
 def sample_completions(
     run: Run, *, num_problems: int = 4, samples_per_arm: int = 3
-) -> tuple[tuple[ProblemSamples, ...], tuple[str, ...]]:
+) -> tuple[tuple[ProblemSamples, ...], tuple[str, ...], tuple[str, ...]]:
     """Picks problems and completions from the last recorded step of each arm.
 
     Takes the first seed that has any. Prefers problems that several arms share and that
@@ -79,16 +82,20 @@ def sample_completions(
         samples_per_arm: the most distinct completions per problem and arm.
 
     Returns:
-        The problems, and a sentence for each arm that has no completions.
-
-    Raises:
-        RunDirectoryError: the completions of a finished arm cannot be read.
+        The problems, a sentence for each arm that has no completions, and what can't be read
+        of finished arms, which is among the sentences.
     """
     groups: dict[str, list[ArmSamples]] = {}
     prompts: dict[str, str] = {}
     notes: list[str] = []
+    damage: list[str] = []
     for arm in run.arms:
-        chosen = _first_with_completions(arm)
+        try:
+            chosen = _first_with_completions(arm)
+        except RunDirectoryError as error:
+            notes.append(f"{error}.")
+            damage.append(str(error))
+            continue
         if chosen is None:
             notes.append(f"{arm.name}: no sampled completions yet.")
             continue
@@ -100,31 +107,47 @@ def sample_completions(
             prompts.setdefault(str(problem), rows["prompt"][0])
     picked = _pick(groups, num_problems)
     problems = tuple(ProblemSamples(name, prompts[name], tuple(groups[name])) for name in picked)
-    return problems, tuple(notes)
+    return problems, tuple(notes), tuple(damage)
 
 
 def read_completions(path: Path) -> pl.DataFrame:
     """The last step in a completions file.
 
     Raises:
+        RunDirectoryError: as `all_completions`.
+    """
+    frame = all_completions(path)
+    return frame.filter(pl.col("step") == pl.col("step").max())
+
+
+def all_completions(path: Path) -> pl.DataFrame:
+    """What a completions file holds.
+
+    Raises:
         RunDirectoryError: not a Parquet file, or a column is missing, of another type
             or has nulls.
     """
+
+    def damaged(problem: str) -> RunDirectoryError:
+        return RunDirectoryError(
+            f"{path}: {problem}. Restore it, or remove it to go on without the completions in it"
+        )
+
     try:
         frame = pl.read_parquet(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise RunDirectoryError(f"{path}: not a readable Parquet file ({error})") from error
+    except _UNREADABLE as error:
+        raise damaged(f"not a readable Parquet file ({error})") from error
     missing = [name for name in COLUMNS if name not in frame.columns]
     if missing:
-        raise RunDirectoryError(f"{path}: column {missing[0]!r} is missing")
+        raise damaged(f"column {missing[0]!r} is missing")
     try:
         frame = frame.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
-    except pl.exceptions.PolarsError as error:
-        raise RunDirectoryError(f"{path}: a column has the wrong type ({error})") from error
+    except _UNREADABLE as error:
+        raise damaged(f"a column has the wrong type ({error})") from error
     for name in COLUMNS:
         if frame[name].null_count():
-            raise RunDirectoryError(f"{path}: column {name!r} has empty values")
-    return frame.filter(pl.col("step") == pl.col("step").max())
+            raise damaged(f"column {name!r} has empty values")
+    return frame
 
 
 def _first_with_completions(arm: Arm) -> tuple[ArmRun, pl.DataFrame] | None:

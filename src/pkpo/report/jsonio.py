@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,6 +13,9 @@ from pkpo.errors import RunDirectoryError
 
 PROBABILITY_SLACK = 1e-6
 """How far rounding may take a probability outside [0, 1] before it counts as corrupt."""
+
+_MOST_DIGITS = 9
+_MOST_SHOWN = 5
 
 
 class JsonObject:
@@ -45,17 +48,26 @@ class JsonObject:
         return self._get(key, str, "a string")
 
     def integer(self, key: str) -> int:
-        return self._get(key, int, "a whole number")
+        value = self._get(key, int, "a whole number")
+        if abs(value) >= 2**53:
+            self.fail(f"{key!r} is too large: {_brief(value)}")
+        return value
 
     def number(self, key: str) -> float:
-        return float(self._get(key, (int, float), "a number"))
+        self._get(key, (int, float), "a number")
+        value = self.number_or_none(key)
+        assert value is not None
+        return value
 
     def flag(self, key: str) -> bool:
         return self._get(key, bool, "true or false")
 
     def number_or_none(self, key: str) -> float | None:
         value = self._get(key, (int, float, type(None)), "a number or null")
-        return None if value is None else float(value)
+        try:
+            return None if value is None else float(value)
+        except OverflowError:
+            self.fail(f"{key!r} is too large: {_brief(value)}")
 
     def items(self, key: str) -> list[Any]:
         return self._get(key, list, "a list")
@@ -83,7 +95,7 @@ class JsonObject:
         """An object of pass@k by k, in increasing order of k."""
         found: dict[int, float] = {}
         for text, value in self._get(key, dict, "an object").items():
-            if not text.isdecimal() or int(text) < 1:
+            if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
                 self.fail(f"{key!r} has the key {text!r}, which is not a k of 1 or more")
             if not is_probability(value):
                 self.fail(f"{key!r}[{text!r}] must be in [0, 1], not {_brief(value)}")
@@ -100,6 +112,22 @@ def is_probability(value: object) -> bool:
     return -PROBABILITY_SLACK <= value <= 1.0 + PROBABILITY_SLACK
 
 
+def differences(stored: Any, now: Any, place: str = "") -> Iterator[str]:
+    """Where two JSON values differ, one text a place."""
+    if isinstance(stored, Mapping) and isinstance(now, Mapping):
+        for name in sorted({*stored, *now}, key=str):
+            there, here = stored.get(name, "nothing"), now.get(name, "nothing")
+            yield from differences(there, here, f"{place}.{name}" if place else str(name))
+    elif stored != now:
+        yield f"{place} was {stored!r} and is {now!r} now"
+
+
+def told(found: Sequence[str]) -> str:
+    """The first of some differences."""
+    more = "" if len(found) <= _MOST_SHOWN else ", ..."
+    return f"{', '.join(found[:_MOST_SHOWN])}{more}"
+
+
 def read_json(path: Path) -> JsonObject:
     """The object in a JSON file.
 
@@ -109,15 +137,7 @@ def read_json(path: Path) -> JsonObject:
     content = read_bytes(path)
     if not content.strip():
         raise RunDirectoryError(f"{path}: the file is empty")
-    try:
-        return _parse_object(content, str(path))
-    except json.JSONDecodeError as error:
-        raise RunDirectoryError(
-            f"{path}, line {error.lineno}: not valid JSON ({error.msg})"
-        ) from None
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise RunDirectoryError(f"{path}, line {line}: not valid UTF-8") from None
+    return parse_object(content, str(path), lines=True)
 
 
 def read_json_lines(path: Path) -> tuple[list[JsonObject], bool]:
@@ -132,20 +152,12 @@ def read_json_lines(path: Path) -> tuple[list[JsonObject], bool]:
     """
     lines = read_bytes(path).split(b"\n")
     unterminated = lines.pop()
-    objects = []
-    for number, line in enumerate(lines, start=1):
-        place = f"{path}, line {number}"
-        try:
-            objects.append(_parse_object(line, place))
-        except json.JSONDecodeError as error:
-            raise RunDirectoryError(f"{place}: not valid JSON ({error.msg})") from None
-        except UnicodeDecodeError:
-            raise RunDirectoryError(f"{place}: not valid UTF-8") from None
+    objects = [parse_object(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
     if not unterminated.strip():
         return objects, False
     try:
-        objects.append(_parse_object(unterminated, f"{path}, line {len(lines) + 1}"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
+        objects.append(parse_object(unterminated, f"{path}, line {len(lines) + 1}"))
+    except RunDirectoryError:
         return objects, True
     return objects, False
 
@@ -160,8 +172,31 @@ def read_bytes(path: Path) -> bytes:
         raise RunDirectoryError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def _parse_object(content: bytes, place: str) -> JsonObject:
-    value = json.loads(content.decode("utf-8"))
+def parse_object(content: bytes, place: str, *, lines: bool = False) -> JsonObject:
+    """The JSON object that `content` holds.
+
+    Args:
+        place: where it stands, for messages.
+        lines: whether to name the line within `content` as well.
+
+    Raises:
+        RunDirectoryError: it is not UTF-8, not JSON or no object.
+    """
+
+    def fail(problem: str, start: int) -> NoReturn:
+        number = content.count(b"\n", 0, start) + 1
+        line = f", line {number}" if lines else ""
+        raise RunDirectoryError(f"{place}{line}: {problem}") from None
+
+    try:
+        text = content.decode("utf-8")
+        value = json.loads(text)
+    except UnicodeDecodeError as error:
+        fail("not valid UTF-8", error.start)
+    except json.JSONDecodeError as error:
+        fail(f"not valid JSON ({error.msg})", len(error.doc[: error.pos].encode()))
+    except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
+        raise RunDirectoryError(f"{place}: not valid JSON ({error})") from None
     if not isinstance(value, dict):
         raise RunDirectoryError(f"{place}: must be a JSON object, not {_brief(value)}")
     return JsonObject(value, place)

@@ -91,13 +91,17 @@ class Metrics:
 
 @dataclass(frozen=True)
 class ArmRun:
-    """One arm trained with one seed; `evaluation` is None while it is unfinished."""
+    """One arm trained with one seed; `evaluation` is None while it is unfinished.
+
+    `failure` says why it ended early or can't be read, in one line; empty where it did neither.
+    """
 
     seed: int
     metrics: Metrics
     checkpoints: tuple[Checkpoint, ...]
     evaluation: Evaluation | None
     completions_path: Path | None
+    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ class Run:
         base: evaluation of the warm-started policy by seed; all arms start from it.
         arms: in the order of the config; only arms that have started.
         notes: what is missing or was left out, one sentence each.
+        damage: what can't be read and was left out for that, one sentence each, with the file.
+            Of an arm it is the `failure` too.
     """
 
     path: Path
@@ -145,3 +151,9 @@ class Run:
     base: Mapping[int, Evaluation]
     arms: tuple[Arm, ...]
     notes: tuple[str, ...]
+    damage: tuple[str, ...] = ()
+
+    def failure(self, arm: str, seed: int) -> str:
+        """That of an arm's run; empty where there is none."""
+        found = [r.failure for a in self.arms if a.name == arm for r in a.runs if r.seed == seed]
+        return "".join(found)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -26,8 +27,7 @@ from pkpo.terminal import visible
 ABSENT = "\N{EN DASH}"
 """Stands for a value that was not measured, and for the standard error of one seed."""
 
-_MOST_COLUMNS = 5
-"""Arms, the base included, that a terminal of 80 characters shows side by side."""
+_UNBOUNDED = 100_000
 
 
 @dataclass(frozen=True)
@@ -166,14 +166,23 @@ def to_markdown(summary: Summary) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def to_rich(summary: Summary) -> RichTable:
+def fits(console: Console, table: RichTable) -> bool:
+    """Whether no cell of a table is wrapped or cut."""
+    options = console.options.update(width=_UNBOUNDED)
+    return Measurement.get(console, options, table).maximum <= console.width
+
+
+def to_rich(summary: Summary, console: Console) -> RichTable:
     """The headline table for a rich console, turned so that each arm is a column; with more
-    arms than fit into 80 characters, their means of pass@k, each arm a row.
+    arms than fit side by side, their means of pass@k, each arm a row.
 
     The report explains what the table leaves out.
     """
-    if len(summary.rows) > _MOST_COLUMNS:
-        return _crowded(summary)
+    table = _headline(summary)
+    return table if fits(console, table) else _crowded(summary)
+
+
+def _headline(summary: Summary) -> RichTable:
     table = headline_table(summary)
     caption = " ".join(_score_notes(summary)[:2])
     grid = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1))
@@ -214,7 +223,7 @@ def to_text(summary: Summary, width: int = 120) -> str:
     """
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
-        console.print(to_rich(summary))
+        console.print(to_rich(summary, console))
     return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 

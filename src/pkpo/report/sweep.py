@@ -12,6 +12,7 @@ from rich import box
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from pkpo.errors import RunDirectoryError
 from pkpo.files import write_atomically
 from pkpo.report.statistics import Estimate
 from pkpo.report.style import to_png
@@ -41,10 +42,19 @@ def write_sweep_report(path: str | Path) -> Path:
         The path of summary.md.
 
     Raises:
-        RunDirectoryError: as `load_sweep`.
+        RunDirectoryError: as `load_sweep`, or files of the cells are damaged; the tables of the
+            rest are written before that is said.
     """
+    results = load_sweep(path)
+    summary = report_on_sweep(path, results)
+    if results.damage:
+        raise RunDirectoryError(f"{'; '.join(results.damage)}. The rest is in {summary}")
+    return summary
+
+
+def report_on_sweep(path: str | Path, results: SweepResults) -> Path:
+    """Writes what `write_sweep_report` does, damage or not."""
     root = Path(path)
-    results = load_sweep(root)
     _write(root / "results.csv", results_csv(results).encode("utf-8"))
     _write(root / "summary.csv", summary_csv(results).encode("utf-8"))
     _write(root / "sweep.png", to_png(sweep_figure(results)))

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pkpo.errors import RunDirectoryError
-from pkpo.report.jsonio import read_bytes
-from pkpo.report.load import load_run
-from pkpo.report.records import ArmRun
+from pkpo.report.jsonio import read_bytes, read_json
+from pkpo.report.load import read_run
+from pkpo.report.load_arms import first_line
+from pkpo.report.records import ArmRun, Run
 from pkpo.report.statistics import Estimate, estimate
 
 CELLS = "cells.json"
@@ -90,6 +91,7 @@ class SweepResults:
         ks: every k that was measured, in increasing order.
         score_name: what validation ranks by, in words.
         rows: cell by cell, arm by arm.
+        damage: what can't be read, one sentence each, with the file.
     """
 
     title: str
@@ -97,6 +99,7 @@ class SweepResults:
     ks: tuple[int, ...]
     score_name: str
     rows: tuple[ArmResult, ...]
+    damage: tuple[str, ...] = ()
 
     def ranked(self) -> list[ArmResult]:
         """Arm by arm, the best of each first and what has no score last."""
@@ -107,16 +110,22 @@ class SweepResults:
 
 
 def load_sweep(path: str | Path) -> SweepResults:
-    """Reads the results of all cells.
+    """Reads the results of all cells; arms that can't be read count as failed.
 
     Raises:
-        RunDirectoryError: this is no sweep, or a file is corrupt; names the file.
+        RunDirectoryError: this is no sweep, or its cells.json or the config.json of a cell
+            can't be read; names the file.
     """
     root = Path(path)
     cells = _cells(root / CELLS)
     rows: list[ArmResult] = []
+    damage: list[str] = []
     for cell in cells:
-        rows += _cell_rows(root / "cells" / cell["cell"], cell)
+        folder = root / "cells" / cell["cell"]
+        if (folder / "config.json").exists():
+            run = read_run(folder)
+            rows += _cell_rows(folder, run, cell)
+            damage += run.damage
     ks = sorted({k for row in rows for s in row.finished for k in s.pass_at_k["validation"]})
     select_k = _select_k(root)
     common = [set(s.pass_at_k["validation"]) for row in rows for s in row.finished]
@@ -127,6 +136,7 @@ def load_sweep(path: str | Path) -> SweepResults:
         ks=tuple(ks),
         score_name=f"pass@{select_k}" if select_k else "pass@k, mean over k",
         rows=tuple(_with_ranks(rows, used)),
+        damage=tuple(damage),
     )
 
 
@@ -158,38 +168,35 @@ def _cells(path: Path) -> list[dict[str, Any]]:
 
 def _select_k(root: Path) -> int | None:
     """The k that the settings rank by, where all cells agree."""
-    configs = [json.loads(read_bytes(path)) for path in sorted(root.glob("cells/*/config.json"))]
-    found = {config.get("evaluation", {}).get("select_k") for config in configs}
+    found = set()
+    for path in sorted(root.glob("cells/*/config.json")):
+        evaluation = read_json(path).values.get("evaluation")
+        k = evaluation.get("select_k") if isinstance(evaluation, dict) else None
+        found.add(k if isinstance(k, int) else None)
     return found.pop() if len(found) == 1 else None
 
 
-def _cell_rows(folder: Path, cell: Mapping[str, Any]) -> list[ArmResult]:
-    if not (folder / "config.json").exists():
-        return []
-    run = load_run(folder)
+def _cell_rows(folder: Path, run: Run, cell: Mapping[str, Any]) -> list[ArmResult]:
     rows = []
-    for arm, slug in cell["arms"].items():
+    for arm in cell["arms"]:
         runs = {r.seed: r for found in run.arms if found.name == arm for r in found.runs}
-        seeds = tuple(_seed_result(folder, slug, seed, runs.get(seed)) for seed in run.seeds)
+        seeds = tuple(_seed_result(folder, seed, runs.get(seed)) for seed in run.seeds)
         rows.append(ArmResult(cell["cell"], cell["settings"], cell["name"], arm, seeds, None, None))
     return rows
 
 
-def _seed_result(folder: Path, slug: str, seed: int, found: ArmRun | None) -> SeedResult:
-    if found is not None and found.evaluation is not None and found.checkpoints:
-        last = found.checkpoints[-1]
-        values = {last.split: last.pass_at_k, found.evaluation.split: found.evaluation.pass_at_k}
+def _seed_result(folder: Path, seed: int, found: ArmRun | None) -> SeedResult:
+    if found is not None and found.evaluation is not None:
+        values = {
+            "validation": found.checkpoints[-1].pass_at_k,
+            "test": found.evaluation.pass_at_k,
+        }
         return SeedResult(seed, values, "done")
-    warm = _reason(folder / "warm_start" / f"seed_{seed}" / "failure.txt")
-    own = _reason(folder / "arms" / slug / f"seed_{seed}" / "failure.txt")
+    warm = first_line(folder / "warm_start" / f"seed_{seed}" / "failure.txt")
+    own = "" if found is None else found.failure
     if own or warm:
         return SeedResult(seed, {}, "failed", own or f"warm start: {warm}")
     return SeedResult(seed, {}, "not started" if found is None else "unfinished")
-
-
-def _reason(path: Path) -> str:
-    """The first line of a failure.txt; empty where there is none."""
-    return read_bytes(path).decode("utf-8").partition("\n")[0] if path.exists() else ""
 
 
 def _with_ranks(rows: Sequence[ArmResult], ks: Sequence[int]) -> list[ArmResult]:

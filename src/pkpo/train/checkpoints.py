@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,16 @@ import torch
 
 from pkpo.errors import RunDirectoryError
 from pkpo.files import write_atomically
+from pkpo.report.jsonio import differences, told
 from pkpo.train.config import ArmSettings, TrainConfig
 
 _SETTINGS = "settings"
-_UNDECIDING = {"evaluation", "arms", "seeds", "device", "checkpoint_every", "completions_every"}
-_MOST_SHOWN = 5
+UNDECIDING = {"evaluation", "arms", "seeds", "device", "checkpoint_every", "completions_every"}
 
 
 def deciding_settings(config: TrainConfig, arm: ArmSettings, seed: int) -> dict[str, Any]:
     """The settings that decide an arm's weights at each step, as JSON values."""
-    return config.model_dump(mode="json", exclude=_UNDECIDING) | {
+    return config.model_dump(mode="json", exclude=UNDECIDING) | {
         "arm": arm.model_dump(mode="json"),
         "seed": seed,
     }
@@ -67,23 +68,54 @@ class Checkpoints:
         Raises:
             RunDirectoryError: the file is damaged, or isn't of an arm with these settings.
         """
-        path = self.last if self.last.exists() else self.previous
+        path = self._newest
         if not path.exists():
             return None
-        try:
+        with self.restoring():
             state = _read(path, device)
-        except Exception as error:
-            raise RunDirectoryError(
-                f"can't read the checkpoint {path}: {error}. {self._way_out(path)}"
-            ) from error
         stored = state.pop(_SETTINGS)
-        if different := list(_differences(stored, settings)):
-            more = "" if len(different) <= _MOST_SHOWN else ", ..."
+        if different := list(differences(stored, settings)):
             raise RunDirectoryError(
-                f"the checkpoint {path} was made with other settings: "
-                f"{', '.join(different[:_MOST_SHOWN])}{more}"
+                f"the checkpoint {path} was made with other settings: {told(different)}"
             )
         return state
+
+    @staticmethod
+    def check(state: Mapping[str, Any], like: Mapping[str, Any]) -> None:
+        """
+        Args:
+            state: that was loaded.
+            like: a state of the same arm at some other step.
+
+        Raises:
+            ValueError: an entry is missing, or of another type.
+        """
+        for name, value in like.items():
+            if name not in state:
+                raise ValueError(f"{name!r} is missing")
+            if type(state[name]) is not type(value):
+                kinds = type(state[name]).__name__, type(value).__name__
+                raise ValueError(f"{name!r} is of type {kinds[0]}, not {kinds[1]}")
+
+    @property
+    def _newest(self) -> Path:
+        return self.last if self.last.exists() else self.previous
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Whatever is raised inside is the fault of the checkpoint that was loaded.
+
+        Raises:
+            RunDirectoryError: in its place; names the file and the way out.
+        """
+        try:
+            yield
+        except Exception as error:
+            path = self._newest
+            what = repr(error) if isinstance(error, KeyError) else str(error)
+            raise RunDirectoryError(
+                f"can't read the checkpoint {path}: {' '.join(what.split())}. {self._way_out(path)}"
+            ) from error
 
     def _way_out(self, damaged: Path) -> str:
         if damaged == self.last and self.previous.exists():
@@ -100,12 +132,3 @@ def _read(path: Path, device: str) -> dict[str, Any]:
     if not isinstance(state, dict) or not isinstance(state.get(_SETTINGS), dict):
         raise ValueError("it holds something else")
     return state
-
-
-def _differences(stored: Any, expected: Any, place: str = "") -> Iterator[str]:
-    if isinstance(stored, Mapping) and isinstance(expected, Mapping):
-        for name in sorted({*stored, *expected}, key=str):
-            there, here = stored.get(name, "nothing"), expected.get(name, "nothing")
-            yield from _differences(there, here, f"{place}.{name}" if place else str(name))
-    elif stored != expected:
-        yield f"{place} was {stored!r} and is {expected!r} now"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -13,8 +12,7 @@ from pkpo.core.credit import Credit, Scale
 from pkpo.core.objectives import Objective, mean_reward
 from pkpo.core.plans import ByStep, PerPrompt, Plateau, plan
 from pkpo.core.weights import Baseline, required_size
-
-_LONGEST_SLUG = 80
+from pkpo.files import folder_name
 
 
 class Settings(BaseModel):
@@ -132,13 +130,8 @@ class ArmSettings(Settings):
 
     @property
     def slug(self) -> str:
-        """The arm's folder name, in ASCII; other letters are told apart by a checksum."""
-        plain = re.sub(r"[^A-Za-z0-9@.+=-]+", "_", self.name).strip("_.")
-        if re.search(r"[^\W_]", re.sub(r"[\x00-\x7f]", "", self.name)):
-            plain = f"{plain or 'arm'}-{zlib.crc32(self.name.encode()):08x}"
-        if len(plain) > _LONGEST_SLUG:
-            plain = f"{plain[:_LONGEST_SLUG]}-{zlib.crc32(self.name.encode()):08x}"
-        return plain
+        """The arm's folder name."""
+        return folder_name(self.name)
 
     @field_validator("name")
     @classmethod

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -11,22 +12,26 @@ from rich.console import Console
 from pkpo.engines.embedded.model import PolicyConfig
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.execution.interrupt import Interruption
-from pkpo.execution.pool import Executor, Pool, State
+from pkpo.execution.pool import Executor, Pool
 from pkpo.execution.processes import LocalProcesses
-from pkpo.report import load_run, write_report
+from pkpo.report.load import read_run
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
+from pkpo.report.write import report_on
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
 from pkpo.train.devices import check_problems, check_room
 from pkpo.train.progress import Progress
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.warm_start import default_cache
-from pkpo.train.work import PROGRESS, RunWork, WarmStartWork, work_of
+from pkpo.train.work import RunWork, work_of
 
 
 class Job:
     """Runs what is left to do in a run directory.
+
+    An arm that can't be read fails before anything is done, and one that ends in an exception
+    fails then; the others go on either way.
 
     Args:
         run: new or continued.
@@ -61,83 +66,85 @@ class Job:
             Interrupted: SIGINT or SIGTERM came. What ran ended after a step, with a
                 checkpoint, and the report was written.
             JobError: some warm starts or arms failed; the rest went on and the report was
-                written. Or the report couldn't be.
+                written. Or the report couldn't be, or lacks something that is damaged.
         """
-        path, console = self.run_directory.path, self.console
-        work = work_of(self.run_directory, self.cache)
-        pool = Pool(work.items)
-        resume = f"pkpo train --resume {path}"
-        with self.run_directory.locked(), Interruption(console, resume) as interruption:
-            with self.executor as executor, self._progress(work) as progress:
-                pool.run(
-                    executor,
-                    interrupted=interruption.requested,
-                    watch=_Watch(work, pool, progress).look,
-                )
-            for name, failure in pool.failures.items():
-                console.print(f"{name} failed: {failure.reason}", style="red", markup=False)
-            written = self._write_report(resume) if self.report else path
-            interruption.check()
-        if pool.failures:
-            raise JobError(_complaint(work, pool, path))
-        return written
-
-    def _write_report(self, resume: str) -> Path:
         path = self.run_directory.path
-        try:
-            report = write_report(path)
-        except OSError as error:
-            raise JobError(
-                f"can't write the report: {error}. `{resume}` goes on where this ended"
-            ) from error
-        self.console.print(to_rich(summarise(load_run(path))))
-        return report
-
-    def _progress(self, work: RunWork) -> Progress:
-        training = self.run_directory.config.training
-        files = {part.name: part.directory.metrics for part in work.arms}
-        return Progress(self.console, training.steps, files, training.num_generations)
+        with self.run_directory.locked(), Interruption(self.console, resuming(path)) as asked:
+            return run_work(
+                self.run_directory,
+                work_of(self.run_directory, self.cache),
+                self.executor,
+                asked,
+                self.console,
+                report=self.report,
+            )
 
 
-class _Watch:
-    """Shows where the items of a job stand."""
+def run_work(
+    run: RunDirectory,
+    work: RunWork,
+    executor: Executor,
+    interruption: Interruption,
+    console: Console,
+    *,
+    report: bool = True,
+    once: Callable[[Callable[[], Any]], Any] = lambda read_or_write: read_or_write(),
+    watching: Callable[[Progress], object] = lambda progress: None,
+) -> Path:
+    """Do the work of a run directory that is locked; see `Job.run`.
 
-    def __init__(self, work: RunWork, pool: Pool, progress: Progress) -> None:
-        self._work, self._pool, self._progress = work, pool, progress
-        self._ready: set[int] = set()
-
-    def look(self) -> None:
-        shown = [text for part in self._work.warm_starts if (text := self._warm_start(part))]
-        self._progress.set_note("Warm start: " + "; ".join(shown) if shown else "")
-        for part in self._work.arms:
-            state = State.DONE if part.item is None else self._pool.states[part.item.name]
-            self._progress.set_status(part.name, state)
-        self._progress.refresh()
-
-    def _warm_start(self, part: WarmStartWork) -> str:
-        if part.item is None:
-            return ""
-        state = self._pool.states[part.item.name]
-        if state is State.DONE and part.seed not in self._ready:
-            self._ready.add(part.seed)
-            self._progress.console.print(f"Warm start ready for seed {part.seed}.")
-        if state is not State.RUNNING:
-            return ""
-        done = _read(part.folder / PROGRESS)
-        at = f"step {done['step']}, loss {done['loss']:.2f} nats" if done else "starting"
-        return f"seed {part.seed}, {at}"
+    Args:
+        once: calls its argument in one of several processes, and returns what that returns.
+        watching: told of the display before the work begins.
+    """
+    pool = Pool(work.items, work.done)
+    for name, failure in once(lambda: work.damaged(run.path)).items():
+        pool.fail(name, failure)
+    training = run.config.training
+    progress = Progress(
+        console, work, pool, steps=training.steps, num_generations=training.num_generations
+    )
+    watching(progress)
+    with executor, progress:
+        pool.run(executor, interrupted=interruption.requested, watch=progress.look)
+    written, damage = run.path, ()
+    if report:
+        written, damage = once(lambda: _write_report(run.path, progress))
+    interruption.check()
+    complaints = _complaints(work, pool, damage)
+    if complaints:
+        raise JobError(f"{'; '.join(complaints)}. --resume {run.path} tries again what failed")
+    return written
 
 
-def _complaint(work: RunWork, pool: Pool, path: Path) -> str:
-    failed = {name: pool.failures[name] for name in pool.failures}
-    starts = [p.item.name for p in work.warm_starts if p.item is not None and p.item.name in failed]
-    arms = [p.item.name for p in work.arms if p.item is not None and p.item.name in failed]
-    parts = [f"the {name} failed: {failed[name].reason}" for name in starts]
+def resuming(path: Path) -> str:
+    """The command that goes on."""
+    return f"pkpo train --resume {path}"
+
+
+def _write_report(path: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
+    """The page's path, and what is damaged."""
+    run = read_run(path)
+    try:
+        written, damage = report_on(run)
+    except OSError as error:
+        raise JobError(
+            f"can't write the report: {error}. `{resuming(path)}` goes on where this ended"
+        ) from error
+    progress.print(to_rich(summarise(run), progress.console))
+    return written, damage
+
+
+def _complaints(work: RunWork, pool: Pool, damage: Sequence[str]) -> list[str]:
+    """What failed, of which the display has told the reasons, and what else is damaged."""
+    names = {part.item.name for part in work.arms}
+    starts = [name for name in pool.failures if name not in names]
+    arms = [name for name in pool.failures if name in names]
+    parts = [f"the {name} failed: {pool.failures[name].reason}" for name in starts]
     if arms:
         parts.append(f"{len(arms)} arms failed: {', '.join(arms)}")
-    return (
-        f"{'; '.join(parts)}. A failure.txt says why, and --resume {path} tries again what failed"
-    )
+    told = {failure.reason for failure in pool.failures.values()}
+    return parts + [text for text in damage if text not in told]
 
 
 def check_buildable(config: TrainConfig) -> None:
@@ -159,10 +166,3 @@ def check_buildable(config: TrainConfig) -> None:
 
 class JobError(PkpoError, RuntimeError):
     """A warm start or some arms of a job failed."""
-
-
-def _read(path: Path) -> dict[str, float] | None:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None

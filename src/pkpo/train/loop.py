@@ -31,6 +31,9 @@ from pkpo.train.step_records import (
 )
 from pkpo.train.warm_start import save_policy
 
+_SECONDS_BETWEEN_CHECKPOINTS = 45.0
+"""At most, plus a step: what a crash costs where steps are slow."""
+
 
 class _Stopwatch:
     """Seconds spent in each named part of a step."""
@@ -87,37 +90,50 @@ class ArmTrainer:
         self.elapsed = 0.0
         self.step = 0
         self._shown = ""
+        self._lines: dict[str, int | None] = {"evaluations": None, "choices": None}
         self._settings = deciding_settings(config, arm, seed)
         if isinstance(self.plan, Plateau):
             self._settings["evaluation"] = config.evaluation.model_dump(mode="json")
         directory.path.mkdir(parents=True, exist_ok=True)
         self._restore()
-        write_json(directory.path / "arm.json", arm.model_dump(mode="json") | {"seed": seed})
+        directory.describe(config, arm, seed)
 
     def _restore(self) -> None:
-        state = self.directory.checkpoints.load("cpu", self._settings)
+        checkpoints = self.directory.checkpoints
+        state = checkpoints.load("cpu", self._settings)
         if state is None:
             return
-        self.policy.load_state_dict(state["policy"])
-        self.learner.optimizer.load_state_dict(state["optimizer"])
-        self.solved_P = state["solved"].cpu().numpy()
-        self.step, self.elapsed = state["step"], state["elapsed"]
-        self.plan.restore(state["plan"])
-        self._shown = state["shown_choice"]
+        with checkpoints.restoring():
+            checkpoints.check(state, self._state())
+            self.policy.load_state_dict(state["policy"])
+            self.learner.optimizer.load_state_dict(state["optimizer"])
+            _check_moments(self.learner.optimizer)
+            solved_P = state["solved"].cpu().numpy()
+            if solved_P.shape != self.solved_P.shape or solved_P.dtype != bool:
+                raise ValueError(f"'solved' isn't {len(self.solved_P)} truth values")
+            if not 0 <= state["step"] <= self.config.training.steps:
+                raise ValueError(f"there is no step {state['step']}")
+            self.solved_P, self.step, self.elapsed = solved_P, state["step"], state["elapsed"]
+            self.plan.restore(state["plan"])
+            self._shown = state["shown_choice"]
+            lines = state.get("lines", self._lines)
+            self._lines = {name: lines[name] for name in self._lines}
 
-    def _save(self, choices: ChoiceLog) -> None:
-        self.directory.checkpoints.save(
-            {
-                "step": self.step,
-                "elapsed": self.elapsed,
-                "policy": self.policy.state_dict(),
-                "optimizer": self.learner.optimizer.state_dict(),
-                "solved": torch.from_numpy(self.solved_P),
-                "plan": self.plan.state(),
-                "shown_choice": choices.shown,
-            },
-            self._settings,
-        )
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "policy": self.policy.state_dict(),
+            "optimizer": self.learner.optimizer.state_dict(),
+            "solved": torch.from_numpy(self.solved_P),
+            "plan": self.plan.state(),
+            "shown_choice": self._shown,
+        }
+
+    def _save(self, evaluations: JsonLines, choices: ChoiceLog) -> None:
+        lines = {"evaluations": evaluations.count, "choices": choices.count}
+        self._shown = choices.shown
+        self.directory.checkpoints.save(self._state() | {"lines": lines}, self._settings)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> bool:
         """Train to the last step, then measure the policy on the test split and export it.
@@ -143,11 +159,16 @@ class ArmTrainer:
         config, steps = self.config, self.config.training.steps
         with (
             JsonLines(self.directory.metrics, before_step=self.step, every_step=True) as metrics,
-            JsonLines(self.directory.evaluations, before_step=self.step) as evaluations,
+            JsonLines(
+                self.directory.evaluations,
+                before_step=self.step,
+                count=self._lines["evaluations"],
+            ) as evaluations,
             ChoiceLog(
                 self.directory.path / "choices.jsonl",
                 self.plan,
                 before_step=self.step,
+                count=self._lines["choices"],
                 shown=self._shown,
             ) as choices,
         ):
@@ -168,6 +189,7 @@ class ArmTrainer:
     ) -> bool:
         config, steps = self.config, self.config.training.steps
         validation = Evaluator(self.task, "validation", config.evaluation, self.device)
+        saved = time.monotonic()
         while self.step < steps:
             if self.step % config.evaluation.every == 0:
                 found = self._validate(validation)
@@ -182,11 +204,13 @@ class ArmTrainer:
                 self.directory.add_completions(rows, step=self.step)
             self.step += 1
             stopping = stop()
-            if stopping or self.step % config.checkpoint_every == 0 or self.step == steps:
+            due = self.step % config.checkpoint_every == 0 or self.step == steps
+            if stopping or due or time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
                 metrics.sync()
                 evaluations.sync()
                 choices.sync()
-                self._save(choices)
+                self._save(evaluations, choices)
+                saved = time.monotonic()
             if stopping:
                 return False
         evaluations.append(self._validate(validation))
@@ -263,3 +287,16 @@ class ArmTrainer:
                 stats.log_ratios_PG, choice, training.truncate
             )
         return row, batch
+
+
+def _check_moments(optimizer: torch.optim.Optimizer) -> None:
+    """
+    Raises:
+        ValueError: what an optimizer was given to remember doesn't fit its parameters.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    kept = [optimizer.state.get(parameter, {}) for parameter in parameters]
+    for parameter, values in zip(parameters, kept):
+        shapes = {value.shape for value in values.values() if torch.is_tensor(value)}
+        if values.keys() != kept[0].keys() or not shapes <= {parameter.shape, torch.Size()}:
+            raise ValueError("the optimizer's moments don't fit the policy")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
+from rich import box
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-_COLUMNS = (
+from pkpo.execution.pool import Pool, State
+from pkpo.report.summary import fits
+from pkpo.terminal import visible
+from pkpo.train.view import ArmProgress, View, duration, number, read_object
+from pkpo.train.work import PROGRESS, RunWork, WarmStartWork
+
+_METRICS = (
     ("pass@1", "pass@1", "{:.1%}"),
     ("pass@n", "pass@n", "{:.1%}"),
     ("entropy", "entropy", "{:.2f}"),
@@ -21,126 +24,114 @@ _COLUMNS = (
     ("samples_per_second", "samples/s", "{:,.0f}"),
     ("transform_share", "transform", "{:.2%}"),
 )
+_LEAST_FIRST = ("transform", "samples/s", "signal", "objective", "entropy", "solved", "pass@n")
 
 
-@dataclass
-class Tail:
-    """The newest rows of a growing JSONL file."""
-
-    path: Path
-    window: int = 20
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    _read: int = 0
-    _file: int | None = None
-
-    def poll(self) -> None:
-        try:
-            now = self.path.stat()
-        except FileNotFoundError:
-            return
-        if now.st_ino != self._file or now.st_size < self._read:
-            self._read, self._file, self.rows = 0, now.st_ino, []
-        with self.path.open("rb") as file:
-            file.seek(self._read)
-            new = file.read()
-        complete = new[: new.rfind(b"\n") + 1]
-        self._read += len(complete)
-        self.rows += [json.loads(line) for line in complete.splitlines()]
-        del self.rows[: -self.window]
-
-    def mean(self, column: str) -> float | None:
-        values = [row[column] for row in self.rows if row.get(column) is not None]
-        return sum(values) / len(values) if values else None
-
-
-class Progress:
+class Progress(View):
     """A table with a row for each arm and seed; lines of text where there is no terminal.
 
     Args:
         console: where to show it.
+        work: the warm starts and arms.
+        pool: does them.
         steps: of each arm.
-        files: metrics file of each arm, by the name to show.
         num_generations: the n of the pass@n column.
     """
 
     def __init__(
-        self, console: Console, steps: int, files: Mapping[str, Path], num_generations: int
+        self, console: Console, work: RunWork, pool: Pool, *, steps: int, num_generations: int
     ) -> None:
-        self.console, self.steps, self.num_generations = console, steps, num_generations
-        self._tails = {name: Tail(path) for name, path in files.items()}
-        self._status: dict[str, str] = {}
-        self._note = ""
+        super().__init__(console, pool, [ArmProgress(part, steps, pool) for part in work.arms])
+        self._warm_starts, self.num_generations = work.warm_starts, num_generations
         self._printed: dict[str, int] = {}
-        self._live = Live(console=console, auto_refresh=False, transient=False)
-
-    def __enter__(self) -> Progress:
-        if self.console.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        if self.console.is_terminal:
-            self.refresh()
-            self._live.stop()
-
-    def set_status(self, name: str, status: str) -> None:
-        self._status[name] = status
-
-    def set_note(self, text: str) -> None:
-        """A line below the table."""
-        self._note = text
-
-    def refresh(self) -> None:
-        for tail in self._tails.values():
-            tail.poll()
-        if self.console.is_terminal:
-            self._live.update(self.table(), refresh=True)
-        else:
-            self._print_lines()
 
     def table(self) -> Table:
-        table = Table(
-            title="Training (means of the last 20 steps, on training problems)",
-            caption=self._note or None,
-            caption_justify="left",
-        )
-        table.add_column("arm")
-        table.add_column("step", justify="right")
-        table.add_column("objective")
-        for _, header, _ in _COLUMNS:
-            table.add_column(header.replace("@n", f"@{self.num_generations}"), justify="right")
-        for name, tail in self._tails.items():
-            status = self._status.get(name, "waiting")
-            if not tail.rows:
-                shown = "starting" if status == "running" else status
-                table.add_row(name, shown, *[""] * (len(_COLUMNS) + 1))
-                continue
-            step = tail.rows[-1]["step"] + 1
-            shown = f"{step}/{self.steps}" if status == "running" else status
-            table.add_row(name, shown, tail.rows[-1]["objective"], *self._cells(tail))
+        """As many columns as there is room for."""
+        table = self._table([])
+        for count in range(1, len(_LEAST_FIRST) + 1):
+            if fits(self.console, table):
+                break
+            table = self._table(_LEAST_FIRST[:count])
         return table
 
-    def _cells(self, tail: Tail) -> list[str]:
-        cells = []
-        for column, _, form in _COLUMNS:
-            value = tail.mean(column.replace("@n", f"@{self.num_generations}"))
+    def _table(self, left_out: Sequence[str]) -> Table:
+        shown = self.shown(self.arms, lambda arm: [arm.state])
+        more = len(self.arms) - len(shown)
+        notes = [f"{more} more rows. " if more else "", self.overall(), self._warm_start_note()]
+        table = Table(
+            title="Training (means of the last 20 steps, on training problems)",
+            box=box.SIMPLE_HEAD,
+            padding=(0, 1, 0, 0),
+            caption=Text(f"{notes[0]}{notes[1]}{notes[2]}"),
+            caption_justify="left",
+        )
+        table.add_column("arm", overflow="fold")
+        metrics = [header for _, header, _ in _METRICS]
+        headers = [h for h in ("step", "left", "objective", *metrics) if h not in left_out]
+        for header in headers:
+            justify = "left" if header == "objective" else "right"
+            table.add_column(self._of_n(header), justify=justify, no_wrap=True)
+        for arm in shown:
+            cells = self._cells(arm)
+            texts = [Text(cells.get(header, "")) for header in headers]
+            style = "red" if arm.state is State.FAILED else ""
+            table.add_row(Text(visible(arm.part.name, cell=True)), *texts, style=style)
+        return table
+
+    def _of_n(self, header: str) -> str:
+        return header.replace("@n", f"@{self.num_generations}")
+
+    def _cells(self, arm: ArmProgress) -> dict[str, str]:
+        """By header."""
+        cells = {"step": str(arm.state)}
+        if arm.state is State.RUNNING:
+            step = f"{arm.done_steps}/{arm.steps}" if arm.done_steps else "starting"
+            cells = {"step": step, "left": duration(arm.seconds_left)}
+        elif arm.state is not State.DONE and arm.done_steps:
+            cells["step"] = f"{arm.state} at {arm.done_steps}"
+        if not arm.metrics.rows:
+            return cells
+        last = arm.metrics.rows[-1]
+        cells["objective"] = visible(str(last.get("objective", "")), cell=True)
+        for column, header, form in _METRICS:
+            value = arm.metrics.mean(self._of_n(column))
             if column == "cumulative_solve_rate":
-                value = tail.rows[-1][column]
-            cells.append("" if value is None else form.format(value))
+                value = number(last.get(column))
+            cells[header] = "" if value is None else form.format(value)
         return cells
 
-    def _print_lines(self) -> None:
+    def _warm_start_note(self) -> str:
+        shown = [text for part in self._warm_starts if (text := self._of_warm_start(part))]
+        return "\nWarm start: " + "; ".join(shown) if shown else ""
+
+    def _of_warm_start(self, part: WarmStartWork) -> str:
+        if self.pool.states[part.item.name] is not State.RUNNING:
+            return ""
+        try:
+            done = read_object((part.folder / PROGRESS).read_bytes())
+        except OSError:
+            done = {}
+        step, loss = number(done.get("step")), number(done.get("loss"))
+        if step is None or loss is None:
+            return f"seed {part.seed}, starting"
+        return f"seed {part.seed}, step {step:.0f}, loss {loss:.2f} nats"
+
+    def tell_done(self, name: str) -> None:
+        for part in self._warm_starts:
+            if part.item.name == name:
+                self.print(f"Warm start ready for seed {part.seed}.")
+
+    def print_lines(self) -> None:
         """One line an arm at each tenth of the way."""
-        for name, tail in self._tails.items():
-            if not tail.rows:
+        for arm in self.arms:
+            if arm.part.done or arm.state is State.FAILED:
                 continue
-            step = tail.rows[-1]["step"] + 1
-            tenth = 10 * step // self.steps
-            if tenth <= self._printed.get(name, 0):
+            tenth = 10 * arm.done_steps // arm.steps
+            if tenth <= self._printed.get(arm.part.name, 0):
                 continue
-            self._printed[name] = tenth
-            values = "  ".join(
-                f"{header.replace('@n', f'@{self.num_generations}')} {cell}"
-                for (_, header, _), cell in zip(_COLUMNS, self._cells(tail))
-            )
-            self.console.print(f"{name:<16} step {step:>5}/{self.steps}  {values}", soft_wrap=True)
+            self._printed[arm.part.name] = tenth
+            cells = self._cells(arm)
+            values = "  ".join(f"{self._of_n(h)} {cells[h]}" for _, h, _ in _METRICS)
+            step = f"step {arm.done_steps:>5}/{arm.steps}"
+            left = f"  {cells['left']} left" if cells.get("left") else ""
+            self.print(f"{arm.part.name:<16} {step}  {values}{left}")

@@ -11,11 +11,13 @@ docs/runs.md says which of them survive what.
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -26,15 +28,18 @@ import torch
 
 import pkpo
 from pkpo.errors import RunDirectoryError
-from pkpo.execution.locks import only_writer
+from pkpo.execution.locks import locked, only_writer
 from pkpo.files import naming, write_atomically, write_fully
-from pkpo.train.checkpoints import Checkpoints
-from pkpo.train.config import ArmSettings, TrainConfig, read_config
+from pkpo.report.completions import all_completions
+from pkpo.report.jsonio import parse_object, read_bytes
+from pkpo.report.load_arms import train_again, way_out
+from pkpo.train.checkpoints import UNDECIDING, Checkpoints
+from pkpo.train.config import ArmSettings, JobSettings, TrainConfig, read_config
 
 _WRITTEN_BEFORE_CONFIG = {"versions.json", "command.txt"}
+_NOT_IN_RESULTS = {"evaluation.select_k", "training.per_device_batch_size"}
+_CLAIM = ".claim"
 _SECONDS_FOR_WORKERS_TO_END = 10.0
-# Polars panics over some damaged files, with an exception that isn't an Exception.
-_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -55,19 +60,35 @@ class JsonLines:
         path: made if missing. Lines from `before_step` on are dropped, as is a last line
             that a killed run left incomplete.
         every_step: there must be one line for each step before `before_step`, in order.
+        count: there must be so many lines before `before_step`; None where that isn't known.
+
+    Attributes:
+        count: lines in the file.
 
     Raises:
         RunDirectoryError: a line before the last isn't JSON with a step, or is missing.
         OSError: the file can't be written.
     """
 
-    def __init__(self, path: Path, *, before_step: int, every_step: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        before_step: int,
+        every_step: bool = False,
+        count: int | None = None,
+    ) -> None:
         lines = [(line, step) for line, step in _complete_lines(path) if step < before_step]
         if every_step:
             _check_steps(path, [step for _, step in lines], before_step)
+        if count is not None and len(lines) != count:
+            raise RunDirectoryError(
+                f"{path}: there should be {count} lines before step {before_step}, that of the "
+                f"checkpoint; found {len(lines)}. {train_again(path.parent)}"
+            )
         content = b"".join(line for line, _ in lines)
         write_atomically(path, lambda temporary: temporary.write_bytes(content))
-        self.path = path
+        self.path, self.count = path, len(lines)
         self._file = path.open("ab", buffering=0)
 
     def append(self, row: dict[str, Any]) -> None:
@@ -82,6 +103,7 @@ class JsonLines:
             links = os.fstat(self._file.fileno()).st_nlink
         if not links:
             raise RunDirectoryError(f"{self.path} was removed while it was being written")
+        self.count += 1
 
     def sync(self) -> None:
         """Return once everything appended so far is on the disk."""
@@ -102,15 +124,10 @@ def _complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
     """Each line that ends, with the step it tells of."""
     if not path.exists():
         return
-    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
-        if not line.endswith(b"\n"):
-            return
-        try:
-            yield line, int(json.loads(line)["step"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise RunDirectoryError(
-                f"{path}, line {number}: no JSON object with a step: {error!r}"
-            ) from error
+    with way_out(train_again(path.parent)):
+        for number, line in enumerate(read_bytes(path).splitlines(keepends=True), start=1):
+            if line.endswith(b"\n"):
+                yield line, parse_object(line, f"{path}, line {number}").integer("step")
 
 
 def _check_steps(path: Path, steps: list[int], before_step: int) -> None:
@@ -119,7 +136,7 @@ def _check_steps(path: Path, steps: list[int], before_step: int) -> None:
         if found != number:
             raise RunDirectoryError(
                 f"{path}, line {number + 1}: there should be step {number}, since the checkpoint "
-                f"is of step {before_step}; found {found}"
+                f"is of step {before_step}; found {found}. {train_again(path.parent)}"
             )
 
 
@@ -140,6 +157,12 @@ class ArmDirectory:
     def finished(self) -> bool:
         return self.evaluation.exists()
 
+    def describe(self, config: JobSettings, arm: ArmSettings, seed: int) -> None:
+        """Write arm.json: the arm's own settings, and under "settings", by their path in
+        config.json, the others that decide its result."""
+        content = arm.model_dump(mode="json") | {"seed": seed, "settings": _deciding(config)}
+        write_json(self.path / "arm.json", content)
+
     def locked(self) -> AbstractContextManager[None]:
         """Be the only process that writes here; waits for workers of a killed job to end."""
         return only_writer(self.path, wait=_SECONDS_FOR_WORKERS_TO_END)
@@ -152,14 +175,8 @@ class ArmDirectory:
             OSError: it can't be written.
         """
         if self.completions.exists():
-            try:
-                earlier = pl.read_parquet(self.completions).filter(pl.col("step") < step)
-                rows = pl.concat([earlier, rows])
-            except _UNREADABLE as error:
-                raise RunDirectoryError(
-                    f"can't add to {self.completions}: {error}. Remove it to go on without the "
-                    f"completions in it"
-                ) from error
+            earlier = all_completions(self.completions).filter(pl.col("step") < step)
+            rows = pl.concat([earlier, rows])
         content = io.BytesIO()
         rows.write_parquet(content)
         write_atomically(
@@ -175,19 +192,20 @@ class RunDirectory:
         self.config = config
 
     @classmethod
-    def create(cls, path: Path, config: TrainConfig, command: str) -> RunDirectory:
+    def create(
+        cls, path: Path, config: TrainConfig, command: str, *, packages: Sequence[Any] = ()
+    ) -> RunDirectory:
         """
+        Args:
+            path: of several that make the same folder at the same time, one succeeds.
+            packages: modules whose versions are kept beside the usual ones.
+
         Raises:
             RunDirectoryError: `path` exists and isn't an empty folder, or can't be written.
         """
-        if path.exists() and not _is_free(path):
-            raise RunDirectoryError(
-                f"{path} exists already and is never overwritten; choose another --out, or "
-                f"continue that run with --resume {path}"
-            )
-        with _explained(path):
-            path.mkdir(parents=True, exist_ok=True)
-            write_json(path / "versions.json", _versions())
+        versions = _versions() | {package.__name__: package.__version__ for package in packages}
+        with claimed(path, "run", _WRITTEN_BEFORE_CONFIG):
+            write_json(path / "versions.json", versions)
             write_text(path / "command.txt", command + "\n")
             write_json(path / "config.json", config.model_dump(mode="json"))
         return cls(path, config)
@@ -224,16 +242,71 @@ class RunDirectory:
         folder = self.warm_start(seed)
         return (folder / "evaluation.json").exists() and (folder / "model").exists()
 
+    def name_of(self, arm: ArmSettings, seed: int) -> str:
+        """What an arm with a seed is called; without the seed where there is one alone."""
+        return f"{arm.name}, seed {seed}" if len(self.config.seeds) > 1 else arm.name
+
     def arm(self, arm: ArmSettings, seed: int) -> ArmDirectory:
         return ArmDirectory(self.path / "arms" / arm.slug / f"seed_{seed}")
 
 
-def _is_free(path: Path) -> bool:
-    """Whether a run may be made there: an empty folder, or one whose making was cut short."""
-    if not path.is_dir():
-        return False
-    names = {entry.name for entry in path.iterdir() if not entry.match(".*.part")}
-    return names <= _WRITTEN_BEFORE_CONFIG
+def _deciding(config: JobSettings) -> dict[str, Any]:
+    given = config.model_dump(mode="json", exclude=UNDECIDING - {"evaluation"})
+    found = {}
+    for section, value in given.items():
+        parts = value.items() if isinstance(value, dict) else ()
+        found |= {f"{section}.{name}": part for name, part in parts} or {section: value}
+    return {place: value for place, value in found.items() if place not in _NOT_IN_RESULTS}
+
+
+def new_folder(name: str) -> Path:
+    """Makes an empty folder runs/NAME-DATE-TIME that nobody else was given.
+
+    Raises:
+        RunDirectoryError: it can't be made.
+    """
+    base = Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    with _explained(base):
+        base.parent.mkdir(exist_ok=True)
+        for suffix in itertools.chain([""], map("-{}".format, itertools.count(2))):
+            path = base.with_name(f"{base.name}{suffix}")
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+    raise AssertionError
+
+
+@contextmanager
+def claimed(path: Path, what: str, leftovers: Collection[str]) -> Iterator[None]:
+    """Fill a folder that nobody else fills at the same time.
+
+    Args:
+        path: made if missing.
+        what: the folder is to hold, in words.
+        leftovers: files that a making that was cut short may have left there.
+
+    Raises:
+        RunDirectoryError: `path` exists and holds something, or can't be written.
+    """
+    _check_free(path, what, leftovers)
+    with locked(path / _CLAIM, wait=_SECONDS_FOR_WORKERS_TO_END), _explained(path):
+        _check_free(path, what, leftovers)
+        yield
+
+
+def _check_free(path: Path, what: str, leftovers: Collection[str]) -> None:
+    if not path.exists():
+        return
+    known = {_CLAIM, *leftovers}
+    if not path.is_dir() or any(
+        entry.name not in known and not entry.match(".*.part") for entry in path.iterdir()
+    ):
+        raise RunDirectoryError(
+            f"{path} exists already and is never overwritten; choose another --out, or "
+            f"continue that {what} with --resume {path}"
+        )
 
 
 @contextmanager
@@ -241,7 +314,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise RunDirectoryError(f"can't write the run directory {path}: {error}") from error
+        raise RunDirectoryError(f"can't write in {path}: {error}") from error
 
 
 def _versions() -> dict[str, str]:

@@ -97,16 +97,31 @@ class ChoiceLog:
         path: of the file.
         plan: whose choices are kept.
         before_step: lines from this step on are dropped.
+        count: as for `JsonLines`.
         shown: `shown` of the log that is continued.
     """
 
-    def __init__(self, path: Path, plan: Plan, *, before_step: int, shown: str = "") -> None:
+    def __init__(
+        self,
+        path: Path,
+        plan: Plan,
+        *,
+        before_step: int,
+        count: int | None = None,
+        shown: str = "",
+    ) -> None:
         self.shown = shown
         self._changes_only = isinstance(plan, Plateau)
         self._closing = ExitStack()
         self._lines = None
         if not isinstance(plan, ByStep):
-            self._lines = self._closing.enter_context(JsonLines(path, before_step=before_step))
+            lines = JsonLines(path, before_step=before_step, count=count)
+            self._lines = self._closing.enter_context(lines)
+
+    @property
+    def count(self) -> int | None:
+        """Lines in the file; None without one."""
+        return None if self._lines is None else self._lines.count
 
     def append(self, step: int, prompts: Sequence[str], choice: Choice) -> None:
         if self._lines is None:

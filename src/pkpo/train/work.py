@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pkpo.execution.pool import Item
+from pkpo.execution.pool import Failure, Item
+from pkpo.report.load import read_run
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ArmSettings
 from pkpo.train.devices import device_of
@@ -21,22 +22,27 @@ PROGRESS = "progress.json"
 
 @dataclass(frozen=True)
 class WarmStartWork:
-    """The warm start of a seed; `item` is None where it is done."""
+    """The warm start of a seed."""
 
     seed: int
     folder: Path
-    item: Item | None
+    item: Item
+    done: bool
 
 
 @dataclass(frozen=True)
 class ArmWork:
-    """One arm with one seed; `item` is None where it is done."""
+    """One arm with one seed."""
 
-    name: str
     arm: ArmSettings
     seed: int
     directory: ArmDirectory
-    item: Item | None
+    item: Item
+    done: bool
+
+    @property
+    def name(self) -> str:
+        return self.item.name
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,18 @@ class RunWork:
 
     @property
     def items(self) -> list[Item]:
-        return [part.item for part in (*self.warm_starts, *self.arms) if part.item is not None]
+        return [part.item for part in (*self.warm_starts, *self.arms)]
+
+    @property
+    def done(self) -> list[str]:
+        """Names of the items that have nothing left to do."""
+        return [part.item.name for part in (*self.warm_starts, *self.arms) if part.done]
+
+    def damaged(self, path: Path) -> dict[str, Failure]:
+        """By name, the arms that can't be read in the run directory `path`, with the reason."""
+        found = read_run(path)
+        reasons = {p.name: found.failure(p.arm.name, p.seed) for p in self.arms}
+        return {name: Failure(text) for name, text in reasons.items() if text in found.damage}
 
 
 def work_of(
@@ -74,19 +91,16 @@ def work_of(
     }
     arms = []
     for seed, warm in warm_starts.items():
-        needs = () if warm.item is None else (warm.item.name,)
         for arm in run.config.arms:
             directory = run.arm(arm, seed)
-            several = len(run.config.seeds) > 1
-            name = f"{prefix}{arm.name}, seed {seed}" if several else f"{prefix}{arm.name}"
             item = Item(
-                name,
+                f"{prefix}{run.name_of(arm, seed)}",
                 train_arm,
                 (path, arm, seed),
-                needs=needs,
+                needs=(warm.item.name,),
                 failure_file=directory.failure,
             )
-            arms.append(ArmWork(name, arm, seed, directory, None if directory.finished else item))
+            arms.append(ArmWork(arm, seed, directory, item, directory.finished))
     return RunWork(tuple(warm_starts.values()), tuple(arms))
 
 
@@ -94,8 +108,6 @@ def _warm_start_work(
     run: RunDirectory, path: Path, seed: int, cache: Path, prefix: str, after: tuple[str, ...]
 ) -> WarmStartWork:
     folder = run.warm_start(seed)
-    if run.has_warm_start(seed):
-        return WarmStartWork(seed, folder, None)
     item = Item(
         f"{prefix}warm start of seed {seed}",
         make_warm_start,
@@ -103,7 +115,7 @@ def _warm_start_work(
         after=after,
         failure_file=folder / "failure.txt",
     )
-    return WarmStartWork(seed, folder, item)
+    return WarmStartWork(seed, folder, item, run.has_warm_start(seed))
 
 
 class _Stopped(Exception):

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 
 import oracles
-from pkpo.engines.trl.rewards import prompt_number
+from pkpo.engines.trl.identity import prompt_number
 from pkpo.errors import InvalidInputError
 
 from . import tiny
@@ -62,6 +63,52 @@ def test_a_plateau_of_the_evaluation(tmp_path: Path, model_folder: Path) -> None
     assert "not beaten for 2 evaluations: stage 2 of 2" in second["reason"]
 
 
+def test_several_evaluation_sets_are_one_evaluation(tmp_path: Path, model_folder: Path) -> None:
+    """What a plateau sees is the mean over all their prompts, once."""
+    sets = {"easy": tiny.dataset(2), "hard": tiny.dataset(6)}
+    trainer = tiny.make_trainer(
+        tmp_path,
+        model_folder,
+        objective_schedule="plateau(max@4, mean, metric=pass@2, patience=2, min_delta=10)",
+        eval_dataset=sets,
+        max_steps=3,
+        eval_strategy="steps",
+        eval_steps=1,
+    )
+    observed: list[tuple[int, dict[int, float]]] = []
+    observe = trainer.plan.observe_validation
+    trainer.plan.observe_validation = lambda step, values: (
+        observed.append((step, values)) or observe(step, values)
+    )
+    trainer.train()
+    assert [step for step, _ in observed] == [1, 2, 3]
+    for step, values in observed:
+        rows = [row for row in trainer.state.log_history if row["step"] == step]
+        easy, hard = (row["eval_pkpo/max@2"] for row in rows if "eval_pkpo/max@2" in row)
+        assert values[2] == pytest.approx((2 * easy + 6 * hard) / 8)
+
+
+def test_prompts_of_equal_text(tmp_path: Path, model_folder: Path) -> None:
+    """A plan for each prompt tells rows apart that differ in another column alone."""
+    rows = [{"prompt": "ab<answer>", "solvable": bool(i % 2)} for i in range(2)]
+
+    def solved(solvable: list[bool], **kwargs: Any) -> list[float]:
+        return list(map(float, solvable))
+
+    trainer = tiny.make_trainer(
+        tmp_path,
+        model_folder,
+        objective_schedule="per_prompt(4)",
+        reward_funcs=solved,
+        train_dataset=Dataset.from_list(rows),
+        max_steps=6,
+    )
+    trainer.train()
+    numbers = [prompt_number(row) for row in rows]
+    hard, easy = (trainer.plan.choose(6, [number]).objectives[0].k for number in numbers)
+    assert (easy, hard) == (1, 4)
+
+
 def solved_by_first_letter(
     prompts: list[str], completions: list[str], **kwargs: Any
 ) -> list[float]:
@@ -86,16 +133,6 @@ def test_an_objective_for_each_prompt(tmp_path: Path, model_folder: Path) -> Non
     assert (easy.k, hard.k) == (1, 4)
     mean_ks = [row["pkpo/mean_k"] for row in trainer.state.log_history if "pkpo/mean_k" in row]
     assert mean_ks[0] == 4
-
-
-def test_a_prompt_id_column_tells_prompts_apart() -> None:
-    same = [{"prompt": "what is in the picture?", "prompt_id": i} for i in (1, 2)]
-    assert prompt_number(same[0]) != prompt_number(same[1])
-    assert prompt_number({"prompt": "x"}) == prompt_number({"prompt": "x", "answer": 3})
-    chat = [{"role": "user", "content": "x"}]
-    assert prompt_number({"prompt": chat}) == prompt_number(
-        {"prompt": [dict(reversed(chat[0].items()))]}
-    )
 
 
 CHECKPOINTS = {

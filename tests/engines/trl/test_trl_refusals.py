@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trl import GRPOConfig
 
-from pkpo.engines.trl import PKPOConfig, PKPOTrainer
+from pkpo.engines.trl import PKPOConfig, PKPORLOOConfig, PKPOTrainer
 from pkpo.errors import PkpoError
 
 from . import tiny
@@ -56,7 +56,10 @@ def test_settings_that_change_the_objective(
         ({"objective": "maximum"}, "can't read"),
         ({"baseline": "mean"}, "baseline must be one of"),
         ({"reuse": "twice"}, "reuse must be one of clip, exact"),
-        ({"reuse": "exact", "use_vllm": True}, "use_vllm"),
+        (
+            {"reuse": "exact", "mask_truncated_completions": True, "baseline": "loo"},
+            "isn.t available",
+        ),
         ({"reuse": "exact", "baseline": "paper_loo"}, "baseline"),
         ({"reuse": "exact", "objective": "top_mean(2, 3)", "baseline": "loo"}, "top_mean"),
         ({"reuse": "exact", "reuse_truncate": -1.0}, "truncate"),
@@ -78,6 +81,50 @@ def test_several_problems_are_told_together(tmp_path: Path) -> None:
             )
         )
     assert str(caught.value).count("\n- ") == 3
+
+
+def test_they_are_told_with_what_trl_refuses(tmp_path: Path) -> None:
+    """All kinds at once: no objective that fits, another setting, a kwarg, TRL's own."""
+    fields = tiny.settings(
+        tmp_path,
+        objective="max@8",
+        baseline="mean",
+        reuse="twice",
+        top_p=0.5,
+        generation_kwargs={"typical_p": 0.5},
+        accept_bias=["lr"],
+        per_device_train_batch_size=3,
+    )
+    with pytest.raises(PkpoError) as caught:
+        PKPOConfig(**fields)
+    lines = str(caught.value).split("\n- ")[1:]
+    begins = ["baseline must", "reuse must", "accept_bias takes", "top_p=0.5", "generation_kwargs["]
+    assert [line[: len(begin)] for line, begin in zip(lines, begins)] == begins
+    assert lines[5].startswith("TRL: generation_batch_size (3) must be divisible")
+    assert len(lines) == 6
+
+
+def test_what_trl_alone_refuses_is_its_own_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="must be divisible") as caught:
+        PKPOConfig(**tiny.settings(tmp_path, objective="max@2", per_device_train_batch_size=3))
+    assert not isinstance(caught.value, PkpoError)
+
+
+@pytest.mark.parametrize("face", tiny.FACES)
+def test_before_the_model_is_loaded(tmp_path: Path, face: str) -> None:
+    trainer_class, config_class = tiny.FACES[face]
+    other = tiny.FACES["rloo" if face == "grpo" else "grpo"][1]
+    made = config_class(**tiny.settings(tmp_path, objective="max@2"))
+    made.top_p, made.baseline = 0.5, "mean"
+    wrong = [
+        (GRPOConfig(**tiny.settings(tmp_path)), f"must be a {config_class.__name__}, got GRPOCon"),
+        (other(**tiny.settings(tmp_path, objective="max@2")), f"got {other.__name__}"),
+        (None, "got NoneType"),
+        (made, "(?s)baseline must.*top_p=0.5"),
+    ]
+    for args, message in wrong:
+        with pytest.raises(PkpoError, match=message):
+            trainer_class("no/such-model", tiny.reward, args, train_dataset=tiny.dataset())
 
 
 def test_an_accepted_bias_passes(tmp_path: Path, model_folder: Path) -> None:
@@ -112,3 +159,30 @@ def test_infinite_rewards_are_named(tmp_path: Path, model_folder: Path) -> None:
     trainer = tiny.make_trainer(tmp_path, model_folder, objective="max@2", reward_funcs=infinite)
     with pytest.raises(PkpoError, match=r"reward 7 .* is inf"):
         trainer.train()
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("vllm_importance_sampling_clip_max", {}),
+        ("vllm_importance_sampling_clip_min", {"vllm_importance_sampling_clip_min": 0.3}),
+        ("vllm_importance_sampling_cap", {"vllm_importance_sampling_cap": 2.0}),
+    ],
+)
+def test_bounds_of_vllms_ratios(tmp_path: Path, name: str, fields: dict[str, Any]) -> None:
+    """Also TRL's default, which leaves completions with a ratio above 3 out."""
+    known = [name for name in dir(GRPOConfig) if name.startswith("vllm_importance_sampling_c")]
+    if not set(fields) <= set(known):
+        return
+    name = name if name in known else "vllm_importance_sampling_cap"
+    given = tiny.settings(tmp_path, objective="max@2", use_vllm=True, **fields)
+    with pytest.raises(PkpoError, match=rf"- {name}=\d.*the gradient loses .*reuse='exact'"):
+        PKPOConfig(**given)
+    PKPOConfig(**given, reuse="exact")
+    PKPOConfig(**given, vllm_importance_sampling_correction=False)
+    PKPOConfig(**given, accept_bias=[one for one in known if "cl" in one or "cap" in one])
+    if "vllm_importance_sampling_clip_max" in known and not fields:
+        PKPOConfig(**given, vllm_importance_sampling_clip_max=None)
+    PKPOConfig(**given | {"use_vllm": False})
+    with pytest.raises(PkpoError, match="isn't available with use_vllm=True in RLOO"):
+        PKPORLOOConfig(**tiny.settings(tmp_path, objective="max@2", use_vllm=True, reuse="exact"))

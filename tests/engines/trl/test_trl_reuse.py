@@ -119,7 +119,7 @@ def test_a_batch_in_parts(tmp_path: Path, model_folder: Path, face: str) -> None
 
     trainer._compute_loss = watched
     trainer.train()
-    losses = losses[1:]  # the first is of the check of the loss
+    losses = losses[3:]  # the first are of the check of the loss
     assert len(trainer.seen) == len(losses) == 16
     for part, loss in zip(trainer.seen, losses):
         lengths = part.inputs["completion_mask"].sum(1)
@@ -151,3 +151,72 @@ def test_missing_rewards_are_refused(tmp_path: Path, model_folder: Path) -> None
     )
     with pytest.raises(InvalidInputError, match="needs a reward for every completion; 1 of 8"):
         trainer.train()
+
+
+class Sampler:
+    """Stands in for vLLM: draws from a copy of the model whose logits are divided by 0.3, and
+    says with which probability."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+
+    def sync_weights(self) -> None:
+        pass
+
+    @torch.no_grad()
+    def generate(self, prompts: Any, **kwargs: Any) -> Any:
+        as_text = isinstance(prompts[0], str)  # as TRL 0.29 has it
+        if as_text:
+            prompts = self.trainer.processing_class(prompts)["input_ids"]
+        drawn, logps = [], []
+        for prompt in prompts:
+            ids, own = list(prompt), []
+            while len(own) < tiny.MAX_TOKENS and ids[-1] != tiny.LETTERS.eos_id:
+                logits = self.trainer.model(torch.tensor([ids])).logits[0, -1] / 0.3
+                token = int(torch.multinomial(logits.softmax(-1), 1))
+                own.append([float(logits.log_softmax(-1)[token])])
+                ids.append(token)
+            drawn.append(ids[len(prompt) :])
+            logps.append(own)
+        return (prompts, drawn, logps, None, {}) if as_text else (prompts, drawn, logps, None)
+
+
+def with_sampler(trainer: Any) -> Any:
+    trainer.use_vllm, trainer._last_loaded_step = True, -1
+    trainer.vllm_generation = Sampler(trainer)
+    return trainer
+
+
+@pytest.mark.parametrize("changes", [{}, {"num_iterations": 2}], ids=str)
+def test_what_vllm_drew(tmp_path: Path, model_folder: Path, changes: dict[str, Any]) -> None:
+    """The weights of whole groups for what another policy drew, at the first use too, with
+    no bound, and no ratio beside them."""
+    trainer = with_sampler(
+        tiny.make_trainer(
+            tmp_path, model_folder, objective="max@3", reuse="exact", max_steps=2, **changes
+        )
+    )
+    watch = Watching(trainer)
+    trainer.train()
+    spread = 0.0
+    for part, logps in zip(trainer.seen, watch.logps):
+        assert part.inputs.get("old_per_token_logps") is None
+        assert bool((part.inputs["importance_sampling_ratio"] == 1).all())
+        drawn = part.inputs["sampling_per_token_logps"] * part.inputs["completion_mask"]
+        log_ratios = np.array(logps) - drawn.sum(dim=1).double().numpy()
+        groups: dict[str, list[tuple[float, float, float]]] = {}
+        for prompt, text, log_ratio, advantage in zip(
+            part.prompts, part.completions, log_ratios, part.advantages.tolist()
+        ):
+            row = (tiny.checksum_reward(prompt, text), float(np.exp(log_ratio)), advantage)
+            groups.setdefault(prompt, []).append(row)
+        for rewards, ratios, found in (zip(*group) for group in groups.values()):
+            wanted = offpolicy_oracles.advantages(
+                [Fraction(value) for value in rewards],
+                [Fraction(ratio) for ratio in ratios],
+                oracles.maximum(3),
+                "loo_minus_one",
+            )
+            np.testing.assert_allclose(found, [4 * float(a) for a in wanted], rtol=2e-3, atol=2e-5)
+        spread = max(spread, float(np.std(log_ratios)))
+    assert spread > 0.1

@@ -19,12 +19,13 @@ import pkpo
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.learning import policy_gradient_loss
 from pkpo.engines.embedded.sampling import token_logprobs
-from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.evaluation import Evaluator
+from pkpo.train.job import JobError
 from pkpo.train.run_directory import ArmDirectory
 from pkpo.train.trl_job import job
 from pkpo.train.trl_job.evaluation import SampleEvaluator
@@ -130,6 +131,22 @@ def test_samples_measure_what_the_probabilities_say(warm_model: Path, run: Path)
     for k, value in exact["pass_at_k"].items():
         assert found["pass_at_k"][k] == pytest.approx(value, abs=0.03)
     assert found["entropy"] == pytest.approx(exact["entropy"], abs=0.1)
+
+
+def test_settings_of_the_checkpoint_reach_no_measurement(
+    warm_model: Path, run: Path, tmp_path: Path
+) -> None:
+    """With a generation_config.json that TRL refuses until it is told otherwise."""
+    model = shutil.copytree(warm_model, tmp_path / "model")
+    settings = {"min_p": 0.9, "typical_p": 0.1, "eos_token_id": 1, "pad_token_id": 0}
+    (model / "generation_config.json").write_text(json.dumps(settings))
+    with pytest.raises(PkpoError, match=r"generation_config\.typical_p=0.1"):
+        start(make_config(model, steps=1), tmp_path / "refused")
+    trl = {"generation_kwargs": {"min_p": 0.0, "typical_p": 1.0}}
+    start(make_config(model, "2->1@3", trl=trl), tmp_path / "run")
+    for name in ("warm_start/seed_0/evaluation.json", "arms/arm/seed_0/evaluation.json"):
+        found, wanted = (json.loads((out / name).read_text()) for out in (tmp_path / "run", run))
+        assert found == wanted
 
 
 def test_measuring_more_often_changes_nothing_in_training(
@@ -243,7 +260,7 @@ def test_a_signal_in_the_last_measurement_lets_it_end_and_starts_no_other_arm(
     assert not arm_of(out, "two").path.exists()
 
 
-def test_a_crash_is_told_and_resume_goes_back_to_the_last_checkpoint(
+def test_a_crash_ends_its_arm_alone_and_resume_goes_back_to_the_last_checkpoint(
     warm_model: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     score, calls = TaskReward.__call__, []
@@ -255,13 +272,26 @@ def test_a_crash_is_told_and_resume_goes_back_to_the_last_checkpoint(
         return score(self, *args, **kwargs)
 
     out = tmp_path / "run"
+    arms = [
+        {"name": "arm", "schedule": "2->1@3", "learning_rate": 0.003},
+        {"name": "other", "schedule": "mean", "learning_rate": 0.01},
+    ]
     with monkeypatch.context() as patch:
         patch.setattr(TaskReward, "__call__", dies)
-        with pytest.raises(ZeroDivisionError):
-            start(make_config(warm_model, "2->1@3"), out)
+        with pytest.raises(JobError, match="1 arms failed: arm"):
+            start(make_config(warm_model, arms=arms), out)
     arm = arm_of(out)
-    assert "as if" in arm.failure.read_text()
+    assert arm_of(out, "other").finished
+    assert arm.failure.read_text().startswith("ZeroDivisionError: as if\n")
+    assert "arm, seed 0: failed: ZeroDivisionError: as if" in (out / "report.html").read_text()
     assert [row["step"] for row in rows(arm.metrics)] == [0, 1, 2, 3, 4]
+    weights = arm.path / "checkpoints" / "checkpoint-4" / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:100])
+    with pytest.raises(JobError, match="1 arms failed: arm"):
+        job.resume(out, Console(quiet=True))
+    assert f"can't continue from {weights.parent}: " in arm.failure.read_text()
+    weights.write_bytes(content)
     job.resume(out, Console(quiet=True))
     assert_same_run(arm, arm_of(run))
     assert not arm.failure.exists()

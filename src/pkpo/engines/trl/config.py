@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from trl import GRPOConfig, RLOOConfig
@@ -12,8 +13,15 @@ from pkpo.core import offpolicy
 from pkpo.core.objectives import Objective
 from pkpo.core.plans import Plan, plan
 from pkpo.core.weights import Baseline, check_baseline, required_size
-from pkpo.engines.trl.settings import GRPO_RULES, RLOO_RULES, check_rules
-from pkpo.errors import InvalidInputError
+from pkpo.engines.trl.settings import (
+    GRPO_RULES,
+    RLOO_RULES,
+    Rule,
+    bad_acceptance,
+    refuse,
+    setting_problems,
+)
+from pkpo.errors import InvalidInputError, PkpoError
 
 _MANY_STEPS = 100_000
 """How far a schedule is looked ahead where the number of steps isn't known."""
@@ -28,15 +36,21 @@ _SCHEDULE = (
 _BASELINE = "Variance reduction: loo_minus_one, loo, paper_loo or none; all unbiased."
 _REUSE = (
     "What the batches of num_iterations > 1 or steps_per_generation > "
-    "gradient_accumulation_steps are weighted by: 'clip' is TRL's own ratio and clipping of each "
-    "token; 'exact' the importance weights of whole groups, recomputed before each optimizer step."
+    "gradient_accumulation_steps, and those of vLLM, are weighted by: 'clip' is TRL's own ratio "
+    "and clipping of each token, which isn't exact; 'exact' the importance weights of whole "
+    "groups, recomputed before each optimizer step."
 )
 _TRUNCATE = "With reuse='exact': the largest importance weight of a completion; None for no limit."
-_ACCEPT = "Settings whose bias you take on knowingly, such as ['top_k']."
+_ACCEPT = (
+    "Settings whose bias you take on knowingly, such as ['top_k']; also 'dropout', and 'loss' for "
+    "a loss with terms of your own."
+)
 
 
 class _Checked:
     """What the configs below share. `objective` or `objective_schedule` must be given."""
+
+    _rules: ClassVar[Mapping[str, Rule]]
 
     objective: str | None
     objective_schedule: str | None
@@ -49,62 +63,95 @@ class _Checked:
     use_vllm: bool
     max_steps: int
 
+    def _begin(self, of_trl: Callable[[], None]) -> None:
+        """TRL's checks and these, told together."""
+        try:
+            of_trl()
+        except ValueError as error:
+            self.check(error)
+            raise
+        self.check()
+
     def plan(self) -> Plan:
         """A new plan, with no history."""
         spec = self.objective if self.objective_schedule is None else self.objective_schedule
         assert spec is not None
         return plan(spec)
 
-    def _check(self, rules: Any) -> None:
+    def check(self, also: ValueError | None = None) -> None:
+        """Refuse what would fail at some later step or change the objective.
+
+        Args:
+            also: what TRL refuses, told with it.
+
+        Raises:
+            InvalidInputError: there is anything to refuse; all of it is told at once.
+        """
+        accepted = self.accept_bias or ()
+        problems = [*self._bad_choices(), *self._bad_sizes()]
+        problems += bad_acceptance(self, self._rules, accepted)
+        problems += setting_problems(self, self._rules, accepted)
+        if problems and also is not None:
+            problems.append(f"TRL: {also}")
+        refuse(problems, also)
+
+    def _bad_choices(self) -> Iterator[str]:
         if (self.objective is None) == (self.objective_schedule is None):
-            raise InvalidInputError(
+            yield (
                 "give one of objective (such as 'max@8') and objective_schedule (such as "
                 f"'8->1@1500'); got {self.objective!r} and {self.objective_schedule!r}"
             )
-        _check_choice("baseline", self.baseline, get_args(Baseline))
-        _check_choice("reuse", self.reuse, ("clip", "exact"))
-        check_rules(self, rules, self.accept_bias or ())
-        # All that may be trained for, to refuse now what would fail at some later step.
-        objectives = self.plan().possible(self.max_steps if self.max_steps > 0 else _MANY_STEPS)
-        self._check_sizes(objectives)
+        for name, allowed in (("baseline", get_args(Baseline)), ("reuse", ("clip", "exact"))):
+            value = getattr(self, name)
+            if value not in allowed:
+                yield f"{name} must be one of {', '.join(allowed)}, got {value!r}"
         if self.mask_truncated_completions and self.baseline != "loo":
-            raise InvalidInputError(
+            yield (
                 "mask_truncated_completions=True needs baseline='loo': whether a completion is "
                 "counted then depends on the completion itself, and only advantages that add up "
                 "to zero give the gradient for those that are counted; got "
                 f"baseline={self.baseline!r}"
             )
-        if self.reuse == "exact":
-            self._check_reuse(objectives)
-
-    def _check_sizes(self, objectives: set[Objective]) -> None:
-        for objective in objectives:
-            check_baseline(objective, self.baseline)  # type: ignore[arg-type]
-            size = required_size(objective, self.baseline)  # type: ignore[arg-type]
-            if self.num_generations < size:
-                raise InvalidInputError(
-                    f"{objective} with baseline {self.baseline!r} needs num_generations >= "
-                    f"{size}, got {self.num_generations}"
-                )
-
-    def _check_reuse(self, objectives: set[Objective]) -> None:
-        for name in ("use_vllm", "mask_truncated_completions"):
-            if getattr(self, name):
-                raise InvalidInputError(f"reuse='exact' isn't available with {name}=True")
-        nothing = np.zeros(self.num_generations)
-        for objective in objectives:
-            offpolicy.advantages(
-                nothing,
-                nothing,
-                objective,
-                baseline=self.baseline,  # type: ignore[arg-type]
-                truncate=self.reuse_truncate,
+        if self.mask_truncated_completions and self.reuse == "exact":
+            yield "reuse='exact' isn't available with mask_truncated_completions=True"
+        if self.use_vllm and self.reuse == "exact" and self._rules is RLOO_RULES:
+            yield (
+                "reuse='exact' isn't available with use_vllm=True in RLOO, whose trainer keeps no "
+                "log-probabilities of vLLM"
             )
 
+    def _bad_sizes(self) -> Iterator[str]:
+        """Of all that may be trained for: what would fail at some later step."""
+        if (self.objective is None) == (self.objective_schedule is None):
+            return
+        steps = self.max_steps if self.max_steps > 0 else _MANY_STEPS
+        try:
+            objectives = sorted(self.plan().possible(steps), key=str)
+        except PkpoError as error:
+            yield str(error)
+            return
+        if self.baseline not in get_args(Baseline):
+            return
+        for objective in objectives:
+            try:
+                self._check_size(objective)
+            except PkpoError as error:
+                yield str(error)
 
-def _check_choice(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InvalidInputError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+    def _check_size(self, objective: Objective) -> None:
+        baseline: Any = self.baseline
+        check_baseline(objective, baseline)
+        size = required_size(objective, baseline)
+        if self.num_generations < size:
+            raise InvalidInputError(
+                f"{objective} with baseline {baseline!r} needs num_generations >= {size}, got "
+                f"{self.num_generations}"
+            )
+        if self.reuse == "exact":
+            nothing = np.zeros(self.num_generations)
+            offpolicy.advantages(
+                nothing, nothing, objective, baseline=baseline, truncate=self.reuse_truncate
+            )
 
 
 @dataclass
@@ -129,6 +176,8 @@ class PKPOConfig(_Checked, GRPOConfig):
             generations, or a setting that would change the objective.
     """
 
+    _rules = GRPO_RULES
+
     objective: str | None = field(default=None, metadata={"help": _OBJECTIVE})
     objective_schedule: str | None = field(default=None, metadata={"help": _SCHEDULE})
     baseline: str = field(default="loo_minus_one", metadata={"help": _BASELINE})
@@ -139,8 +188,7 @@ class PKPOConfig(_Checked, GRPOConfig):
     loss_type: str = field(default="dr_grpo", metadata={"help": "See trl.GRPOConfig."})
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check(GRPO_RULES)
+        self._begin(super().__post_init__)
 
 
 @dataclass
@@ -151,6 +199,8 @@ class PKPORLOOConfig(_Checked, RLOOConfig):
     Args and errors: as in `PKPOConfig`.
     """
 
+    _rules = RLOO_RULES
+
     objective: str | None = field(default=None, metadata={"help": _OBJECTIVE})
     objective_schedule: str | None = field(default=None, metadata={"help": _SCHEDULE})
     baseline: str = field(default="loo_minus_one", metadata={"help": _BASELINE})
@@ -160,5 +210,4 @@ class PKPORLOOConfig(_Checked, RLOOConfig):
     beta: float = field(default=0.0, metadata={"help": "Must be 0."})
 
     def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check(RLOO_RULES)
+        self._begin(super().__post_init__)

@@ -4,7 +4,8 @@ With num_iterations > 1, or steps_per_generation > gradient_accumulation_steps, 
 batch serves several optimizer steps. Before each of them but the first, the log-probability
 of every completion of the batch under the current policy is computed, gathered over the
 processes, and the advantages of whole groups are taken by `pkpo.offpolicy`. They hold the
-importance weights already, so the loss is left without a ratio of its own.
+importance weights already, so the loss is left without a ratio of its own. What vLLM drew is
+weighted before the first step too, from vLLM's own log-probabilities.
 """
 
 from __future__ import annotations
@@ -18,11 +19,18 @@ from torch import Tensor
 
 from pkpo.core.offpolicy import effective_sample_size
 from pkpo.core.plans import Choice
-from pkpo.engines.trl.rewards import Batch, InternalsChangedError, as_tensor, on_host
+from pkpo.engines.trl.rewards import (
+    Batch,
+    InternalsChangedError,
+    as_tensor,
+    loss_mask,
+    on_host,
+)
 from pkpo.errors import InvalidInputError
 
 ROW = "pkpo_row"
 BEHAVIOUR = "pkpo_behaviour_logps"
+CURRENT = "pkpo_current_logps"
 _GIVEN = {"self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size"}
 
 
@@ -50,11 +58,20 @@ class Reweighing:
         self._weighed_at = self._trainer.state.global_step
         advantages = output["advantages"]
         output[ROW] = torch.arange(start, start + len(advantages), device=advantages.device)
-        if "old_logps" in output:
-            output[BEHAVIOUR] = output["old_logps"]
-        elif output.get("old_per_token_logps") is not None:
-            output[BEHAVIOUR] = (output["old_per_token_logps"] * _mask(output)).sum(dim=1)
+        own = output.get("old_logps")
+        if output.get("old_per_token_logps") is not None:
+            own = (output["old_per_token_logps"] * loss_mask(output)).sum(dim=1)
             output["old_per_token_logps"] = None
+        if own is not None:
+            output[BEHAVIOUR] = own
+        if output.get("sampling_per_token_logps") is not None:  # of vLLM, which drew them
+            if own is not None:
+                output[CURRENT] = own
+            output[BEHAVIOUR] = (output["sampling_per_token_logps"] * loss_mask(output)).sum(dim=1)
+            if "importance_sampling_ratio" in output:
+                ratio = output["importance_sampling_ratio"]
+                output["importance_sampling_ratio"] = torch.ones_like(ratio)
+            self._weighed_at = -1
 
     def current(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """`inputs`, whose advantages are those of the current policy."""
@@ -70,13 +87,14 @@ class Reweighing:
         if any(part.get(BEHAVIOUR) is None for part in batches):
             raise InternalsChangedError("reused batches have no log-probabilities of their sampler")
         for part in batches:
-            part["pkpo_current"] = self._logps(part)
+            if CURRENT not in part:
+                part[CURRENT] = self._logps(part)
         gather = trainer.accelerator.gather
         rows_N, log_ratios_N = (
             on_host(gather(values))
             for values in (
                 torch.cat([part[ROW] for part in batches]),
-                torch.cat([(part["pkpo_current"] - part[BEHAVIOUR]).double() for part in batches]),
+                torch.cat([(part[CURRENT] - part[BEHAVIOUR]).double() for part in batches]),
             )
         )
         shape = self._batch.rewards_PG.shape
@@ -95,8 +113,8 @@ class Reweighing:
         for part in batches:
             part["advantages"] = as_tensor(advantages_N[on_host(part[ROW])], part["advantages"])
             if "old_logps" in part:
-                part["old_logps"] = part["pkpo_current"]
-            del part["pkpo_current"]
+                part["old_logps"] = part[CURRENT]
+            del part[CURRENT]
         self._log(log_ratios_PG)
 
     @torch.no_grad()
@@ -113,7 +131,7 @@ class Reweighing:
             batch_size=trainer.args.per_device_train_batch_size,
             **{name: part[name] for name in known if part.get(name) is not None},
         )
-        return (found[0] * _mask(part)).sum(dim=1)
+        return (found[0] * loss_mask(part)).sum(dim=1)
 
     def _log(self, log_ratios_PG: np.ndarray) -> None:
         assert self._choice is not None
@@ -122,8 +140,3 @@ class Reweighing:
         sizes = effective_sample_size(log_ratios_PG, k)
         metrics["pkpo/effective_sample_size"].append(float(np.mean(sizes)))
         metrics["pkpo/log_ratio_std"].append(float(log_ratios_PG.std()))
-
-
-def _mask(part: dict[str, Any]) -> Tensor:
-    mask = part["completion_mask"]
-    return mask * part["tool_mask"] if part.get("tool_mask") is not None else mask

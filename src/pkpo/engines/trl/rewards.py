@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,15 +41,6 @@ class Batch:
     rewards_PG: np.ndarray
     counted_PG: np.ndarray
     prompts_P: tuple[int, ...]
-
-
-def prompt_number(row: Mapping[str, Any]) -> int:
-    """A number that stands for a dataset row's prompt: of its `prompt_id` where it has that
-    column, else of the prompt's text or messages."""
-    named = row.get("prompt_id")
-    value = row.get("prompt") if named is None else named
-    text = json.dumps(value, sort_keys=True, default=repr)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
 
 
 def total_rewards(rewards_NF: Tensor, weights_F: Tensor) -> np.ndarray:
@@ -128,6 +117,12 @@ def check_trl_advantages(
     tolerance = 1e-4 * max(1.0, float(np.abs(rewards_N).max()))
     if np.abs(own - expected[start : start + len(own)]).max() > tolerance:
         raise InternalsChangedError("its advantages are no longer rewards less their group's mean")
+
+
+def loss_mask(part: Mapping[str, Any]) -> Tensor:
+    """(B, T): the tokens that the policy drew and the loss counts."""
+    mask = part["completion_mask"]
+    return mask * part["tool_mask"] if part.get("tool_mask") is not None else mask
 
 
 def on_host(values: Tensor) -> np.ndarray:

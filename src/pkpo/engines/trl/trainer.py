@@ -7,9 +7,11 @@ output the advantages are replaced.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -24,8 +26,10 @@ from trl import GRPOTrainer, RLOOTrainer
 from pkpo.core.credit import Credit
 from pkpo.core.plans import Choice
 from pkpo.core.transforms import estimate
+from pkpo.core.weights import required_size
 from pkpo.engines.trl.choice_file import ChoiceFile
 from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
+from pkpo.engines.trl.identity import check_repeats, prompt_numbers
 from pkpo.engines.trl.loss_check import check_loss
 from pkpo.engines.trl.reuse import Reweighing
 from pkpo.engines.trl.rewards import (
@@ -35,9 +39,10 @@ from pkpo.engines.trl.rewards import (
     check_trl_advantages,
     group,
     on_host,
-    prompt_number,
     total_rewards,
 )
+from pkpo.engines.trl.sampling import model_problems
+from pkpo.engines.trl.settings import refuse
 from pkpo.errors import InvalidInputError
 
 # A mix-in: what it overrides and calls is that of TRL's class, which follows it.
@@ -91,18 +96,23 @@ class JointAdvantages(_Trainer):
         for hook in _HOOKS:
             if not hasattr(super(), hook):
                 raise InternalsChangedError(f"its trainer has no method {hook}")
-        super().__init__(*args, **kwargs)
-        config: Any = self.args
+        # Before the model is loaded.
+        given = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
+        config: Any = given.get("args")
         if not isinstance(config, self._config_class):
             raise InvalidInputError(
                 f"args must be a {self._config_class.__name__}, got {type(config).__name__}"
             )
+        config.check()
+        super().__init__(*args, **kwargs)
+        refuse(model_problems(self, config.accept_bias or ()))
         self.plan = config.plan()
         self._choices = ChoiceFile(Path(config.output_dir) / "pkpo_choices.jsonl", self.plan)
         self._credit = Credit(baseline=config.baseline)
         self._reweighing = Reweighing(self) if config.reuse == "exact" else None
         self._seen: list[Tensor] = []
         self._evaluated: list[Batch] = []
+        self._evaluating = False
         self._loss_checked = False
         self.add_callback(_SavesPlan(self))
 
@@ -110,6 +120,12 @@ class JointAdvantages(_Trainer):
     def _mode(self) -> str:
         model: Any = self.model
         return "train" if model.training else "eval"
+
+    @property
+    def _group_size(self) -> int:
+        return cast(
+            int, self.num_generations if self._mode == "train" else self.num_generations_eval
+        )
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         folder = resume_from_checkpoint
@@ -136,10 +152,9 @@ class JointAdvantages(_Trainer):
         return rewards_NF
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        numbers = torch.tensor(
-            [prompt_number(row) for row in inputs],
-            device=self.accelerator.device,
-        )
+        numbers = prompt_numbers(inputs)
+        start = self.accelerator.process_index * len(inputs)
+        check_repeats(inputs, numbers, self._group_size, start)
         self._seen.clear()
         output = super()._generate_and_score_completions(inputs)
         if len(self._seen) != 1 or not isinstance(output, dict) or "advantages" not in output:
@@ -147,7 +162,8 @@ class JointAdvantages(_Trainer):
                 f"rewards were computed {len(self._seen)} times for a batch, and the batch has "
                 f"the entries {sorted(output) if isinstance(output, dict) else type(output)}"
             )
-        self._replace_advantages(output, self._seen.pop(), numbers)
+        numbers_B = torch.tensor(numbers, device=self.accelerator.device)
+        self._replace_advantages(output, self._seen.pop(), numbers_B)
         return output
 
     def _replace_advantages(
@@ -155,7 +171,7 @@ class JointAdvantages(_Trainer):
     ) -> None:
         began = time.perf_counter()
         training = self._mode == "train"
-        n = cast(int, self.num_generations if training else self.num_generations_eval)
+        n = self._group_size
         own_B: Tensor = output["advantages"]
         start = self.accelerator.process_index * len(prompts_B)
         rewards_N = total_rewards(rewards_NF, self.reward_weights)
@@ -183,6 +199,7 @@ class JointAdvantages(_Trainer):
         if not training:
             self._evaluated.append(batch)
             return
+        self._tell_small_groups(batch, choice)
         self.plan.observe(step, batch.prompts_P, batch.rewards_PG, batch.counted_PG)
         if self._reweighing is not None:
             self._reweighing.begin(output, batch, choice, start)
@@ -226,9 +243,30 @@ class JointAdvantages(_Trainer):
         for name, value in values.items():
             metrics[f"pkpo/{name}"].append(value)
 
+    def _tell_small_groups(self, batch: Batch, choice: Choice) -> None:
+        """Log the share of groups with too few counted completions; warn if that is all."""
+        baseline = self._credit.baseline
+        needed = [required_size(objective, baseline) for objective in choice.objectives]
+        small_P = batch.counted_PG.sum(axis=1) < np.array(needed)[choice.index_P]
+        self._metrics["train"]["pkpo/small_group_fraction"].append(float(small_P.mean()))
+        if small_P.all() and self.accelerator.is_main_process:
+            warnings.warn(
+                f"step {self.state.global_step} trains on nothing: of the {small_P.size} groups of "
+                f"its generation batch none has the {min(needed)} counted completions that "
+                f"{' or '.join(map(str, choice.objectives))} needs with baseline {baseline!r}; the "
+                "rewards of the others are None, or they are truncated and left out",
+                stacklevel=2,
+            )
+
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        if self._evaluating:  # one of several sets of an evaluation
+            return super().evaluate(*args, **kwargs)
         self._evaluated.clear()
-        metrics = super().evaluate(*args, **kwargs)
+        self._evaluating = True
+        try:
+            metrics = super().evaluate(*args, **kwargs)
+        finally:
+            self._evaluating = False
         if self._evaluated:
             found = [best_of_k(batch) for batch in self._evaluated]
             sizes = [len(batch.rewards_PG) for batch in self._evaluated]
@@ -275,7 +313,7 @@ class PKPOTrainer(JointAdvantages, GRPOTrainer):
     transformed, these get 0), mask_truncated_completions, and evaluation with fewer
     completions than k. The log has pkpo/max@k for k = 1, 2, 4, ..., n (unbiased; pass@k for
     rewards 0 and 1), pkpo/signal_fraction (groups with a nonzero advantage),
-    pkpo/counted_fraction and pkpo/advantage_std.
+    pkpo/counted_fraction, pkpo/small_group_fraction and pkpo/advantage_std.
 
     Args:
         args: a `PKPOConfig`, required.

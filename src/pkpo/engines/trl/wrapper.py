@@ -13,8 +13,14 @@ from pkpo.core.objectives import Objective
 from pkpo.core.parsing import as_objective
 from pkpo.core.transforms import advantages
 from pkpo.core.weights import required_size
-from pkpo.engines.trl.rewards import prompt_number
-from pkpo.engines.trl.settings import GRPO_RULES, RLOO_RULES, check_rules
+from pkpo.engines.trl.identity import prompt_numbers
+from pkpo.engines.trl.settings import (
+    GRPO_RULES,
+    RLOO_RULES,
+    bad_acceptance,
+    refuse,
+    setting_problems,
+)
 from pkpo.errors import InvalidInputError
 
 RewardFunction = Callable[..., Sequence[float | None]]
@@ -26,6 +32,7 @@ def joint_rewards(
     *,
     args: GRPOConfig | RLOOConfig,
     reward_weights: Sequence[float] | None = None,
+    accept_bias: Sequence[str] = (),
 ) -> RewardFunction:
     """A reward function for `GRPOTrainer` or `RLOOTrainer` as they are.
 
@@ -44,6 +51,7 @@ def joint_rewards(
         objective: what to train for; needs num_generations > k.
         args: the config of the trainer, whose settings are checked.
         reward_weights: of the functions; 1 each by default.
+        accept_bias: names of settings to let through although they bias the gradient.
 
     Raises:
         InvalidInputError: a setting of `args` that would change the objective, too few
@@ -53,7 +61,7 @@ def joint_rewards(
     functions = [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
     wanted = as_objective(objective)
     _check_functions(functions)
-    _check_args(args, wanted)
+    _check_args(args, wanted, accept_bias)
     weights = np.ones(len(functions)) if reward_weights is None else np.asarray(reward_weights)
     if weights.shape != (len(functions),):
         raise InvalidInputError(
@@ -111,29 +119,34 @@ def _check_functions(functions: Sequence[Any]) -> None:
             )
 
 
-def _check_args(args: GRPOConfig | RLOOConfig, objective: Objective) -> None:
-    check_rules(args, RLOO_RULES if isinstance(args, RLOOConfig) else GRPO_RULES)
+def _check_args(
+    args: GRPOConfig | RLOOConfig, objective: Objective, accepted: Sequence[str]
+) -> None:
+    rules = RLOO_RULES if isinstance(args, RLOOConfig) else GRPO_RULES
+    problems = bad_acceptance(args, rules, accepted)
+    problems += setting_problems(args, rules, accepted)
     if args.mask_truncated_completions:
-        raise InvalidInputError(
+        problems.append(
             "mask_truncated_completions=True: a reward function can't see which completions "
             "are left out of the loss; use PKPOTrainer"
         )
     n, size = args.num_generations or 0, required_size(objective, "loo")
     if n < size:
-        raise InvalidInputError(f"{objective} needs num_generations >= {size} here, got {n}")
+        problems.append(f"{objective} needs num_generations >= {size} here, got {n}")
     rows = args.per_device_train_batch_size * (args.steps_per_generation or 1)
     if rows % n:
-        raise InvalidInputError(
+        problems.append(
             f"each process generates {rows} completions at a time (per_device_train_batch_size "
             f"* steps_per_generation), which isn't a multiple of num_generations = {n}: "
             "groups would be split over processes, and a reward "
             "function sees its own process's part alone; use PKPOTrainer, or other sizes"
         )
+    refuse(problems)
 
 
 def _group_size(prompts: Sequence[Any], n: int, n_eval: int) -> int:
     """n, or n_eval in evaluation, told apart by the runs of equal prompts."""
-    numbers = np.array([prompt_number({"prompt": prompt}) for prompt in prompts])
+    numbers = np.array(prompt_numbers([{"prompt": prompt} for prompt in prompts]))
     for size in dict.fromkeys((n, n_eval)):
         if len(numbers) % size == 0:
             groups = numbers.reshape(-1, size)

@@ -14,7 +14,7 @@ from pathlib import Path
 from pkpo.errors import RunDirectoryError
 from pkpo.execution.locks import only_writer
 from pkpo.report.sweep_load import CELLS
-from pkpo.train.run_directory import RunDirectory, write_json, write_text
+from pkpo.train.run_directory import RunDirectory, claimed, write_json, write_text
 from pkpo.train.sweep.grid import Cell, SweepSettings
 
 _SETTINGS = "sweep.json"
@@ -44,18 +44,11 @@ class SweepDirectory:
         Raises:
             RunDirectoryError: `path` exists and isn't an empty folder, or can't be written.
         """
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise RunDirectoryError(
-                f"{path} exists already and is never overwritten; choose another --out, or "
-                f"continue that sweep with --resume {path}"
-            )
-        try:
+        with claimed(path, "sweep", ()):
             # The grid comes first: with it alone the sweep can be continued.
             write_json(path / _SETTINGS, settings.model_dump(mode="json"))
             write_text(path / "command.txt", command + "\n")
             return cls(path, settings, command)
-        except OSError as error:
-            raise RunDirectoryError(f"can't write the sweep {path}: {error}") from error
 
     @classmethod
     def open(cls, path: Path) -> SweepDirectory:

@@ -10,7 +10,7 @@ from rich.console import Console
 from pkpo.errors import InvalidInputError
 from pkpo.execution.interrupt import Interruption
 from pkpo.execution.pool import Executor, Pool
-from pkpo.report.sweep import to_rich, write_sweep_report
+from pkpo.report.sweep import report_on_sweep, to_rich
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.config import TrainConfig
 from pkpo.train.job import JobError, check_buildable
@@ -58,13 +58,20 @@ class Sweep:
         """
         path, console = self.sweep.path, self.console
         work = self._work()
-        pool = Pool([item for cell in work for item in cell.work.items])
+        pool = Pool(
+            [item for cell in work for item in cell.work.items],
+            [name for cell in work for name in cell.work.done],
+        )
         resume = f"pkpo sweep --resume {path}"
         with self.sweep.locked(), Interruption(console, resume) as interruption:
+            for cell, (_, run) in zip(work, self.sweep.runs, strict=True):
+                for name, failure in cell.work.damaged(run.path).items():
+                    pool.fail(name, failure)
             with self.executor as executor, SweepProgress(console, work, pool) as progress:
-                pool.run(executor, interrupted=interruption.requested, watch=progress.refresh)
-            summary = write_sweep_report(path)
-            console.print(to_rich(load_sweep(path)))
+                pool.run(executor, interrupted=interruption.requested, watch=progress.look)
+            results = load_sweep(path)
+            summary = report_on_sweep(path, results)
+            progress.print(to_rich(results))
             interruption.check()
         if pool.failures:
             cells = [
@@ -75,6 +82,8 @@ class Sweep:
                 f"{'; '.join(cells)}. {summary} says why, and --resume {path} tries again what "
                 "failed"
             )
+        if results.damage:
+            raise JobError(f"{'; '.join(results.damage)}. The rest is in {summary}")
         return summary
 
     def _work(self) -> list[CellWork]:
@@ -88,7 +97,7 @@ class Sweep:
 
             found = work_of(run, self.cache, prefix=f"{cell.name}: ", after=after)
             for warm in found.warm_starts:
-                if warm.item is not None:
+                if not warm.done:
                     makers.setdefault(keys[warm.seed], warm.item.name)
             work.append(CellWork(cell, found))
         return work

@@ -11,7 +11,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer, PrinterCallback
 
 from pkpo.engines.trl import PKPOConfig
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.tasks.base import Task
 from pkpo.train.config import ArmSettings
 from pkpo.train.run_directory import ArmDirectory, write_json
@@ -172,6 +172,13 @@ class TrlArm:
         if step < steps:
             try:
                 self.trainer.train(resume_from_checkpoint=None if found is None else str(found))
+            except Exception as error:
+                if found is None or self.recorder.begun or isinstance(error, PkpoError):
+                    raise
+                raise RunDirectoryError(
+                    f"can't continue from {found}: {error}. Remove that folder to continue from "
+                    "the checkpoint before"
+                ) from error
             finally:
                 self.recorder.close()
             if self.trainer.state.global_step < steps:
@@ -181,15 +188,7 @@ class TrlArm:
 
     def _begin(self) -> None:
         self.directory.path.mkdir(parents=True, exist_ok=True)
-        write_json(
-            self.directory.path / "arm.json",
-            {
-                "name": self.arm.name,
-                "schedule": self.arm.schedule,
-                "seed": self.seed,
-                "learning_rate": self.arm.learning_rate,
-            },
-        )
+        self.directory.describe(self.config, self.arm, self.seed)
 
     def _make_trainer(self, model: str, folder: Path) -> RecordingTrainer:
         length = self.prompts.max_completion_length

@@ -175,9 +175,12 @@ def _sampling(trainer: Any, drawn: dict[str, int]) -> Iterator[tuple[Any, Genera
         torch.no_grad(),
     ):
         model.eval()
+        # From there transformers fills what isn't given, such as min_p.
+        of_checkpoint, model.generation_config = model.generation_config, GenerationConfig()
         try:
             yield model, GenerationConfig(**settings, **drawn)
         finally:
+            model.generation_config = of_checkpoint
             model.train(training)
 
 

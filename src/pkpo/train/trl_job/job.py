@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import time
 import traceback
 import warnings
@@ -22,20 +21,22 @@ from accelerate import PartialState
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.execution.inline import ThisProcess
 from pkpo.execution.interrupt import Interruption
-from pkpo.report import load_run, write_report
-from pkpo.report.statistics import summarise
-from pkpo.report.summary import to_rich
+from pkpo.execution.pool import Item
 from pkpo.tasks.base import Task
 from pkpo.tasks.registry import build_task
-from pkpo.train.config import TrainConfig
+from pkpo.terminal import say
+from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.devices import check_problems
+from pkpo.train.job import resuming, run_work
 from pkpo.train.progress import Progress
-from pkpo.train.run_directory import RunDirectory, write_json
+from pkpo.train.run_directory import RunDirectory, new_folder
 from pkpo.train.trl_job.arm import TrlArm, load_tokenizer, trainer_config
 from pkpo.train.trl_job.config import TrlConfig, batch_sizes, read_trl_config
 from pkpo.train.trl_job.prompts import make_prompts
 from pkpo.train.trl_job.ranks import any_process, on_main, start_processes
+from pkpo.train.work import ArmWork, RunWork
 
 _PACKAGES = (trl, transformers, accelerate, datasets)
 
@@ -57,10 +58,7 @@ class TrlRun:
         Raises:
             RunDirectoryError: as `RunDirectory.create`.
         """
-        RunDirectory.create(path, cast(TrainConfig, config), command)
-        versions = json.loads((path / "versions.json").read_text(encoding="utf-8"))
-        versions |= {package.__name__: package.__version__ for package in _PACKAGES}
-        write_json(path / "versions.json", versions)
+        RunDirectory.create(path, cast(TrainConfig, config), command, packages=_PACKAGES)
         return cls(path, config)
 
     @classmethod
@@ -75,7 +73,14 @@ class TrlRun:
             raise RunDirectoryError(f"can't read {path / 'config.json'}: {error}") from error
 
 
-class _Launched(Interruption):
+class _Agreed(Interruption):
+    """All processes of a launch learn of a signal at the same moment."""
+
+    def requested(self) -> bool:
+        return any_process(super().requested())
+
+
+class _Launched(_Agreed):
     """As one of a launcher's processes: launchers pass the terminal's signal on, so that it
     comes twice, and kill what takes too long."""
 
@@ -125,8 +130,9 @@ def start(config: TrlConfig, out: Path | None, command: str, console: Console) -
     """
     with _launched(config, console):
         check_buildable(config)
-        default = Path("runs") / f"{config.task.name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        path = on_main(lambda: TrlRun.create(out or default, config, command).path)
+        path = on_main(
+            lambda: TrlRun.create(out or new_folder(config.task.name), config, command).path
+        )
         _Job(TrlRun(path, config), console).run()
 
 
@@ -155,80 +161,70 @@ class _Job:
     def __init__(self, run: TrlRun, console: Console) -> None:
         self.run_directory, self.console = run, console
         self.is_main = PartialState().is_main_process
-        config = run.config
-        self.task = build_task(config.task.name, config.task.options)
-        self.names = {
-            (arm.name, seed): arm.name if len(config.seeds) == 1 else f"{arm.name}, seed {seed}"
-            for seed in config.seeds
-            for arm in config.arms
-        }
+        self.alone = PartialState().num_processes == 1
+        self.task = build_task(run.config.task.name, run.config.task.options)
+        self._progress: Progress | None = None
 
     def run(self) -> None:
         run, began = self.run_directory, time.perf_counter()
-        self._say(f"Run directory: {run.path}")
-        if PartialState().num_processes == 1:
-            kind, again = Interruption, f"pkpo train --resume {run.path}"
+        say(self.console, f"Run directory: {run.path}")
+        if self.alone:
+            kind, again = _Agreed, resuming(run.path)
         else:
-            kind, again = _Launched, f"... -m pkpo train --resume {run.path}"
+            kind, again = _Launched, f"... -m {resuming(run.path)}"
         with self._locked(), kind(self.console, again) as interruption:
-            self._arms(interruption.requested)
-            report = on_main(lambda: write_report(run.path))
-            self.console.print(to_rich(summarise(load_run(run.path))))
-            self._say(f"Report: {report}  ({time.perf_counter() - began:.0f} s)")
-            interruption.check()
-
-    def _say(self, text: str) -> None:
-        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+            report = run_work(
+                run.files,
+                self._work(),
+                ThisProcess(interruption.requested, recording=self.alone),
+                interruption,
+                self.console,
+                once=on_main,
+                watching=self._watch,
+            )
+        say(self.console, f"Report: {report}  ({time.perf_counter() - began:.0f} s)")
 
     def _locked(self) -> AbstractContextManager[Any]:
         return self.run_directory.files.locked() if self.is_main else nullcontext()
 
-    def _arms(self, stop: Callable[[], bool]) -> None:
-        files, config = self.run_directory.files, self.run_directory.config
-        metrics = {
-            self.names[arm.name, seed]: files.arm(arm, seed).metrics
-            for seed in config.seeds
-            for arm in config.arms
-        }
-        progress = Progress(
-            self.console, config.training.steps, metrics, config.training.num_generations
-        )
-        with progress:
-            for seed in config.seeds:
-                for arm in config.arms:
-                    directory, name = files.arm(arm, seed), self.names[arm.name, seed]
-                    if on_main(lambda directory=directory: directory.finished):
-                        progress.set_status(name, "done")
-                        continue
-                    if any_process(stop()):
-                        return
-                    progress.set_status(name, "running")
-                    trained = TrlArm(
-                        self.task,
-                        config,
-                        arm,
-                        seed,
-                        directory,
-                        files.warm_start(seed),
-                        stop=stop,
-                        progress=progress.refresh,
-                    )
-                    if not self._train(trained):
-                        return
-                    progress.set_status(name, "done")
+    def _watch(self, progress: Progress) -> None:
+        self._progress = progress
 
-    def _train(self, arm: TrlArm) -> bool:
+    def _work(self) -> RunWork:
+        files, config = self.run_directory.files, self.run_directory.config
+        arms = []
+        for seed in config.seeds:
+            for arm in config.arms:
+                directory = files.arm(arm, seed)
+                failure = directory.failure if self.is_main else None
+                item = Item(
+                    files.name_of(arm, seed), self._train, (arm, seed), failure_file=failure
+                )
+                done = on_main(lambda directory=directory: directory.finished)
+                arms.append(ArmWork(arm, seed, directory, item, done))
+        return RunWork((), tuple(arms))
+
+    def _train(self, arm: ArmSettings, seed: int, *, stop: Callable[[], bool]) -> bool:
+        files = self.run_directory.files
+        directory = files.arm(arm, seed)
+        assert self._progress is not None
         try:
-            done = arm.run()
+            return TrlArm(
+                self.task,
+                self.run_directory.config,
+                arm,
+                seed,
+                directory,
+                files.warm_start(seed),
+                stop=stop,
+                progress=self._progress.look,
+            ).run()
         except Exception:
-            if self.is_main:
+            if self.is_main and not self.alone:
                 with suppress(OSError):
-                    arm.directory.failure.write_text(traceback.format_exc(), encoding="utf-8")
+                    directory.failure.write_text(traceback.format_exc(), encoding="utf-8")
             raise
         finally:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        if self.is_main:
-            arm.directory.failure.unlink(missing_ok=True)
-        return done

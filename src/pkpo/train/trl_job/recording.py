@@ -14,12 +14,12 @@ from transformers import TrainerCallback
 
 from pkpo.core.passk import pass_at_k
 from pkpo.engines.trl import Generation, PKPOTrainer
-from pkpo.engines.trl.rewards import prompt_number
+from pkpo.engines.trl.identity import prompt_number
 from pkpo.errors import RunDirectoryError
 from pkpo.tasks.base import Split
 from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
 from pkpo.train.trl_job.prompts import Prompts
-from pkpo.train.trl_job.ranks import any_process, gathered
+from pkpo.train.trl_job.ranks import gathered
 
 STATE_FILE = "pkpo_job.json"
 """In each checkpoint, written last: what the callback below knows that the trainer doesn't."""
@@ -73,7 +73,7 @@ class Recorder(TrainerCallback):
         completions_every: steps between two records of completions.
         before_training: called once the model is in place, unless a run is continued.
         validate: step -> pass@k by str(k).
-        stop: whether to end after the step; asked in every process.
+        stop: whether to end after the step; asked in every process, with one answer for all.
         progress: called in the main process when a step is written.
     """
 
@@ -100,13 +100,14 @@ class Recorder(TrainerCallback):
         }
         self.solved_P = np.zeros(len(self.problem_ids), dtype=bool)
         self.elapsed = self.seconds = 0.0
-        self.stopped = False
+        self.begun = self.stopped = False
         self._began = 0.0
         self._metrics: JsonLines | None = None
         self._evaluations: JsonLines | None = None
         self.trainer: RecordingTrainer | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.begun = True
         if state.is_world_process_zero:
             self._metrics = JsonLines(
                 self.directory.metrics, before_step=state.global_step, every_step=True
@@ -127,7 +128,7 @@ class Recorder(TrainerCallback):
         self._take_in(state)
         if state.global_step % self.every == 0 or state.global_step == state.max_steps:
             self._measure(state)
-        if any_process(self._stop()):
+        if self._stop():
             self.stopped = control.should_training_stop = control.should_save = True
 
     def on_log(
@@ -161,7 +162,8 @@ class Recorder(TrainerCallback):
             self.solved_P[known["solved"]] = True
         except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
             raise RunDirectoryError(
-                f"can't continue from {checkpoint}: {STATE_FILE} is missing or damaged ({error})"
+                f"can't continue from {checkpoint}: {STATE_FILE} is missing or damaged ({error}). "
+                "Remove that folder to continue from the checkpoint before"
             ) from error
 
     def close(self) -> None:
