@@ -62,7 +62,7 @@ def test_the_order_of_the_problems_does_not_matter() -> None:
 
 def test_students_interval_for_normal_differences() -> None:
     differences = np.random.default_rng(2).normal(0.2, 1.0, 30)
-    moments, units = between_differences(differences)
+    moments, units, _ = between_differences(differences)
     assert units == 30
     assert moments.skewness == 0
     assert moments.df <= 29

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -100,6 +101,38 @@ def test_few_failures_get_a_bound() -> None:
     assert row.population.kind == "lower bound"
     assert 0.9 < row.population.lower < row.value
     assert "about 3.0 problems" in row.population.note
+    assert "about 110 more problems like these" in row.population.note
+
+
+def test_a_refusal_says_how_much_more_would_do() -> None:
+    """With as much more, of the same kind, there is an interval."""
+    rng = np.random.default_rng(4)
+    few = evaluate(Samples.from_counts(16, rng.binomial(16, 0.3, 30)), 8)["pass@8"].fixed
+    found = re.search(r"about (\d+) more samples of each problem", few.note)
+    assert found
+    n = 16 + 2 * int(found[1])
+    assert evaluate(Samples.from_counts(n, rng.binomial(n, 0.3, 30)), 8)["pass@8"].fixed.given
+    short = evaluate(Samples.from_groups([[0.1, 0.7, 0.3]] * 9), 2)["max@2"].fixed
+    assert "take 4 samples of problems '0', '1', '2', ... (9 of 9)" in short.note
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_long_tail_leaves_the_bound_on_the_other_side(sign: int) -> None:
+    rewards = sign * np.exp(2 * np.random.default_rng(5).normal(size=(40, 16)))
+    row = evaluate(Samples.from_groups(list(rewards)), 1)["mean"]
+    for found in (row.fixed, row.population):
+        assert found.kind == ("lower bound" if sign > 0 else "upper bound")
+        assert row.value in found
+        assert "rare events" in found.note
+
+
+def test_problems_with_few_samples_borrow_the_variance_of_the_others() -> None:
+    """All problems alike: the variance is s^2 / n for each."""
+    rng = np.random.default_rng(6)
+    groups = [rng.normal(size=n) for n in [1000] * 20 + [1] * 9]
+    found = evaluate(Samples.from_groups(groups), 1)["mean"].fixed
+    expected = np.sqrt(20 / 1000 + 9) / 29
+    assert found.standard_error == pytest.approx(expected, rel=0.05)
 
 
 def test_one_sample_a_problem_shows_no_error_within() -> None:

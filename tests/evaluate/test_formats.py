@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,14 @@ from pkpo.evaluate import Samples, compare, evaluate, read
 from pkpo.evaluate.account import default_ks_line, samples_lines, solved_lines
 from pkpo.evaluate.formats import html, markdown
 from pkpo.evaluate.intervals import Interval
-from pkpo.evaluate.shown import Numbers, Table, evaluation_table, numbers_for, verdicts
+from pkpo.evaluate.shown import (
+    Numbers,
+    Table,
+    difference_tables,
+    evaluation_table,
+    numbers_for,
+    verdicts,
+)
 
 
 def counts(seed: int, power: float, n: int = 16) -> Samples:
@@ -117,6 +125,20 @@ def interval(low: float, high: float, error: float) -> Interval:
 def test_as_many_decimals_as_the_narrowest_interval_warrants(name: str, error: float, shown: str):
     numbers = numbers_for([name], [interval(0.0, 1.0, error), interval(0, 1, 9 * error)], False)
     assert numbers.text(0.123456789) + numbers.unit == shown
+
+
+def test_a_row_has_the_decimals_that_its_own_error_warrants():
+    correct = [0] * 82 + [16] * 81 + [15]
+    other = evaluation_table(evaluate(Samples.from_counts(16, correct), [1, 16])).rows[1]
+    assert other[1] == "50.0 %"
+    assert not re.search(r"\d\.\d\d", " ".join(other))
+    both = {
+        "a": Samples.from_counts(1000, [500] * 400),
+        "b": Samples.from_counts(1000, [499] * 400),
+    }
+    pass_1, pass_400 = difference_tables(compare(both, [1, 8]))[0].rows
+    assert pass_1[1] == "50.00 %"
+    assert pass_400[1] == "99.620 %"
 
 
 def test_numbers_have_signs_and_no_minus_zero():

@@ -103,3 +103,16 @@ def test_a_missing_package_is_named_with_its_extra(missing: str) -> None:
     assert done.returncode == 1
     assert f"needs the package '{missing}'" in done.stderr
     assert re.search(r"pip install \S*\[eval\]", done.stderr)
+
+
+def test_evaluation_leaves_the_slow_parts_of_scipy_alone() -> None:
+    code = (
+        "import sys, pkpo.evaluate as e\n"
+        "of = e.Samples.from_counts\n"
+        "runs = {'a': of(8, [1, 5, 8]), 'b': of(8, [0, 6, 7])}\n"
+        "e.evaluate(runs['a'], [1, 8], simultaneous=True)\n"
+        "e.compare(runs, [1, 8])\n"
+        "print({'scipy.stats', 'scipy.optimize'} & set(sys.modules))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr

@@ -8,11 +8,11 @@ higher degrees of such polynomials are averages of coefficients, so nothing over
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy import stats
-from scipy.special import gammaln
+from scipy.special import gammaln, xlog1py, xlogy
 
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective
 from pkpo.core.weights import elevate, estimate_weights, top_bernstein
@@ -90,10 +90,13 @@ def central_moment(n: int, objective: Objective, p: np.ndarray, order: int) -> n
 
 def covariance(n: int, objectives: tuple[Objective, ...], p: np.ndarray) -> np.ndarray:
     """E of the product of the estimates' deviations from their means, c ~ Binomial(n, p)."""
-    law = _law(n, tuple(p))
-    product = law
-    for objective in objectives:
-        table = values(n, objective)
+    return covariance_of([values(n, objective) for objective in objectives], p)
+
+
+def covariance_of(tables: Sequence[np.ndarray], p: np.ndarray) -> np.ndarray:
+    """The same for any tables over c = 0..n."""
+    product = law = _law(len(tables[0]) - 1, tuple(p))
+    for table in tables:
         product = product * (table[:, None] - table @ law)
     return product.sum(axis=0)
 
@@ -101,7 +104,9 @@ def covariance(n: int, objectives: tuple[Objective, ...], p: np.ndarray) -> np.n
 @lru_cache(maxsize=16)
 def _law(n: int, p: tuple[float, ...]) -> np.ndarray:
     """(n+1, G) chances of each number correct."""
-    return stats.binom.pmf(np.arange(n + 1)[:, None], n, np.asarray(p))
+    c = np.arange(n + 1)[:, None]
+    choices = gammaln(n + 1) - gammaln(c + 1) - gammaln(n - c + 1)
+    return np.exp(choices + xlogy(c, p) + xlog1py(n - c, -np.asarray(p)))
 
 
 @lru_cache(maxsize=4096)

@@ -13,8 +13,10 @@ from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import (
     Interval,
     Moments,
+    Support,
     between_differences,
     effective_number,
+    events,
     exactly,
     none,
     two_sided_p,
@@ -96,7 +98,7 @@ class RunData:
     def within(self, used_P: np.ndarray, objective: Objective) -> Within | str:
         """The sampling variance; 0 where nothing varies, which only the other run's can save."""
         found = within_problems(self.grouped, used_P, objective, self.seed)
-        return Within(0.0, 0.0, np.inf, "none") if found == NO_VARIATION else found
+        return Within(0.0, 0.0, np.inf, np.inf, "none") if found == NO_VARIATION else found
 
 
 def difference_of(
@@ -115,7 +117,8 @@ def difference_of(
         confidence: of the single intervals.
         level: of the simultaneous ones.
     """
-    name = name_of(objective, run.grouped.binary and baseline.grouped.binary)
+    binary = run.grouped.binary and baseline.grouped.binary
+    name = name_of(objective, binary)
     number = int(used_P.sum())
     enough = (run.grouped.sizes_P >= objective.k) & (baseline.grouped.sizes_P >= objective.k)
     dropped = int((~enough).sum())
@@ -130,14 +133,15 @@ def difference_of(
     clusters = run.grouped.samples.clusters_P or baseline.grouped.samples.clusters_P
     if clusters is not None:
         clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
-    between, units = between_differences(differences, clusters)
-    problems = effective_number(differences)
-    blocks, subsets = 1, np.inf
-    if run.grouped.binary and baseline.grouped.binary:
+    between, units, skewness = between_differences(differences, clusters)
+    problems, subsets, blocks = effective_number(differences), np.inf, 1
+    sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]
+    if binary:
         low, high = bounds(objective)
         subsets = float(np.abs(differences).sum()) / (high - low)
-        sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]
         blocks = int(sizes.min()) // objective.k
+    rare = events(skewness, units, binary)
+    over_problems = Support(min(problems, units), subsets, rare, units, "problems like these")
     known = run.within(used_P, objective), baseline.within(used_P, objective)
     fixed = _fixed(*known, differences)
     if known == (EXACT, EXACT):
@@ -146,7 +150,14 @@ def difference_of(
     elif isinstance(fixed, str):
         of_these = _no_contrast(fixed, confidence, level)
     else:
-        of_these = _contrast(fixed, problems, subsets * blocks, confidence, level)
+        in_samples = Support(
+            max(problems, subsets * blocks),
+            subsets * blocks,
+            events(fixed.skewness, float((sizes // objective.k).sum()), binary),
+            float(np.median(sizes)),
+            "samples of each problem",
+        )
+        of_these = _contrast(fixed, in_samples, confidence, level)
     return Difference(
         name,
         objective,
@@ -159,7 +170,7 @@ def difference_of(
         number,
         dropped,
         of_these,
-        _contrast(between, min(problems, units), subsets, confidence, level),
+        _contrast(between, over_problems, confidence, level),
     )
 
 
@@ -175,11 +186,9 @@ def _fixed(first: Within | str, second: Within | str, differences: np.ndarray) -
     return Moments(float(differences.mean()), variance, third / variance**1.5, float(df))
 
 
-def _contrast(
-    moments: Moments, carried: float, subsets: float, confidence: float, level: float
-) -> Contrast:
-    interval = interval_of(moments, carried, subsets, confidence, "")
-    simultaneous = interval_of(moments, carried, subsets, level, "")
+def _contrast(moments: Moments, support: Support, confidence: float, level: float) -> Contrast:
+    interval = interval_of(moments, support, confidence, "")
+    simultaneous = interval_of(moments, support, level, "")
     p = two_sided_p(moments) if interval.given else np.nan
     return Contrast(interval, simultaneous, p, p)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
@@ -15,16 +15,18 @@ from pkpo.evaluate.formats import EvaluationFormats
 from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import (
     ENOUGH,
-    ENOUGH_SUBSETS,
-    FEWEST_DF,
     Interval,
     Moments,
+    Support,
     between_problems,
     bound,
+    events,
     exactly,
     limits,
     none,
+    skewness_doubt,
     support,
+    tail_bound,
 )
 from pkpo.evaluate.read import ReadResult
 from pkpo.evaluate.selection import Selection, as_objectives, name_of
@@ -161,13 +163,12 @@ def evaluate(
     Source: docs/intervals.md.
 
     >>> from pkpo.evaluate.samples import Samples
-    >>> samples = Samples.from_counts(16, [0, 1, 3, 16, 8, 2, 0, 5, 1, 12, 0, 2])
+    >>> samples = Samples.from_counts(16, [0, 1, 3, 16, 8, 2, 0, 5, 1, 12, 4, 2])
     >>> print(evaluate(samples, [1, 4]))
     12 problems, 192 samples; intervals at 95 %
             value   these problems    problems like these  used
-    pass@1  0.2604  [0.2155, 0.3095]  <= 0.6455            12
-    pass@4  0.4822  [0.3825, 0.5831]  [0.2469, 0.7262]     12
-    pass@1, problems like these: the value rests on about 4.9 problems; 5 are needed
+    pass@1  0.2812  [0.2345, 0.3319]  [0.1213, 0.5583]     12
+    pass@4  0.5429  [0.4407, 0.6425]  [0.3092, 0.7617]     12
     """
     samples = samples.samples if isinstance(samples, ReadResult) else samples
     grouped = checked(samples, too_few, confidence)
@@ -239,6 +240,7 @@ def fixed_moments(
         within.df,
         bounds(objective) if binary else None,
         1.0 if within.method == "unbiased" and binary else 0.0,
+        0.0 if binary else skewness_doubt(within.units),
     )
 
 
@@ -261,7 +263,16 @@ def _row(
         return Row(name, objective, objective.k, np.nan, 0, dropped, nothing, nothing, note)
     estimates = values_P[used_P]
     value_bounds = bounds(objective) if grouped.binary else None
-    blocks = int(samples.sizes_P[used_P].min()) // objective.k
+    sizes = samples.sizes_P[used_P]
+    blocks = int(sizes.min()) // objective.k
+    clusters = samples.clusters_P
+    if clusters is not None:
+        clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
+    between, units = between_problems(estimates, value_bounds, clusters)
+    problems, subsets = support(estimates, value_bounds)
+    rare = np.inf if grouped.binary else events(between.skewness, units, False)
+    carried = Support(min(problems, units), subsets, rare, units, "problems like these")
+    population = interval_of(between, carried, population_level, "between problems", True)
     within = within_problems(grouped, used_P, objective, seed)
     if isinstance(within, str):
         fixed = none(fixed_level, within)
@@ -270,19 +281,12 @@ def _row(
     else:
         moments = fixed_moments(estimates, within, objective, grouped.binary)
         problems, subsets = support(estimates, value_bounds, blocks)
-        if np.isfinite(subsets):  # counts of independent trials, many for each problem
-            problems = max(problems, subsets)
-        fixed = interval_of(moments, problems, subsets, fixed_level, within.method)
-    clusters = samples.clusters_P
-    if clusters is not None:
-        clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
-    moments, units = between_problems(estimates, value_bounds, clusters)
-    problems, subsets = support(estimates, value_bounds)
-    population = interval_of(
-        moments, min(problems, units), subsets, population_level, "between problems"
-    )
+        problems = max(problems, subsets)  # subsets are independent trials, many a problem
+        rare = events(within.skewness, within.units, grouped.binary)
+        each = float(np.median(sizes))
+        carried = Support(problems, subsets, rare, each, "samples of each problem")
+        fixed = interval_of(moments, carried, fixed_level, within.method, True)
     if grouped.binary and is_chance(objective):
-        sizes = samples.sizes_P[used_P]
         binomial = bool((sizes == objective.k).all())
         if not fixed.given:
             fixed = bound(estimates, confidence, fixed.note, blocks, binomial)
@@ -294,34 +298,26 @@ def _row(
 
 
 def interval_of(
-    moments: Moments, carried: float, subsets: float, level: float, method: str
+    moments: Moments, support: Support, level: float, method: str, one_sided: bool = False
 ) -> Interval:
     """The two-sided interval, or the reason why the data can't support one.
 
     Args:
         moments: of the estimate.
-        carried: the number of problems or clusters that carry it.
-        subsets: how many subsets of k samples its distance from the nearer bound amounts to.
+        support: what it rests on.
         level: the confidence.
         method: how the variance was found.
+        one_sided: whether rewards without bounds get a bound where all that the data lack is
+            knowledge of a long tail.
     """
-    note = ""
-    if moments.variance <= 0:
-        note = "all values are equal, so nothing shows how much they vary"
-    elif carried < ENOUGH:
-        note = f"the value rests on about {carried:.1f} problems; {ENOUGH:g} are needed"
-    elif subsets < ENOUGH_SUBSETS:
-        note = (
-            f"all that is seen amounts to {subsets:.2g} subsets of k samples; "
-            f"{ENOUGH_SUBSETS:g} is needed"
-        )
-    elif moments.df < FEWEST_DF:
-        note = f"the variance is hardly known: {moments.df:.1f} degrees of freedom"
-    if note:
-        return none(level, note)
-    lower, upper = limits(moments, level)
-    error = float(np.sqrt(moments.variance))
-    return Interval(lower, upper, "interval", level, "", method, error)
+    note = support.lacks(moments)
+    if not note:
+        lower, upper = limits(moments, level)
+        error = float(np.sqrt(moments.variance))
+        return Interval(lower, upper, "interval", level, "", method, error)
+    if one_sided and moments.bounds is None and not replace(support, events=np.inf).lacks(moments):
+        return tail_bound(moments, level, note)
+    return none(level, note)
 
 
 def _correlation(columns: list[np.ndarray], common_P: np.ndarray) -> np.ndarray | None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import betaln
 
 from pkpo.core.objectives import checked_k
@@ -138,6 +137,8 @@ def _mixture_pass(sizes: np.ndarray, correct: np.ndarray, ks: np.ndarray) -> np.
 def _beta_pass(sizes: np.ndarray, correct: np.ndarray, ks: np.ndarray) -> np.ndarray:
     """1 - B(a, b + k) / B(a, b) at the maximum of the beta-binomial likelihood, a and b
     within e^-7 and e^7."""
+    from scipy.optimize import minimize  # slow to import
+
     pairs, counts = np.unique(np.stack([sizes, correct], axis=-1), axis=0, return_counts=True)
     n, c = pairs.T
 

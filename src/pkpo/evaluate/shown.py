@@ -166,11 +166,11 @@ def evaluation_table(evaluation: Evaluation) -> Table:
 
 
 def _numbers_of(evaluation: Evaluation, row: Row) -> Numbers:
-    """Rows of one unit share their decimals."""
+    """As many decimals as the row's own intervals warrant; without any, those of its unit's."""
     alike = [r for r in evaluation.rows if is_chance(r.name) == is_chance(row.name)]
-    return numbers_for(
-        [row.name], [interval for r in alike for interval in (r.fixed, r.population)], False
-    )
+    known = [r for r in (row,) if r.fixed.standard_error > 0 or r.population.standard_error > 0]
+    given = [interval for r in known or alike for interval in (r.fixed, r.population)]
+    return numbers_for([row.name], given, False)
 
 
 def side_by_side_tables(evaluations: Mapping[str, Evaluation]) -> tuple[Table, ...]:
@@ -221,10 +221,10 @@ def difference_tables(comparison: Comparison) -> tuple[Table, ...]:
 
 def _difference_table(comparison: Comparison, run: str) -> Table:
     rows = [d for d in comparison.differences if d.run == run]
-    given = [c.simultaneous for d in rows for c in (d.fixed, d.population)]
     notes = Notes()
     body = []
     for row in rows:
+        given = [c.simultaneous for c in (row.fixed, row.population)]
         alike = numbers_for([row.name], given, signed=False)
         signed = numbers_for([row.name], given, signed=True)
         dropped = f"{row.num_dropped} problems with n < k left out" if row.num_dropped else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr
 
 from pkpo.core.objectives import Objective
 from pkpo.evaluate.counts import covariance
@@ -34,7 +34,7 @@ def critical_level(
     root = vectors * np.sqrt(np.maximum(values, 0.0))
     draws = np.random.default_rng(seed).standard_normal((DRAWS, len(values)))
     largest = np.abs(draws @ root.T).max(axis=1)
-    level = 1.0 - 2.0 * float(stats.norm.sf(np.quantile(largest, confidence)))
+    level = 1.0 - 2.0 * float(ndtr(-np.quantile(largest, confidence)))
     return max(level, confidence)
 
 

@@ -31,12 +31,15 @@ class SolveRates:
         weights_G: their probabilities.
         counts_C: how many problems have each distinct pair (n, c).
         influence_GC: change of `weights_G` for one more problem of each pair.
+        fitted_G: the probabilities for the very problems of the fit: the mean of their
+            posterior laws, which the prior enters only through `weights_G`.
     """
 
     grid_G: np.ndarray
     weights_G: np.ndarray
     counts_C: np.ndarray
     influence_GC: np.ndarray
+    fitted_G: np.ndarray
 
     def mean(self, function_G: np.ndarray) -> float:
         """The expectation of a function of p, given on the grid."""
@@ -72,7 +75,9 @@ def fit_solve_rates(num_samples_P: np.ndarray, num_correct_P: np.ndarray) -> Sol
     likelihood = np.exp(logs - logs.max(axis=1, keepdims=True))
     prior = np.full(size, PRIOR_PROBLEMS / size)
     weights, influence = _maximise(likelihood, counts.astype(np.float64), prior)
-    return SolveRates(grid, weights, counts, influence)
+    # At the maximum the posterior laws of all problems and the prior add up to the weights.
+    fitted = np.maximum((counts.sum() + PRIOR_PROBLEMS) * weights - prior, 0.0)
+    return SolveRates(grid, weights, counts, influence, fitted / fitted.sum())
 
 
 def _maximise(
