@@ -75,15 +75,12 @@ def scan(path: Path) -> tuple[float, float, list]:
 
 def read(path: Path) -> tuple[float, float]:
     """Seconds, and the mean over problems of the mean reward."""
-    import numpy as np
-
     from pkpo.evaluate.read import read
 
     began = time.perf_counter()
     samples = read(path).samples
     seconds = time.perf_counter() - began
-    sums_P = np.add.reduceat(samples.rewards_N, samples.offsets_P)
-    return seconds, float((sums_P / samples.sizes_P).mean())
+    return seconds, float(samples.mean_rewards_P.mean())
 
 
 def evaluate(path: Path) -> tuple[float, float]:
