@@ -426,7 +426,7 @@ def test_what_a_worker_refuses_is_one_line_too(pkpo: Callable[..., Outcome], tmp
     few = [o for o in TINY if not o.startswith(("num_train", "max_ops", "lengths"))]
     many = [*few, "num_train=5000", "max_ops=1", "lengths=[1]", "--objectives", "1"]
     outcome = pkpo("train", *many, *SMALL.split(), "--out", tmp_path / "run", "--workers", 1)
-    assert outcome.code == 1
+    assert outcome.code == 2
     assert outcome.err.startswith("pkpo: ")
     assert "distinct problems" in outcome.err
     assert "Traceback" not in outcome.err

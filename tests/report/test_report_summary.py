@@ -154,8 +154,8 @@ def test_text_has_no_escape_codes_and_fits(run: Run) -> None:
 
 
 def test_many_arms_are_rows_and_fit(run: Run) -> None:
-    """Six rows with the base; names and means whole within 80 characters."""
-    arms = (run.arms[0], *(make_arm(f"arm {i}", [None] * 3, [0.5] * 3) for i in range(4)))
+    """Rows instead of columns; names and means whole within 80 characters."""
+    arms = (run.arms[0], *(make_arm(f"arm {i}", [None] * 3, [0.5] * 3) for i in range(9)))
     text = to_text(summarise(Run(**{**vars(run), "arms": arms})), width=80)
     assert max(map(len, text.splitlines())) <= 80
     (line,) = [line for line in text.splitlines() if "k=1" in line]

@@ -95,7 +95,7 @@ def test_report_of_estimated_probabilities_and_many_arms(make_run: MakeRun) -> N
 
 def test_samples_are_counted_and_mixed(make_run: MakeRun) -> None:
     root = make_run(arms=[("k=1", "mean"), ("k=8", "max@8")], steps=6, problems=10)
-    problems, notes = sample_completions(load_run(root), num_problems=2, samples_per_arm=3)
+    problems, notes, _ = sample_completions(load_run(root), num_problems=2, samples_per_arm=3)
     assert notes == ()
     assert len(problems) == 2
     for problem in problems:
@@ -114,7 +114,7 @@ def test_only_the_last_step_is_sampled(make_run: MakeRun) -> None:
     frame = pl.read_parquet(path)
     early = frame.with_columns(step=pl.lit(0, pl.Int64), completion=pl.lit("early"))
     pl.concat([frame, early]).write_parquet(path)
-    problems, _ = sample_completions(load_run(root))
+    problems, *_ = sample_completions(load_run(root))
     texts = {s.completion for problem in problems for arm in problem.arms for s in arm.samples}
     assert texts
     assert "early" not in texts

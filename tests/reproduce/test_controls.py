@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from pkpo.reproduce.studies.controls import (
     run_control,
     run_controls,
 )
+from pkpo.streams import Stream, generator_of
 from pkpo.tasks.grids import LANGUAGES
 from pkpo.train.config import TrainConfig
 from pkpo.train.run_directory import ArmDirectory, RunDirectory
@@ -54,7 +56,7 @@ def test_the_frozen_sampler_is_training_that_does_not_learn(
     directory: RunDirectory, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With training's random numbers in place of its own, the solve rates are the same."""
-    monkeypatch.setattr(controls, "CONTROLS", 3)
+    monkeypatch.setattr(controls, "Stream", SimpleNamespace(FROZEN=Stream.SAMPLING))
     assert run_control(directory.path, "frozen", 0, stop=never)
     trained = directory.path / "trained"
     assert trainer(directory.config, trained, cache).run()
@@ -80,12 +82,12 @@ def slow_uniform(seed: int, config: TrainConfig) -> list[float]:
     solved: set[int] = set()
     order: list[int] = []
     for epoch in range(3):
-        order += np.random.default_rng([seed, 2, epoch]).permutation(total).tolist()
+        order += generator_of(seed, Stream.EPOCHS, epoch).permutation(total).tolist()
     curve = []
     for step in range(config.training.steps):
         size = config.training.prompts_per_step
         chosen = order[step * size : (step + 1) * size]
-        drawn = np.random.default_rng([seed, 5, step]).integers(0, len(names), (size * n, 2))
+        drawn = generator_of(seed, Stream.UNIFORM, step).integers(0, len(names), (size * n, 2))
         for place, program in enumerate(drawn):
             problem = chosen[place // n]
             example = task._splits["train"][slice(problem, problem + 1)]

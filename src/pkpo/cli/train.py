@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -57,9 +56,7 @@ class Train(EngineFlags):
                 check_buildable(config)
             run = RunDirectory.create(self.out or new_folder(config.task.name), config, command)
         say(shown, f"Run directory: {run.path}")
-        start = time.perf_counter()
-        report = Job(run, workers=self.workers, console=shown).run()
-        say(shown, f"Report: {report}  ({time.perf_counter() - start:.0f} s)")
+        Job(run, workers=self.workers, console=shown).run()
         return 0
 
     def _engine(self) -> Engine:

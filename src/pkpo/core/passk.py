@@ -123,8 +123,8 @@ def pass_at_k(
 
     Source: 2505.15201, eq. (3); Chen et al. 2021 (2107.03374).
 
-    >>> pass_at_k(16, [0, 1, 4], 8).tolist()
-    [0.0, 0.5, 0.9615384615384616]
+    >>> pass_at_k(16, [0, 1, 4], 8).round(9).tolist()
+    [0.0, 0.5, 0.961538462]
     """
     if undefined not in ("raise", "nan"):
         raise InvalidInputError(f"undefined must be 'raise' or 'nan', got {undefined!r}")

@@ -59,8 +59,9 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception stands for, with its traceback."""
-        first = (str(error).strip() or repr(error)).splitlines()[0]
-        reason = first if isinstance(error, PkpoError) else f"{type(error).__name__}: {first}"
+        lines = [line.strip() for line in (str(error).strip() or repr(error)).splitlines()]
+        own = isinstance(error, PkpoError)
+        reason = " ".join(filter(None, lines)) if own else f"{type(error).__name__}: {lines[0]}"
         return cls(reason, "".join(traceback.format_exception(error)))
 
 

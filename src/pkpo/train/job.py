@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
 from pkpo.report.write import report_on
 from pkpo.tasks.registry import build_task
+from pkpo.terminal import say
 from pkpo.train.config import TrainConfig
 from pkpo.train.devices import check_problems, check_room
 from pkpo.train.progress import Progress
@@ -97,6 +99,7 @@ def run_work(
         once: calls its argument in one of several processes, and returns what that returns.
         watching: told of the display before the work begins.
     """
+    began = time.perf_counter()
     pool = Pool(work.items, work.done)
     for name, failure in once(lambda: work.damaged(run.path)).items():
         pool.fail(name, failure)
@@ -110,6 +113,7 @@ def run_work(
     written, damage = run.path, ()
     if report:
         written, damage = once(lambda: _write_report(run.path, progress))
+        say(console, f"Report: {written}  ({time.perf_counter() - began:.0f} s)")
     interruption.check()
     complaints = _complaints(work, pool, damage)
     if complaints:

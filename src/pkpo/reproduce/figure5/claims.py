@@ -66,7 +66,7 @@ def offset_grows(samples: Samples) -> Claim:
     """What the caption says of (a)."""
     found = [samples[S, k].offset for k in KS]
     held = [
-        b.mean - a.mean > AGREES * math.hypot(a.error, b.error)
+        b.mean - a.mean > max(AGREES * math.hypot(a.error, b.error), RESOLUTION)
         for a, b in itertools.pairwise(found)
     ]
     listed = ", ".join(f"{text(e.mean)} (k = {k})" for e, k in zip(found, KS))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -166,14 +165,14 @@ class _Job:
         self._progress: Progress | None = None
 
     def run(self) -> None:
-        run, began = self.run_directory, time.perf_counter()
+        run = self.run_directory
         say(self.console, f"Run directory: {run.path}")
         if self.alone:
             kind, again = _Agreed, resuming(run.path)
         else:
             kind, again = _Launched, f"... -m {resuming(run.path)}"
         with self._locked(), kind(self.console, again) as interruption:
-            report = run_work(
+            run_work(
                 run.files,
                 self._work(),
                 ThisProcess(interruption.requested, recording=self.alone),
@@ -182,7 +181,6 @@ class _Job:
                 once=on_main,
                 watching=self._watch,
             )
-        say(self.console, f"Report: {report}  ({time.perf_counter() - began:.0f} s)")
 
     def _locked(self) -> AbstractContextManager[Any]:
         return self.run_directory.files.locked() if self.is_main else nullcontext()
