@@ -206,3 +206,11 @@ def test_ragged_batches_of_jax_compile_nothing():
     for rewards, labels in batches:
         pkpo.advantages(rewards, 3, groups=labels)
     assert not [event for event in compiled if "backend_compile" in event]
+
+
+def test_complex_rewards_are_refused_beside_ml_dtypes():
+    """ml_dtypes has limits for complex numbers too."""
+    pytest.importorskip("ml_dtypes")
+    for dtype in (np.complex64, np.complex128):
+        with pytest.raises(InvalidInputError, match="must be real numbers"):
+            pkpo.advantages(np.zeros((2, 4), dtype), 2)

@@ -118,7 +118,8 @@ def _numbers(values: np.ndarray, name: str) -> np.ndarray:
 @lru_cache
 def _largest(dtype: np.dtype) -> float | None:
     """The largest number of a floating dtype, NumPy's or one that ml_dtypes adds to it."""
-    finfo = np.finfo if dtype.kind == "f" else getattr(sys.modules.get("ml_dtypes"), "finfo", None)
+    of_kind = {"f": np.finfo, "V": getattr(sys.modules.get("ml_dtypes"), "finfo", None)}
+    finfo = of_kind.get(dtype.kind)
     try:
         return None if finfo is None else float(finfo(dtype).max)
     except (TypeError, ValueError):
