@@ -50,13 +50,13 @@ def checkpoints(tmp_path: Path) -> Checkpoints:
 
 
 def test_none_yet(tmp_path: Path):
-    assert Checkpoints(tmp_path).load("cpu", SETTINGS) is None
+    assert Checkpoints(tmp_path).load(SETTINGS) is None
 
 
 def test_the_last_is_loaded_and_the_one_before_kept(checkpoints: Checkpoints):
-    assert same(checkpoints.load("cpu", SETTINGS), state(4))
+    assert same(checkpoints.load(SETTINGS), state(4))
     checkpoints.last.unlink()
-    assert same(checkpoints.load("cpu", SETTINGS), state(2))
+    assert same(checkpoints.load(SETTINGS), state(2))
     assert {p.name for p in checkpoints.previous.parent.iterdir()} == {"state.previous.pt"}
 
 
@@ -77,7 +77,7 @@ def test_every_damaged_bit_is_noticed_or_harmless(checkpoints: Checkpoints):
         content[place] ^= flipped
         complaint = ""
         try:
-            found = checkpoints.load("cpu", SETTINGS)
+            found = checkpoints.load(SETTINGS)
         except RunDirectoryError as error:
             complaint = str(error)
         refused += bool(complaint)
@@ -91,7 +91,7 @@ def test_every_truncation_is_noticed(checkpoints: Checkpoints):
     for length in range(0, len(content), 7):
         checkpoints.last.write_bytes(content[:length])
         with pytest.raises(RunDirectoryError, match=r"state\.pt"):
-            checkpoints.load("cpu", SETTINGS)
+            checkpoints.load(SETTINGS)
     assert same(torch.load(checkpoints.previous, weights_only=True)["weights"], state(2)["weights"])
 
 
@@ -136,7 +136,7 @@ def test_other_content_is_refused(
     checkpoints.last.unlink()
     write(checkpoints.last)
     with pytest.raises(RunDirectoryError, match=r"Remove it to continue.*state\.previous\.pt"):
-        checkpoints.load("cpu", SETTINGS)
+        checkpoints.load(SETTINGS)
     assert "never" not in capsys.readouterr().out
 
 
@@ -145,7 +145,7 @@ def test_a_lone_damaged_checkpoint(checkpoints: Checkpoints):
     checkpoints.last.unlink()
     checkpoints.previous.write_bytes(b"PK\x03\x04")
     with pytest.raises(RunDirectoryError, match=r"state\.previous\.pt.*starts anew"):
-        checkpoints.load("cpu", SETTINGS)
+        checkpoints.load(SETTINGS)
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_a_failed_save_leaves_a_good_one(checkpoints: Checkpoints, moment: Momen
         pytest.raises(OSError, match=r"No space left.*state\.pt"),
     ):
         checkpoints.save(state(6), SETTINGS)
-    assert same(checkpoints.load("cpu", SETTINGS), state(step))
+    assert same(checkpoints.load(SETTINGS), state(step))
     assert not list(checkpoints.last.parent.glob(".*"))
     checkpoints.save(state(8), SETTINGS)
-    assert same(checkpoints.load("cpu", SETTINGS), state(8))
+    assert same(checkpoints.load(SETTINGS), state(8))
 
 
 # Of other settings
@@ -211,10 +211,10 @@ def test_checkpoints_of_other_settings_are_refused(
     checkpoints: Checkpoints, other: dict[str, Any], complaint: str
 ):
     with pytest.raises(RunDirectoryError) as caught:
-        checkpoints.load("cpu", other)
+        checkpoints.load(other)
     assert str(checkpoints.last) in str(caught.value)
     assert str(caught.value).endswith(complaint)
-    assert same(checkpoints.load("cpu", SETTINGS), state(4))
+    assert same(checkpoints.load(SETTINGS), state(4))
 
 
 # Of whole arms

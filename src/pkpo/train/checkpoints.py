@@ -59,8 +59,8 @@ class Checkpoints:
             keep_as=self.previous,
         )
 
-    def load(self, device: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The last checkpoint, the previous one where state.pt is missing, None without any.
+    def load(self, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The last checkpoint on the CPU, the previous one where state.pt is missing, or None.
 
         A damaged state.pt is not passed over in silence: whoever removes it decides for the
         previous one.
@@ -72,7 +72,7 @@ class Checkpoints:
         if not path.exists():
             return None
         with self.restoring():
-            state = _read(path, device)
+            state = _read(path)
         stored = state.pop(_SETTINGS)
         if different := list(differences(stored, settings)):
             raise RunDirectoryError(
@@ -123,12 +123,12 @@ class Checkpoints:
         return "Without it this arm starts anew: remove it if that is all right"
 
 
-def _read(path: Path, device: str) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any]:
     # torch.load reads damaged numbers without complaint; the archive has their checksums.
     with zipfile.ZipFile(path) as archive:
         if damaged := archive.testzip():
             raise ValueError(f"the checksum of {damaged} is wrong")
-    state = torch.load(path, map_location=device, weights_only=True)
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if not isinstance(state, dict) or not isinstance(state.get(_SETTINGS), dict):
         raise ValueError("it holds something else")
     return state

@@ -100,7 +100,7 @@ class ArmTrainer:
 
     def _restore(self) -> None:
         checkpoints = self.directory.checkpoints
-        state = checkpoints.load("cpu", self._settings)
+        state = checkpoints.load(self._settings)
         if state is None:
             return
         with checkpoints.restoring():
