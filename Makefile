@@ -65,7 +65,7 @@ results: $(VENV)/.train
 	$(BIN)/python experiments/main_job.py --out results/main_job
 
 reproduce: $(VENV)/.reproduce
-	$(BIN)/pkpo reproduce $(or $(ARGS),all --out results/reproduce --runs runs/reproduce)
+	$(BIN)/python -m reproduction $(or $(ARGS),all --out results/reproduce --runs runs/reproduce)
 
 clean:
 	rm -rf $(VENV) $(VENV)-ray $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 import pkpo
-from pkpo.core import offpolicy
+from pkpo import offpolicy
 
 SEEDS = range(20)
 SPREADS = (0.05, 0.2, 0.5, 1.0)

@@ -30,7 +30,7 @@ def page() -> str:
         "`pkpo eval` and `pkpo compare` in [eval.md](eval.md). At the "
         "first interrupt running arms end after a step, with a checkpoint, and the report is "
         "written; the second ends at once. `--resume` goes on, to the same results; "
-        "`pkpo reproduce` goes on by itself when it is given again."
+        "`python -m reproduction` goes on by itself when it is given again."
     )
     return "\n\n".join(parts) + "\n"
 

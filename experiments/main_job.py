@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from pkpo.core.schedules import schedule
+from pkpo.plans.schedules import schedule
 from pkpo.train.config import (
     ArmSettings,
     TaskSettings,

@@ -3,6 +3,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
+from libraries import library  # noqa: F401
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:

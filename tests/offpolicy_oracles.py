@@ -1,4 +1,4 @@
-"""Slow, exact references for `pkpo.core.offpolicy`, with which they share no code.
+"""Slow, exact references for `pkpo.offpolicy`, with which they share no code.
 
 As in `oracles`: fractions, and sums over all subsets by definition; for larger groups, sums
 over subsets by the recursion over samples in exact arithmetic, where what a sample

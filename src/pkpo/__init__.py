@@ -1,6 +1,7 @@
 """Train for pass@k, measure pass@k, and see what training really optimises."""
 
-from pkpo.core import offpolicy, paper
+from pkpo import offpolicy
+from pkpo.core import paper
 from pkpo.core.objectives import (
     Objective,
     log_pass,
@@ -13,8 +14,6 @@ from pkpo.core.objectives import (
 )
 from pkpo.core.parsing import parse_objective
 from pkpo.core.passk import pass_at_k
-from pkpo.core.plans import Plan, plan
-from pkpo.core.schedules import Schedule, schedule
 from pkpo.core.transforms import advantages, estimate
 from pkpo.errors import (
     InvalidInputError,
@@ -23,6 +22,8 @@ from pkpo.errors import (
     RunDirectoryError,
     UndefinedEstimateError,
 )
+from pkpo.plans.plan import Plan, plan
+from pkpo.plans.schedules import Schedule, schedule
 
 __version__ = "0.1.0"
 

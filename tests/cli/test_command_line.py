@@ -52,7 +52,7 @@ print(sorted(loaded & {HEAVY | {"tyro", "rich", "pydantic"}!r}))
     assert "no flag '--stpes'" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["train", "sweep", "report", "reproduce"])
+@pytest.mark.parametrize("name", ["train", "sweep", "report"])
 def test_the_help_of_training_commands_is_there_before_their_packages(name: str):
     code = f"""
 import sys

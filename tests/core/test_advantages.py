@@ -6,9 +6,8 @@ import pytest
 
 import oracles
 import pkpo
+from cases import BASELINES, cases, reward_groups
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
-
-from .cases import BASELINES, cases, reward_groups
 
 
 @pytest.mark.parametrize("baseline", BASELINES)

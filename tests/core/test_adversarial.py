@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 
 import oracles
 import pkpo
+from cases import BASELINES, Case, cases
 from pkpo.core import transforms
-
-from .cases import BASELINES, Case, cases
 
 SETTINGS = settings(
     deadline=None,

@@ -9,10 +9,9 @@ import pytest
 
 import oracles
 import pkpo
+from cases import BASELINES, cases, reward_groups
+from libraries import Library
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
-
-from .cases import BASELINES, cases, reward_groups
-from .conftest import Library
 
 TOLERANCE = {"float32": 1e-6, "float64": 1e-13}
 

@@ -5,9 +5,8 @@ import pytest
 
 import oracles
 import pkpo
+from cases import cases, reward_groups
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
-
-from .cases import cases, reward_groups
 
 
 @pytest.mark.parametrize("n", range(1, 9))

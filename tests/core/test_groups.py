@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 import pkpo
+from cases import BASELINES
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
-
-from .cases import BASELINES
 
 KINDS = ["int", "negative", "str", "array_int", "array_str"]
 

@@ -5,39 +5,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 
 import pkpo
+from objective_texts import SETTINGS, objectives
 from pkpo.core.objectives import MaxAt, Mean, OrderStatistics
 from pkpo.errors import InvalidInputError
-
-SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-SMALL = st.integers(1, 12)
-FACTORS = st.one_of(
-    st.sampled_from([0.5, -1.0, 3.0]),
-    st.floats(-1e6, 1e6, allow_subnormal=False).filter(lambda x: abs(x) > 1e-6),
-)
-TERMS = st.one_of(
-    SMALL.map(pkpo.max_at),
-    SMALL.map(pkpo.min_at),
-    SMALL.map(pkpo.log_pass),
-    st.tuples(SMALL, SMALL).map(lambda pair: pkpo.top_mean(min(pair), max(pair))),
-    st.lists(FACTORS, min_size=1, max_size=5).map(pkpo.order_statistics),
-    st.just(pkpo.mean_reward()),
-)
-
-
-@st.composite
-def objectives(draw: st.DrawFn) -> pkpo.Objective:
-    total = draw(FACTORS) * draw(TERMS)
-    for _ in range(draw(st.integers(0, 3))):
-        factor, term = draw(FACTORS), draw(TERMS)
-        try:
-            total = total + factor * term
-        except InvalidInputError:
-            continue
-    return total
 
 
 def test_spellings_of_the_mean_are_one_objective():

@@ -7,10 +7,9 @@ import pytest
 
 import oracles
 import pkpo
+from cases import reward_groups
 from pkpo import paper
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
-
-from .cases import reward_groups
 
 PAIRS = {
     "s": (paper.s, oracles.listing_s, "none"),

@@ -12,9 +12,8 @@ import pytest
 
 import oracles
 import pkpo
-
-from .cases import BASELINES
-from .conftest import Library
+from cases import BASELINES
+from libraries import Library
 
 SIZES = [64, 1024, 4096]
 OFFSETS = [0.0, 1e6]

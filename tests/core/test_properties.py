@@ -7,8 +7,7 @@ from hypothesis.extra import numpy as npst
 
 import oracles
 import pkpo
-
-from .cases import BASELINES, Case, cases
+from cases import BASELINES, Case, cases
 
 SETTINGS = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
 EIGHTHS = st.integers(-8_000, 8_000).map(lambda i: i / 8)

@@ -8,8 +8,7 @@ import pytest
 
 import oracles
 import pkpo
-
-from .cases import BASELINES, cases
+from cases import BASELINES, cases
 
 
 def policy(probabilities: list[str], rewards: list[int]) -> oracles.SoftmaxPolicy:

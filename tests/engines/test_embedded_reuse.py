@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 import pkpo
-from pkpo.core.credit import Credit
-from pkpo.core.plans import Choice
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Samples
 from pkpo.errors import InvalidInputError
+from pkpo.plans.credit import Credit
+from pkpo.plans.plan import Choice
 
 from .slow_policy import (
     EOS,

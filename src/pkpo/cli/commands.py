@@ -67,13 +67,9 @@ COMMANDS = {
     "report": _training(
         "Write the report of a run or sweep again, finished or not.", "pkpo.cli.report:Report"
     ),
-    "reproduce": _training(
-        "Make the papers' figures, tables and claims again, and lay them beside the papers'.",
-        "pkpo.cli.reproduce:Reproduce",
-    ),
 }
 
-LEAVE_FILES = ("train", "sweep", "report", "reproduce")
+LEAVE_FILES = ("train", "sweep", "report")
 """Commands whose work isn't lost with what they print."""
 
 
@@ -86,15 +82,25 @@ def run(arguments: Sequence[str]) -> int:
     if name == "--version":
         print(f"pkpo {__version__}")
         return 0
+    if name.startswith("--tyro-"):
+        return exit_code(lambda: _complete(arguments))
+    hint = "; --resume continues the run" if name in ("train", "sweep") else ""
+    return exit_code(lambda: _call(name, rest), hint)
+
+
+def exit_code(call: Callable[[], int], hint: str = "") -> int:
+    """What `call()` returns, or the code of what it raises, whose message goes to stderr.
+
+    Args:
+        call: does the work of a command.
+        hint: added to the message of an interrupt.
+    """
     try:
-        if name.startswith("--tyro-"):
-            return _complete(arguments)
-        return _call(name, rest)
+        return call()
     except (PkpoError, OSError) as error:
         print(f"pkpo: {visible(str(error))}", file=sys.stderr)
         return int(getattr(error, "exit_code", 1))
     except KeyboardInterrupt:
-        hint = "; --resume continues the run" if name in ("train", "sweep") else ""
         print(f"\npkpo: interrupted{hint}", file=sys.stderr)
         return 130
 

@@ -8,11 +8,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from pkpo.core.credit import Credit, Scale
 from pkpo.core.objectives import Objective, mean_reward
-from pkpo.core.plans import ByStep, PerPrompt, Plateau, plan
 from pkpo.core.weights import Baseline, required_size
 from pkpo.files import folder_name
+from pkpo.plans.credit import Credit, Scale
+from pkpo.plans.plan import ByStep, PerPrompt, Plateau, plan
 
 
 class Settings(BaseModel):
@@ -110,7 +110,7 @@ class ArmSettings(Settings):
 
     `name` is shown in tables and names the arm's folder; `schedule` is text that `pkpo.plan`
     reads. `baseline` None stands for that of the training settings; `scale` is that of
-    `pkpo.core.credit.Credit`. `entropy_coef` times the mean entropy of the tokens is added to
+    `pkpo.plans.credit.Credit`. `entropy_coef` times the mean entropy of the tokens is added to
     what is maximised. Of the arms of one `family`, a report shows the one that is best on
     validation problems as the family's result.
     """

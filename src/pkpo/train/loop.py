@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from pkpo.core.plans import Plateau, plan
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import sample
 from pkpo.errors import DivergenceError
+from pkpo.plans.plan import Plateau, plan
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Task
 from pkpo.train.checkpoints import deciding_settings

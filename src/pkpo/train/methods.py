@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pkpo.core.schedules import Schedule
 from pkpo.errors import InvalidInputError
+from pkpo.plans.schedules import Schedule
 from pkpo.train.config import ArmSettings
 
 ENTROPY_COEFFICIENTS = (0.001, 0.005, 0.01, 0.05, 0.1)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pkpo.core.plans import plan
 from pkpo.errors import InvalidInputError
+from pkpo.plans.plan import plan
 from pkpo.train.config import ArmSettings, arm_name
 
 HALF = "HALF"

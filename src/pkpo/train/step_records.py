@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import polars as pl
 
-from pkpo.core.offpolicy import effective_sample_size
 from pkpo.core.passk import pass_at_k
-from pkpo.core.plans import ByStep, Choice, Plan, Plateau
 from pkpo.engines.embedded.sampling import Samples
+from pkpo.offpolicy import effective_sample_size
+from pkpo.plans.plan import ByStep, Choice, Plan, Plateau
 from pkpo.tasks.base import Task
 from pkpo.train.run_directory import JsonLines
 

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pkpo.core.plans import ByStep, Choice, Plan, Plateau
 from pkpo.files import write_atomically
+from pkpo.plans.plan import ByStep, Choice, Plan, Plateau
 
 
 class ChoiceFile:

@@ -9,9 +9,8 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from trl import GRPOConfig, RLOOConfig
 
-from pkpo.core import offpolicy
+from pkpo import offpolicy
 from pkpo.core.objectives import Objective
-from pkpo.core.plans import Plan, plan
 from pkpo.core.weights import Baseline, check_baseline, required_size
 from pkpo.engines.trl.settings import (
     GRPO_RULES,
@@ -22,6 +21,7 @@ from pkpo.engines.trl.settings import (
     setting_problems,
 )
 from pkpo.errors import InvalidInputError, PkpoError
+from pkpo.plans.plan import Plan, plan
 
 _MANY_STEPS = 100_000
 """How far a schedule is looked ahead where the number of steps isn't known."""

@@ -17,8 +17,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pkpo.core.offpolicy import effective_sample_size
-from pkpo.core.plans import Choice
 from pkpo.engines.trl.rewards import (
     Batch,
     InternalsChangedError,
@@ -27,6 +25,8 @@ from pkpo.engines.trl.rewards import (
     on_host,
 )
 from pkpo.errors import InvalidInputError
+from pkpo.offpolicy import effective_sample_size
+from pkpo.plans.plan import Choice
 
 ROW = "pkpo_row"
 BEHAVIOUR = "pkpo_behaviour_logps"

@@ -23,8 +23,6 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
 from trl import GRPOTrainer, RLOOTrainer
 
-from pkpo.core.credit import Credit
-from pkpo.core.plans import Choice
 from pkpo.core.transforms import estimate
 from pkpo.core.weights import required_size
 from pkpo.engines.trl.choice_file import ChoiceFile
@@ -44,6 +42,8 @@ from pkpo.engines.trl.rewards import (
 from pkpo.engines.trl.sampling import model_problems
 from pkpo.engines.trl.settings import refuse
 from pkpo.errors import InvalidInputError
+from pkpo.plans.credit import Credit
+from pkpo.plans.plan import Choice
 
 # A mix-in: what it overrides and calls is that of TRL's class, which follows it.
 _Trainer = GRPOTrainer if TYPE_CHECKING else object

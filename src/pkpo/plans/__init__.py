@@ -1,0 +1,1 @@
+"""What to train for at a step: schedules, plateaus, choices per prompt, and their credit."""
