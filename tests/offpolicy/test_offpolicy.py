@@ -16,7 +16,8 @@ from cases import Case, reward_groups
 from libraries import Library
 from pkpo import offpolicy
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
-from pkpo.offpolicy.symmetric import Scaled, prefixes
+from pkpo.offpolicy.scaled import Scaled
+from pkpo.offpolicy.symmetric import prefixes
 
 BASELINES = exact.BASELINES
 
