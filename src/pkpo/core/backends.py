@@ -66,8 +66,8 @@ class Backend:
         filling = self.xp.asarray(other, dtype=values.dtype, device=self.device)
         return self.xp.where(self.asarray(mask), values, filling)
 
-    def gathered(self, values: Array, places: np.ndarray) -> Array:
-        """What stands at the places (P, n), or inf beyond the end."""
+    def gathered(self, values: Array, places: np.ndarray, padded: bool) -> Array:
+        """What stands at the places (P, n); inf beyond the end, where some are if `padded`."""
         padding = self.xp.asarray([np.inf], dtype=values.dtype, device=self.device)
         padded = self.xp.concat([values, padding])
         flat = self.xp.take(padded, self.asarray(places.reshape(-1)), axis=0)
@@ -161,9 +161,10 @@ class NumpyBackend(Backend):
     def filled(self, values: Array, mask: Array, other: float) -> Array:
         return np.where(mask, values, values.dtype.type(other))
 
-    def gathered(self, values: Array, places: np.ndarray) -> Array:
+    def gathered(self, values: Array, places: np.ndarray, padded: bool) -> Array:
         found = values.take(places, mode="clip")
-        found[places == len(values)] = np.inf
+        if padded:
+            found[places == len(values)] = np.inf
         return found
 
     def sort(self, values: Array) -> tuple[Array, Array]:
@@ -226,7 +227,7 @@ class NumpyBackend(Backend):
     def scattered(
         self, parts: Sequence[Array], places: Sequence[np.ndarray], size: int, rest: float
     ) -> Array:
-        out = np.full(size + 1, rest)
+        out = np.full(size + 1, rest, np.result_type(np.float32, *parts))
         for part, place in zip(parts, places, strict=True):
             out[place] = part
         return out[:size]
@@ -278,9 +279,10 @@ class TorchBackend(Backend):
 class JaxBackend(Backend):
     def __init__(self, values: Array) -> None:
         import jax
+        from jax.core import Tracer
 
         super().__init__(jax.numpy)
-        self.traced = isinstance(values, jax.core.Tracer)
+        self.traced = isinstance(values, Tracer)
         self.on_host = not self.traced and all(d.platform == "cpu" for d in values.devices())
 
     @property

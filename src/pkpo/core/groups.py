@@ -154,20 +154,22 @@ class Grouping:
         Groups share a rectangle with those of up to twice their size.
         """
         sizes, order, num_samples = self.sizes, self.order, len(self.codes)
-        if order is None:
-            order = np.arange(num_samples)
+        num_counted = num_samples if order is None else len(order)
         widest = int(sizes.max(initial=0))
-        if widest * len(sizes) == len(order) > 0:
+        if widest * len(sizes) == num_counted > 0:
+            order = np.arange(num_samples) if order is None else order
             yield np.arange(len(sizes)), order.reshape(-1, widest), None
             return
         starts = sizes.cumsum() - sizes
         classes = [np.flatnonzero(sizes)]
-        if len(sizes) * widest > max(2 * len(order), _FEW):
+        if len(sizes) * widest > max(2 * num_counted, _FEW):
             octaves = np.frexp(sizes - 1.0)[1]
             classes = [np.flatnonzero((octaves == o) & (sizes > 0)) for o in np.unique(octaves)]
         for groups in classes:
             sizes_P = sizes[groups]
-            columns = np.arange(sizes_P.max(initial=0))
-            places = order.take(starts[groups, None] + columns, mode="clip")
+            columns = np.arange(widest if len(classes) == 1 else sizes_P.max(initial=0))
+            places = starts[groups, None] + columns
+            if order is not None:
+                places = order.take(places, mode="clip")
             places[columns >= sizes_P[:, None]] = num_samples
             yield groups, places, sizes_P

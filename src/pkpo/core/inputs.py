@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -22,27 +22,10 @@ def refuse_masked(values: Any, name: str) -> None:
         raise InvalidInputError(f"{name} is a masked array; give plain arrays and mask= instead")
 
 
-def as_array(values: Any, name: str) -> Array:
-    """`values` itself if it is an array of a known library, else a NumPy array of it.
-
-    Raises:
-        InvalidInputError: not real numbers or bools (naming the place), more digits than
-            float64 holds, rows of unequal length, or masked.
-    """
-    if type(values) is np.ndarray and values.dtype.char in "fd":
-        return values
+def _host_array_of_numbers(values: Any, name: str) -> np.ndarray:
+    """`values` (NumPy's, or lists) as a NumPy array, checked."""
     refuse_masked(values, name)
-    library = library_of(values)
-    if library not in (None, "numpy"):
-        is_complex = (
-            values.is_complex()
-            if library == "torch"
-            else namespace(values).isdtype(values.dtype, "complex floating")
-        )
-        if is_complex:
-            raise InvalidInputError(f"{name} must be real numbers or bools, got {values.dtype}")
-        return values
-    if library is None:
+    if not isinstance(values, np.ndarray | np.generic):
         try:
             array = np.asarray(values)
             # NumPy rounds integers that stand beside floats, and makes text of all beside text.
@@ -55,18 +38,22 @@ def as_array(values: Any, name: str) -> Array:
                 f"{name} with groups=, or pad and give mask="
             ) from error
         values = array
-    kind = values.dtype.kind
+    values, kind = np.asarray(values), values.dtype.kind
     if kind in "OUS":
-        return _numbers(np.asarray(values), name)
+        return _numbers(values, name)
     if kind not in "biuf" and _largest(values.dtype) is None:
-        raise InvalidInputError(f"{name} must be real numbers or bools, got {values.dtype}")
+        _refuse_dtype(values.dtype, name)
     if kind == "f" and values.dtype.itemsize > 8:
         raise InvalidInputError(
             f"{name} are {values.dtype}, but are computed with in float64: round them with "
             ".astype(np.float64), after taking off what all have in common"
         )
-    _refuse_inexact(np.asarray(values), name)
+    _refuse_inexact(values, name)
     return values
+
+
+def _refuse_dtype(dtype: Any, name: str) -> NoReturn:
+    raise InvalidInputError(f"{name} must be real numbers or bools, got {dtype}")
 
 
 _EXACT = 2**53
@@ -151,17 +138,20 @@ def view_of(values: Any, name: str, *, on_host: bool = False) -> View:
     each batch of groups of other sizes would need new programs.
 
     Raises:
-        InvalidInputError: as `as_array`.
+        InvalidInputError: not real numbers or bools (naming the place), more digits than
+            float64 holds, rows of unequal length, or masked.
     """
-    values = as_array(values, name)
     library = library_of(values)
-    if library == "numpy":
-        values = np.asarray(values)
+    if library in ("numpy", None):
+        if type(values) is not np.ndarray or values.dtype.char not in "fd":
+            values = _host_array_of_numbers(values, name)
         dtype = values.dtype if values.dtype.kind in "fV" else np.dtype(np.float64)
         return _host_view(values, dtype, _largest(dtype), lambda out: out.astype(dtype, copy=False))
     seen = None
     if library == "torch":
         seen = _view_of_tensor(values, name)
+    elif namespace(values).isdtype(values.dtype, "complex floating"):
+        _refuse_dtype(values.dtype, name)
     elif library == "jax":
         seen = _view_of_jax(values, name, on_host)
     return seen or _view_on_device(values)
@@ -178,27 +168,25 @@ def _view_on_device(values: Array) -> View:
     xp = backend.xp
     is_float = namespace(values).isdtype(values.dtype, "real floating")
     dtype = values.dtype if is_float else xp.asarray(1.0).dtype
-    largest = float(xp.finfo(dtype).max)
-    return View(
-        backend.detach(values),
-        backend,
-        dtype,
-        largest,
-        lambda out: xp.astype(out, dtype, copy=False),
-    )
+
+    def back(out: Array) -> Array:
+        return xp.astype(out, dtype, copy=False)
+
+    return View(backend.detach(values), backend, dtype, float(xp.finfo(dtype).max), back)
 
 
 def _view_of_tensor(values: Any, name: str) -> View | None:
     import torch
 
+    if values.is_complex():
+        _refuse_dtype(values.dtype, name)
     if values.device.type != "cpu":
         return None
-    dtype = values.dtype if values.is_floating_point() else torch.get_default_dtype()
-    seen = values.detach()
-    if seen.is_floating_point() and dtype not in (torch.float32, torch.float64):
-        seen = seen.double()
+    is_float = values.is_floating_point()
+    dtype = values.dtype if is_float else torch.get_default_dtype()
+    own = not is_float or dtype in (torch.float32, torch.float64)  # NumPy has the dtype
     try:
-        view = seen.resolve_neg().numpy()
+        view = (values if own else values.double()).numpy(force=True)
     except RuntimeError:  # inside torch.func
         return None
     except TypeError as error:
@@ -207,7 +195,7 @@ def _view_of_tensor(values: Any, name: str) -> View | None:
 
     def back(out: np.ndarray) -> Any:
         if dtype is torch.float32:  # NumPy casts small arrays several times faster
-            out = out.astype(np.float32, copy=False)
+            return torch.from_numpy(out.astype(np.float32, copy=False))
         return torch.from_numpy(out).to(dtype)
 
     return View(view, NUMPY, dtype, torch.finfo(dtype).max, back)
@@ -215,8 +203,9 @@ def _view_of_tensor(values: Any, name: str) -> View | None:
 
 def _view_of_jax(values: Any, name: str, from_any_device: bool) -> View | None:
     import jax
+    from jax.core import Tracer
 
-    if isinstance(values, jax.core.Tracer) or len(devices := values.devices()) > 1:
+    if isinstance(values, Tracer) or len(devices := values.devices()) > 1:
         return None
     if next(iter(devices)).platform != "cpu" and not from_any_device:
         return None
@@ -225,8 +214,7 @@ def _view_of_jax(values: Any, name: str, from_any_device: bool) -> View | None:
     _refuse_inexact(seen := np.asarray(values), name)
 
     def back(out: np.ndarray) -> Any:
-        out = out.astype(dtype)
-        return jax.device_put(out, values.sharding if values.committed else None)
+        return jax.device_put(out.astype(dtype), values.sharding if values.committed else None)
 
     return _host_view(seen, dtype, jax.numpy.finfo(dtype).max, back)
 

@@ -183,7 +183,8 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
     shape = tuple(values.shape)
     if not shape:
         raise InvalidInputError("rewards need at least one axis, the samples of a group")
-    if shape[-1] == 0:
+    n = shape[-1]
+    if n == 0:
         raise InvalidInputError(f"groups are empty: rewards have shape {shape}")
     if groups is not None and len(shape) > 1:
         raise InvalidInputError(f"with groups=, rewards must be flat, got shape {shape}")
@@ -193,7 +194,7 @@ def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool 
         mask = checked_mask(mask, shape, on_host=backend is NUMPY or groups is not None)
         if backend is NUMPY and mask.all():
             mask = None
-    grouping = None if groups is None else Grouping.of(groups, mask, shape[-1])
+    grouping = None if groups is None else Grouping.of(groups, mask, n)
 
     def calculate(values: Array, poison: bool) -> Array:
         if grouping is None:
@@ -290,7 +291,7 @@ def _labelled(
     parts, places = [], []
     for groups_P, samples_PN, sizes_P in grouping.rectangles():
         counts_P = None if sizes_P is None else backend.asarray(sizes_P)
-        rows_PN = backend.gathered(rewards_B, samples_PN)
+        rows_PN = backend.gathered(rewards_B, samples_PN, padded=counts_P is not None)
         out = transform(request, rows_PN, backend, counts_P, poison=poison)
         parts.append(backend.xp.reshape(out, (-1,)))
         places.append(grouping.rank[groups_P] if is_value else samples_PN.reshape(-1))
