@@ -92,14 +92,6 @@ class Backend:
         largest = self.xp.take_along_axis(ordered, place, axis=-1)
         return self.xp.minimum(ordered, self.xp.where(some, largest, self.xp.zeros_like(largest)))
 
-    def rows(self, table: Array, rows: Array) -> Array:
-        return self.xp.take(table, rows, axis=0)
-
-    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
-        """The negative and the positive parts of the values."""
-        zero = self.xp.zeros_like(values)
-        return self.xp.minimum(values, zero), self.xp.maximum(values, zero)
-
     def gaps(self, ordered: Array, first: Array | None) -> Array:
         """Differences along the last axis, after `first` (R, 1), or zero."""
         if first is None:
@@ -183,12 +175,6 @@ class NumpyBackend(Backend):
         largest = ordered.reshape(-1).take(places)
         largest[counts == 0] = 0.0
         return np.minimum(ordered, largest[:, None], out=ordered)
-
-    def rows(self, table: Array, rows: Array) -> Array:
-        return table.take(rows, axis=0)
-
-    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
-        return np.minimum(values, 0.0), np.maximum(values, 0.0)
 
     def gaps(self, ordered: Array, first: Array | None) -> Array:
         gaps, flat = np.empty(ordered.shape), ordered.reshape(-1)

@@ -104,15 +104,15 @@ def advantages(
         objective: an Objective, an integer k for max@k, or text such as
             "0.5*max@8 + 0.5*mean".
         baseline: what is subtracted to lower the variance; none of them adds a bias.
-            "none": nothing, s of eq. (19).
+            "none": nothing, the paper's s.
             "loo": (k/n) times the estimate from the other samples, which makes a_i what the
             group's estimate would lose without sample i. Sums to zero over the group,
             ignores a shift of the rewards, needs k < n.
-            "loo_minus_one": each subset's value without the sample, eq. (33). For max, min,
-            mean and mixtures of them; at k = 1 it is the others' mean (RLOO).
-            "paper_loo": k/(n-1) times the estimate from the other samples, eq. (29); it
-            changes when rewards are shifted, and its variance stays high where nearly all
-            samples are good. Prefer "loo".
+            "loo_minus_one": each subset's value without the sample. For max, min, mean and
+            mixtures of them; at k = 1 it is the others' mean (RLOO).
+            "paper_loo": k/(n-1) times the estimate from the other samples, the paper's
+            s^(loo); it changes when rewards are shifted, and its variance stays high where
+            nearly all samples are good. Prefer "loo".
         reduction: "sum" where the trainer adds up a_i log p(x_i) over the group; "mean"
             where it averages over the group's counted samples (multiplies by their number).
         groups: (B,) labels (integers or strings, in any order) of flat rewards.
@@ -134,8 +134,8 @@ def advantages(
 
     Cost: one sort, O(n log n) a group; the weights are made once and cached.
 
-    Source: 2505.15201, eq. (8), (19), (29), (33); docs/mathematics.md for "loo" and the
-    other objectives.
+    Source: 2505.15201, Sec. 3 and 4, equation by equation in `pkpo.core.weights`;
+    docs/mathematics.md for "loo" and the other objectives.
 
     >>> advantages([0.0, 0.0, 1.0, 0.0], 2)
     array([0. , 0. , 0.5, 0. ])

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -38,8 +38,20 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 @dataclass(frozen=True)
-class ValueWeights:
-    """Weights of the value of groups of n, or of rows of groups.
+class _Weights:
+    """For groups of one size; or, in arrays with a first axis more, for rows of groups."""
+
+    def rows(self, rows: Array, backend: Backend) -> Self:
+        """Those of each group, from those of each size."""
+        fields = vars(self).values()
+        return type(self)(
+            *(None if f is None else backend.xp.take(f, rows, axis=0) for f in fields)
+        )
+
+
+@dataclass(frozen=True)
+class ValueWeights(_Weights):
+    """Weights of the value of groups of n.
 
     Args:
         level: sum of `of_rewards`.
@@ -58,10 +70,6 @@ class ValueWeights:
         pivot = self.pivot if isinstance(self.pivot, int) else backend.asarray(self.pivot)
         return ValueWeights(backend.floats(self.level), pivot, backend.floats(self.of_rewards))
 
-    def rows(self, rows: Array, backend: Backend) -> ValueWeights:
-        fields = (self.level, self.pivot, self.of_rewards)
-        return ValueWeights(*(backend.rows(field, rows) for field in fields))
-
     def __call__(self, ordered: Array, backend: Backend) -> Array:
         """(R, n) sorted rewards -> (R, 1)."""
         if isinstance(self.pivot, int):
@@ -72,8 +80,8 @@ class ValueWeights:
 
 
 @dataclass(frozen=True)
-class GapWeights:
-    """Weights of the advantages in groups of n, or of rows of groups.
+class GapWeights(_Weights):
+    """Weights of the advantages in groups of n.
 
     Columns 1, ..., n - 1 belong to the gaps. There is one row, or, where a shift of the
     rewards changes the advantages, one for what lies below zero and one for what lies above;
@@ -104,17 +112,14 @@ class GapWeights:
         above, below = (backend.floats(w) if w.any() else None for w in (self.above, self.below))
         return GapWeights(backend.floats(self.above) if below is None else above, below)
 
-    def rows(self, rows: Array, backend: Backend) -> GapWeights:
-        fields = (self.above, self.below)
-        return GapWeights(*(None if f is None else backend.rows(f, rows) for f in fields))
-
     def __call__(self, ordered: Array, backend: Backend) -> Array:
         """(R, n) sorted rewards -> (R, n) advantages in that order."""
         shape = (self.below if self.above is None else self.above).shape
         if shape[-2] == 1:
             parts = [backend.gaps(ordered, None)]
         else:
-            lower, upper = backend.below_and_above_zero(ordered)
+            zero = backend.xp.zeros_like(ordered)
+            lower, upper = backend.xp.minimum(ordered, zero), backend.xp.maximum(ordered, zero)
             parts = [backend.gaps(lower, lower[:, -1:]), backend.gaps(upper, upper[:, :1])]
         return backend.sum_both_ways(_terms(self.above, parts), _terms(self.below, parts))
 
