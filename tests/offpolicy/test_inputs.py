@@ -18,21 +18,22 @@ from pkpo.errors import InvalidInputError, UndefinedEstimateError
 from pkpo.offpolicy import inputs
 
 
-def test_batches_are_their_groups():
+def test_batches_are_their_groups(monkeypatch):
     """More groups than one block holds, with two leading axes."""
+    monkeypatch.setattr(inputs, "_BLOCK", 2**14)
     generator = np.random.default_rng(12)
-    rewards = generator.normal(size=(2, 3, 3000, 12))
-    log_ratios = generator.normal(size=(3, 2, 3000, 12)).swapaxes(0, 1)
+    rewards = generator.normal(size=(2, 3, 300, 12))
+    log_ratios = generator.normal(size=(3, 2, 300, 12)).swapaxes(0, 1)
     functions = [partial(offpolicy.advantages, baseline=b) for b in BASELINES]
     functions += [offpolicy.estimate, offpolicy.variance]
     for objective in ("max@5", "0.5*min@2 + mean"):
         for function in functions:
             result = function(rewards, log_ratios, objective)
-            for place in [(0, 0, 0), (1, 2, 2999), (0, 1, 777)]:
+            for place in [(0, 0, 0), (1, 2, 299), (0, 1, 77)]:
                 alone = function(rewards[place], log_ratios[place], objective)
                 np.testing.assert_allclose(result[place], alone, rtol=1e-11, atol=1e-14)
     sizes = offpolicy.effective_sample_size(log_ratios, 4)
-    assert sizes.shape == (2, 3, 3000)
+    assert sizes.shape == (2, 3, 300)
     alone = offpolicy.effective_sample_size(log_ratios[1, 2, 5], 4)
     np.testing.assert_allclose(sizes[1, 2, 5], alone, rtol=1e-13)
 

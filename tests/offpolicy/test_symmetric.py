@@ -3,6 +3,7 @@
 import itertools
 import math
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -76,46 +77,55 @@ def logs_with_zeros(ratios: list[list[Fraction]]) -> np.ndarray:
 def test_ratios_of_zero_are_summed_like_any_other(n):
     rewards = reward_groups(n)
     ratios = vanishing_ratio_groups(n, len(rewards))
+    log_ratios = logs_with_zeros(ratios)
+    given = list(zip(rewards.tolist(), ratios, strict=True))
+    close = partial(np.testing.assert_allclose, rtol=1e-12, atol=1e-12)
     undefined = 0
     for k in range(1, n + 1):
+        close(
+            offpolicy.effective_sample_size(log_ratios, k) / n,
+            [float(exact_share(row, k)) for row in ratios],
+            atol=0,
+        )
         for case in cases(k):
-            for group, row in zip(rewards, ratios, strict=True):
-                given, log_row = group.tolist(), logs_with_zeros([row])[0]
-                value = offpolicy.estimate(group, log_row, case.objective)
-                assert value == pytest.approx(
-                    float(exact.estimate(given, row, case.kernel)), rel=1e-12, abs=1e-12
-                )
-                share = offpolicy.effective_sample_size(log_row, k) / n
-                weights = [
-                    exact.weight(row, members) for members in itertools.combinations(range(n), k)
-                ]
-                squares = sum(w * w for w in weights)
-                expected = sum(weights) ** 2 / (squares * len(weights)) if squares else 0
-                assert share == pytest.approx(float(expected), rel=1e-12)
-                for normalise, baseline in [(True, ""), *((False, b) for b in BASELINES)]:
-                    if baseline and not defined(case, baseline, n):
-                        continue
+            value = offpolicy.estimate(rewards, log_ratios, case.objective)
+            close(value, [float(exact.estimate(g, r, case.kernel)) for g, r in given])
+            for baseline in ["normalised", *BASELINES]:
+                normalise = baseline == "normalised"
+                if not (normalise or defined(case, baseline, n)):
+                    continue
+                references, rows = [], []
+                for row, (group, ratio) in enumerate(given):
                     try:
-                        reference = (
-                            exact.estimate(given, row, case.kernel, True)
+                        references.append(
+                            exact.estimate(group, ratio, case.kernel, True)
                             if normalise
-                            else exact.advantages(given, row, case.kernel, baseline)
+                            else exact.advantages(group, ratio, case.kernel, baseline)
                         )
+                        rows.append(row)
                     except ZeroDivisionError:
                         undefined += 1
                         if normalise:
                             with pytest.raises(UndefinedEstimateError, match="weight 0"):
-                                offpolicy.estimate(group, log_row, case.objective, normalise=True)
-                        continue
-                    result = (
-                        offpolicy.estimate(group, log_row, case.objective, normalise=True)
-                        if normalise
-                        else offpolicy.advantages(group, log_row, case.objective, baseline=baseline)
-                    )
-                    np.testing.assert_allclose(
-                        result, np.array(reference, dtype=float), rtol=1e-12, atol=1e-12
-                    )
+                                offpolicy.estimate(
+                                    rewards[row], log_ratios[row], case.objective, normalise=True
+                                )
+                some = rewards[rows], log_ratios[rows], case.objective
+                result = (
+                    offpolicy.estimate(*some, normalise=True)
+                    if normalise
+                    else offpolicy.advantages(*some, baseline=baseline)
+                )
+                close(result, np.array(references, dtype=float).reshape(result.shape))
     assert undefined
+
+
+def exact_share(ratios: list[Fraction], k: int) -> Fraction:
+    """Of the subsets that carry weight, as in the effective sample size."""
+    subsets = itertools.combinations(range(len(ratios)), k)
+    weights = [exact.weight(ratios, members) for members in subsets]
+    squares = sum(w * w for w in weights)
+    return sum(weights) ** 2 / (squares * len(weights)) if squares else Fraction(0)
 
 
 def test_a_baseline_without_samples_is_refused_where_it_counts():
