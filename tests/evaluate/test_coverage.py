@@ -1,4 +1,4 @@
-"""How often intervals hold the truth: a small part of experiments/coverage.py.
+"""How often intervals hold the truth: a small part of reproduction/coverage.py.
 
 Each cell has 1,500 benchmarks, so that the coverage found has a standard error of .6 points;
 allowed are the 93 to 97 % that the full study has to keep, and one of these. The usual

@@ -8,7 +8,8 @@ from scipy.special import ndtr
 from pkpo.core.objectives import Objective
 from pkpo.evaluate.counts import covariance
 from pkpo.evaluate.grouped import Grouped
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.samples import SolveProbabilities
+from pkpo.evaluate.support import ENOUGH
 
 DRAWS = 20_000
 
@@ -36,6 +37,15 @@ def critical_level(
     largest = np.abs(draws @ root.T).max(axis=1)
     level = 1.0 - 2.0 * float(ndtr(-np.quantile(largest, confidence)))
     return max(level, confidence)
+
+
+def between_correlation(columns: list[np.ndarray], common_P: np.ndarray) -> np.ndarray | None:
+    """Correlation of the objectives' estimates over problems; None where it isn't known."""
+    if common_P.sum() < ENOUGH:
+        return None
+    spread = np.stack([column[common_P] for column in columns])
+    spread = spread[spread.std(axis=1) > 0]
+    return np.atleast_2d(np.corrcoef(spread)) if len(spread) else None
 
 
 def within_correlation(

@@ -10,7 +10,7 @@ from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, max_
 from pkpo.core.weights import estimate_weights, top_bernstein
 from pkpo.evaluate.counts import central_moment, covariance_of, unbiased_variance, values
 from pkpo.evaluate.grouped import Grouped, l_statistic, weights_of
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.samples import SolveProbabilities
 
 SPLITS = 16
 """Random divisions of the samples that a split variance averages over."""
