@@ -21,13 +21,7 @@ from pkpo.evaluate.within import EXACT, NO_VARIATION, Within, within_problems
 
 @dataclass(frozen=True)
 class RunData:
-    """What differences need of one run.
-
-    Args:
-        name: the run's.
-        grouped: its samples, problems in the order of all runs.
-        seed: see `within_problems`.
-    """
+    """What differences need of one run, its problems in the order of all runs."""
 
     name: str
     grouped: Grouped | SolveProbabilities
@@ -47,14 +41,8 @@ def difference_of(
     confidence: float,
     level: float,
 ) -> Difference:
-    """Run minus baseline over the used problems, p-values not yet adjusted.
-
-    Args:
-        run, baseline: with the same problems in the same order.
-        used_P: (P,) bools; none where the value is undefined.
-        confidence: of the single intervals.
-        level: of the simultaneous ones.
-    """
+    """Run minus baseline over the used problems, of which there are none where the value is
+    undefined; p-values not yet adjusted. `level` is that of the simultaneous intervals."""
     binary = run.grouped.binary and baseline.grouped.binary
     enough = (run.grouped.sizes_P >= objective.k) & (baseline.grouped.sizes_P >= objective.k)
     number, dropped = int(used_P.sum()), int((~enough).sum())

@@ -158,11 +158,8 @@ def _intervals(
     levels: tuple[float, float, float],
     seed: int,
 ) -> tuple[Interval, Interval]:
-    """For these problems and for problems like these, or bounds in their places.
-
-    Args:
-        levels: of the two intervals, and of bounds.
-    """
+    """For these problems and for problems like these, or bounds in their places; `levels` are
+    those of the two, and of bounds."""
     fixed_level, population_level, confidence = levels
     value_bounds = bounds(objective) if grouped.binary else None
     sizes = grouped.samples.sizes_P[used_P]

@@ -140,13 +140,8 @@ def interval_of(
 ) -> Interval:
     """The two-sided interval, or the reason why the data can't support one.
 
-    Args:
-        moments: of the estimate.
-        support: what it rests on.
-        level: the confidence.
-        method: how the variance was found.
-        one_sided: whether rewards without bounds get a bound where all that the data lack is
-            knowledge of a long tail.
+    With `one_sided`, rewards without bounds get a bound where all that the data lack is
+    knowledge of a long tail.
     """
     note = support.lacks(moments.variance, moments.df)
     if not note:

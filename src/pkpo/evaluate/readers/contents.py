@@ -21,7 +21,7 @@ from pkpo.errors import LogError
 from pkpo.evaluate.readers.files import BOM, start_of
 
 Kind = Literal["jsonl", "json", "csv", "parquet", "zip"]
-Row = tuple[int, dict[str, Any] | str]
+NumberedRow = tuple[int, dict[str, Any] | str]
 """The line or row number, and its fields by name or what is wrong with it."""
 
 UNITS = {"jsonl": "line", "csv": "line", "parquet": "row", "json": "record"}
@@ -193,7 +193,7 @@ def csv_header(local: Path) -> tuple[str, tuple[str, ...]]:
     return separator, tuple(next(csv.reader([line], delimiter=separator), []))
 
 
-def rows(log: Log, columns: Iterable[str] | None = None) -> Iterator[Row]:
+def rows(log: Log, columns: Iterable[str] | None = None) -> Iterator[NumberedRow]:
     """Each row of a JSONL, CSV or Parquet file, each item of a JSON array.
 
     Args:
@@ -210,7 +210,7 @@ def rows(log: Log, columns: Iterable[str] | None = None) -> Iterator[Row]:
     return _csv_rows(log.local) if log.kind == "csv" else _json_rows(log.local)
 
 
-def _json_rows(local: Path) -> Iterator[Row]:
+def _json_rows(local: Path) -> Iterator[NumberedRow]:
     with local.open("rb") as source:
         for number, line in enumerate(source, start=1):
             text = line.removeprefix(BOM).strip() if number == 1 else line.strip()
@@ -240,12 +240,12 @@ def _object(value: Any) -> dict[str, Any] | str:
     return value if isinstance(value, dict) else f"not a JSON object but a {type(value).__name__}"
 
 
-def _items(local: Path) -> Iterator[Row]:
+def _items(local: Path) -> Iterator[NumberedRow]:
     items = json.loads(local.read_bytes().removeprefix(BOM), object_pairs_hook=_first_of_each)
     yield from ((number, _object(item)) for number, item in enumerate(items, start=1))
 
 
-def _csv_rows(local: Path) -> Iterator[Row]:
+def _csv_rows(local: Path) -> Iterator[NumberedRow]:
     separator, names = csv_header(local)
     with local.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as source:
         reader = csv.reader(source, delimiter=separator, strict=True)
@@ -272,7 +272,7 @@ def _csv_rows(local: Path) -> Iterator[Row]:
                 yield number, dict(zip(names, (text or None for text in fields)))
 
 
-def _parquet_rows(log: Log, columns: Iterable[str] | None) -> Iterator[Row]:
+def _parquet_rows(log: Log, columns: Iterable[str] | None) -> Iterator[NumberedRow]:
     number = 0
     try:
         frame = pl.scan_parquet(log.local, glob=False)

@@ -74,12 +74,8 @@ def readable_again(path: Path, folder: Path, number: int) -> Path:
 
 
 def unpacked(path: Path, source: Path, folder: Path) -> Path:
-    """Where a file's content lies unpacked: in `folder` if it is gzip or zstandard.
-
-    Args:
-        path: as it was given.
-        source: where its content can be read.
-        folder: for what is unpacked.
+    """Where the content of `path`, which can be read at `source`, lies unpacked: in `folder` if
+    it is gzip or zstandard.
 
     Raises:
         LogError: it is empty, or its compression is damaged or cut short.

@@ -30,12 +30,8 @@ FORMS: dict[str, Form] = {form.name: form for form in (*_TOOLS, PLAIN)}
 
 
 def form_of(log: Log, wanted: Wanted, name: str | None) -> Form:
-    """The form of a file.
-
-    Args:
-        log: the file.
-        wanted: naming both columns makes a table that no tool claims a plain one.
-        name: the form that the caller says it is.
+    """The form of a file: the one named, or told from its content; naming both columns makes a
+    table that no tool claims a plain one.
 
     Raises:
         LogError: no form or several fit, or the one named doesn't.

@@ -88,28 +88,18 @@ def _samples(tally: pl.DataFrame, reading: Reading, source: str) -> tuple[Sample
             *(pl.col(name).drop_nulls().first() for name in others),
         )
     tally = tally.sort("first", "problem")
-    sizes_P = tally["rewards"].list.len().to_numpy().astype(np.int64)
-    rewards_N = tally["rewards"].explode().to_numpy()
+    rewards = tally["rewards"].list.sort()  # polars' threads leave no order of their own
+    rewards_N = rewards.explode().to_numpy()
     if reading.wanted.threshold is not None:
         rewards_N = (rewards_N >= reading.wanted.threshold).astype(np.float64)
     samples = Samples(
         problems=tuple(tally["problem"].to_list()),
-        sizes_P=sizes_P,
-        rewards_N=_sorted_within(rewards_N, sizes_P),
+        sizes_P=rewards.list.len().to_numpy(),
+        rewards_N=rewards_N,
         clusters_P=tuple(tally["cluster"].to_list()) if "cluster" in tally.columns else None,
         source=source,
     )
     return samples, {name: tuple(tally[name].to_list()) for name in known}
-
-
-def _sorted_within(rewards_N: np.ndarray, sizes_P: np.ndarray) -> np.ndarray:
-    """Rewards ascending within each problem: polars' threads leave no order of their own."""
-    ordered_N = rewards_N.copy()
-    offsets_P = np.cumsum(sizes_P) - sizes_P
-    for size in np.unique(sizes_P):
-        places = offsets_P[sizes_P == size][:, None] + np.arange(size)
-        ordered_N[places] = np.sort(rewards_N[places], axis=1)
-    return ordered_N
 
 
 def _check_clusters(tally: pl.DataFrame, source: str) -> None:

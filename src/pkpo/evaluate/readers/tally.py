@@ -68,14 +68,7 @@ class Wanted:
 
 @dataclass
 class Reading:
-    """What reading has found so far, over all files.
-
-    Args:
-        wanted: what the caller asked for.
-        notes: choices that were made, and what else a reader of the numbers should know.
-        bad_lines: the first bad records.
-        num_bad: how many there were.
-    """
+    """What reading has found so far, over all files; see `ReadResult`."""
 
     wanted: Wanted
     notes: dict[str, None] = field(default_factory=dict)
@@ -130,15 +123,10 @@ class Collector:
         *,
         count: int = 1,
     ) -> None:
-        """Take a sample, or count it as bad.
+        """Take `count` equal samples as they stand at a place of the file, or count them as bad.
 
-        Args:
-            place: where in the file.
-            problem: its problem's id as it stands there.
-            reward: its reward as it stands there.
-            fields: the optional columns of a tally, and `step` for a run.step that must be an
-                integer; always the same ones in a file.
-            count: how many equal samples this is.
+        Fields are the optional columns of a tally, and `step` for a run.step that must be an
+        integer; always the same ones in a file.
 
         Raises:
             LogError: it is bad, and the caller wants to stop at that.
