@@ -193,13 +193,14 @@ def test_eval_shows_the_arms_of_a_run_side_by_side(tmp_path, capsys, exact):
 
 def test_compare_takes_one_run_apart(tmp_path, capsys):
     run = write_run(tmp_path / "run", seeds=(0, 1))
-    page = tmp_path / "page.html"
-    assert pkpo(["compare", str(run), "--html", str(page)]) == 0
+    assert pkpo(["compare", str(run)]) == 0
     out = capsys.readouterr().out
     for seed in (0, 1):
         assert f"k=1 seed {seed} minus base seed {seed}" in out
         assert f"8→1 seed {seed} minus base seed {seed}" in out
     assert "exact" in out
+    page, small = tmp_path / "page.html", write_run(tmp_path / "small", arms=("k=1",))
+    assert pkpo(["compare", str(small), "--k", "1,4", "--html", str(page)]) == 0
     assert page.read_text("utf-8").count("<img") == 3
 
 

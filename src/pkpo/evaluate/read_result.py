@@ -97,11 +97,33 @@ def samples_lines(samples: Measured) -> list[str]:
             f"{_count(len(samples.problems), 'problem')} with their exact solve probabilities: "
             "nothing is sampled, and every k has its value"
         ]
-    return [
-        f"{_count(len(samples.problems), 'problem')}, {_count(samples.num_samples, 'sample')}: "
-        f"{_sizes(samples)}{_clusters(samples)}",
-        *_rewards(samples),
-    ]
+    sizes = samples.sizes_P
+    low, high = int(sizes.min()), int(sizes.max())
+    each = f"{low} for each problem"
+    if low < high:
+        each = f"{low} to {high} for a problem, median {float(np.median(sizes)):g}"
+    head = f"{_count(len(samples), 'problem')}, {_count(samples.num_samples, 'sample')}: {each}"
+    if samples.clusters_P is not None:
+        head += f", in {_count(len(set(samples.clusters_P)), 'cluster')}"
+    return [head, _rewards_line(samples)]
+
+
+def _rewards_line(samples: Samples) -> str:
+    if samples.binary:
+        never = int((samples.correct_P == 0).sum())
+        always = int((samples.correct_P == samples.sizes_P).sum())
+        return f"rewards are 0 and 1: {_count(never, 'problem')} never solved, {always:,} always"
+    rewards = samples.rewards_N
+    low, high = float(rewards.min()), float(rewards.max())
+    if low < high and bool(((rewards == low) | (rewards == high)).all()):
+        return (
+            f"rewards are {low:g} and {high:g}; a threshold of {high:g} (--threshold) makes them "
+            "wrong and right, for pass@k"
+        )
+    return (
+        f"rewards are numbers from {low:g} to {high:g}, so that max@k, the best of k, stands for "
+        "pass@k"
+    )
 
 
 def solved_lines(runs: Mapping[str, Measured], baselines: Mapping[str, str]) -> list[str]:
@@ -154,39 +176,6 @@ def default_ks_line(samples: Measured, flag: str) -> str:
 
 def _count(number: int, name: str) -> str:
     return f"{number:,} {name}{'' if number == 1 else 's'}"
-
-
-def _sizes(samples: Samples) -> str:
-    sizes = samples.sizes_P
-    low, middle, high = int(sizes.min()), float(np.median(sizes)), int(sizes.max())
-    if low == high:
-        return f"{low} for each problem"
-    return f"{low} to {high} for a problem, median {middle:g}"
-
-
-def _clusters(samples: Samples) -> str:
-    if samples.clusters_P is None:
-        return ""
-    return f", in {_count(len(set(samples.clusters_P)), 'cluster')}"
-
-
-def _rewards(samples: Samples) -> list[str]:
-    if samples.binary:
-        never = int((samples.correct_P == 0).sum())
-        always = int((samples.correct_P == samples.sizes_P).sum())
-        return [f"rewards are 0 and 1: {_count(never, 'problem')} never solved, {always:,} always"]
-    rewards = samples.rewards_N
-    low, high = float(rewards.min()), float(rewards.max())
-    line = (
-        f"rewards are numbers from {low:g} to {high:g}, so that max@k, the best of k, stands for "
-        "pass@k"
-    )
-    if bool(((rewards == low) | (rewards == high)).all()) and low < high:
-        line = (
-            f"rewards are {low:g} and {high:g}; a threshold of {high:g} (--threshold) makes them "
-            "wrong and right, for pass@k"
-        )
-    return [line]
 
 
 def samples_record(samples: Measured) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import zstandard
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, fields
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, chosen, fields
 from pkpo.evaluate.readers.values import object_of
 
 _SAMPLES, _SUMMARIES = "samples/", "summaries.json"
@@ -58,7 +58,8 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame:
         reading.note(f"{log.path} is the log of a run whose status is {document['status']!r}.")
     spec = object_of(document.get("eval"))
     run = str(spec.get("run_id", log.number))
-    scorer = _scorer(log, samples, reading.wanted.reward)
+    scorers = {name: None for sample in samples for name in _values(object_of(sample))}
+    scorer = chosen(log, "score", [*scorers], reading.wanted.reward, no="scores of")
     of_file = _of_run(spec, object_of(document.get("plan"))) | {f"{ONE}metric": scorer}
     collector = Collector(reading, log, of_file, unit="sample")
     for place, sample in enumerate(samples, start=1):
@@ -129,23 +130,6 @@ def _values(sample: Mapping[str, Any]) -> dict[str, Any]:
         else:
             values[name] = value
     return values
-
-
-def _scorer(log: Log, samples: list[Any], wanted: str | None) -> str | None:
-    found = {
-        name: None for sample in samples if isinstance(sample, dict) for name in _values(sample)
-    }
-    if wanted is not None:
-        if wanted not in found:
-            there = ", ".join(found) or "none"
-            raise LogError(f"{log.path} has no scores of {wanted!r}; it has {there}")
-        return wanted
-    if len(found) > 1:
-        raise LogError(
-            f"{log.path} has several scores ({', '.join(found)}): choose one with reward= "
-            f"(--reward)"
-        )
-    return next(iter(found), None)
 
 
 def _number(value: Any) -> Any:

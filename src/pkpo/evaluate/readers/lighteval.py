@@ -12,7 +12,7 @@ import polars as pl
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log, rows
 from pkpo.evaluate.readers.files import json_at, matched
-from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, fields
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, chosen, fields
 from pkpo.evaluate.readers.values import object_of, solved_of
 
 _PARAMETERS = re.compile(r"(k|n)=(\d+)")
@@ -27,7 +27,7 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame:
     """Metrics over several samples are read where they are solve rates."""
     kind = log.schema["metric"]
     metrics = [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
-    metric = _chosen(log, metrics, reading.wanted.reward)
+    metric = _metric(log, metrics, reading.wanted.reward)
     collector = Collector(reading, log, _of_run(log.path) | {f"{ONE}metric": metric})
     for place, row in rows(log, ("doc", "metric", "model_response")):
         if isinstance(row, str):
@@ -52,23 +52,16 @@ def _of_run(path: Path) -> dict[str, Any]:
     return {f"{RUN}model": str(model), **fields(RUN, known)}
 
 
-def _chosen(log: Log, metrics: list[str], wanted: str | None) -> str:
-    if wanted is not None and wanted not in metrics:
-        raise LogError(f"{log.path} has no metric {wanted!r}; it has {', '.join(metrics)}")
+def _metric(log: Log, metrics: list[str], wanted: str | None) -> str:
+    if wanted is not None:
+        chosen(log, "metric", metrics, wanted)
     readable = [name for name in metrics if _of_samples(name) != 0]
-    if wanted in readable:
-        return wanted
-    if wanted is not None or not readable:
+    if not readable or (wanted is not None and wanted not in readable):
         raise LogError(
             f"{log.path}: {wanted or ', '.join(metrics) or 'no metric'} says nothing of single "
             f"samples; readable are metrics of one sample, pass@k with k = 1, and avg@n"
         )
-    if len(readable) > 1:
-        raise LogError(
-            f"{log.path} has several metrics ({', '.join(readable)}): choose one with reward= "
-            f"(--reward)"
-        )
-    return readable[0]
+    return chosen(log, "metric", readable, wanted) or readable[0]
 
 
 def _of_samples(metric: str) -> int | None:

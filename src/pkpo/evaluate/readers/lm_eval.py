@@ -11,7 +11,7 @@ import polars as pl
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log, rows
 from pkpo.evaluate.readers.files import json_at, matched
-from pkpo.evaluate.readers.tally import ONE, RUN, Collector, Form, Reading
+from pkpo.evaluate.readers.tally import ONE, RUN, Collector, Form, Reading, chosen
 from pkpo.evaluate.readers.values import object_of, solved_of
 
 _OWN = {
@@ -30,9 +30,11 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame:
     """A problem is a document; its hash tells those of different tasks apart."""
     wanted = reading.wanted
     filters, metrics = _choices(log)
-    metric = _chosen(log, "metric", metrics, wanted.reward, "reward= (--reward)")
+    metric = chosen(log, "metric", metrics, wanted.reward)
+    if metric is None:
+        raise LogError(f"{log.path} has no metric: no scores beside the responses")
     if wanted.filter is None and not {"filter", "all"} & {*wanted.pool}:
-        _chosen(log, "filter", filters, None, "filter= (--filter)")
+        chosen(log, "filter", filters, None, "filter= (--filter)")
     collector = Collector(reading, log, _of_run(log.path) | {f"{ONE}metric": metric})
     pooled = False
     for place, row in rows(log):
@@ -83,22 +85,6 @@ def _choices(log: Log) -> tuple[list[str], list[str]]:
         for name in named if isinstance(named, list) else numeric:
             metrics.setdefault(str(name))
     return list(filters), list(metrics)
-
-
-def _chosen(log: Log, what: str, found: list[str], wanted: str | None, flag: str) -> Any:
-    if wanted is not None:
-        if wanted not in found:
-            raise LogError(
-                f"{log.path} has no {what} {wanted!r}; it has {', '.join(found) or 'none'}"
-            )
-        return wanted
-    if len(found) > 1:
-        raise LogError(
-            f"{log.path} has several {what}s ({', '.join(found)}): choose one with {flag}"
-        )
-    if not found and what == "metric":
-        raise LogError(f"{log.path} has no metric: no scores beside the responses")
-    return found[0] if found else None
 
 
 def _take(

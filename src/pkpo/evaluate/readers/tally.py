@@ -18,7 +18,7 @@ decides by them what belongs together.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -214,6 +214,29 @@ def fields(prefix: str, values: Any) -> dict[str, Any]:
 def folder_of(pattern: str) -> Callable[[Path], dict[str, Any]]:
     """The folder as a run, for tools that write one run into a folder, under these names."""
     return lambda path: {f"{RUN}folder": str(path.parent)} if matched(pattern, path) else {}
+
+
+def chosen(
+    log: Log,
+    what: str,
+    found: Sequence[str],
+    wanted: str | None,
+    flag: str = "reward= (--reward)",
+    no: str = "",
+) -> str | None:
+    """What is wanted of what was found, or the only one there is; None if there are none.
+
+    Raises:
+        LogError: it isn't there, or there are several to choose from; called `no` and `what`.
+    """
+    if wanted is not None and wanted not in found:
+        there = ", ".join(found) or "none"
+        raise LogError(f"{log.path} has no {no or what} {wanted!r}; it has {there}")
+    if wanted is None and len(found) > 1:
+        raise LogError(
+            f"{log.path} has several {what}s ({', '.join(found)}): choose one with {flag}"
+        )
+    return wanted or next(iter(found), None)
 
 
 @dataclass(frozen=True)
