@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -225,19 +224,6 @@ def to_rich(summary: Summary, console: Console) -> RichTable:
         caption=f"{notes[0]} Means over finished seeds, pass@k in %; the report has their "
         "standard errors."
     )
-
-
-def to_text(summary: Summary, width: int = 120) -> str:
-    """`to_rich` as plain text without escape codes.
-
-    Args:
-        summary: the comparison.
-        width: the most characters a line; names and numbers are folded where that is too few.
-    """
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
-    with console.capture() as capture:
-        console.print(to_rich(summary, console))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
 def to_csv(summary: Summary) -> str:
