@@ -8,7 +8,7 @@ higher degrees of such polynomials are averages of coefficients, so nothing over
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -17,6 +17,9 @@ from scipy.special import gammaln, xlog1py, xlogy
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective
 from pkpo.core.weights import elevate, estimate_weights, top_bernstein
 from pkpo.errors import UndefinedEstimateError
+
+Estimate = tuple[Callable[[int, Objective], np.ndarray], Objective]
+"""A table over the number correct, such as `values`, of an objective."""
 
 
 def _all_of_k(n: int, k: int) -> np.ndarray:
@@ -85,20 +88,28 @@ def central_moment(n: int, objective: Objective, p: np.ndarray, order: int) -> n
 
     Cost: O(n G).
     """
-    return covariance(n, (objective,) * order, p)
+    return covariance_of(n, ((values, objective),) * order, p)
 
 
 def covariance(n: int, objectives: tuple[Objective, ...], p: np.ndarray) -> np.ndarray:
     """E of the product of the estimates' deviations from their means, c ~ Binomial(n, p)."""
-    return covariance_of([values(n, objective) for objective in objectives], p)
+    return covariance_of(n, tuple((values, objective) for objective in objectives), p)
 
 
-def covariance_of(tables: Sequence[np.ndarray], p: np.ndarray) -> np.ndarray:
-    """The same for any tables over c = 0..n."""
-    product = law = _law(len(tables[0]) - 1, tuple(p))
-    for table in tables:
+def covariance_of(n: int, estimates: tuple[Estimate, ...], p: np.ndarray) -> np.ndarray:
+    """The same for any estimates; kept for the next call."""
+    return _covariance_of(n, estimates, tuple(p))
+
+
+@lru_cache(maxsize=256)
+def _covariance_of(n: int, estimates: tuple[Estimate, ...], p: tuple[float, ...]) -> np.ndarray:
+    product = law = _law(n, p)
+    for table_of, objective in estimates:
+        table = table_of(n, objective)
         product = product * (table[:, None] - table @ law)
-    return product.sum(axis=0)
+    result = product.sum(axis=0)
+    result.flags.writeable = False
+    return result
 
 
 @lru_cache(maxsize=16)

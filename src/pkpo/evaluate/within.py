@@ -95,9 +95,9 @@ def _of_counts(grouped: Grouped, used_P: np.ndarray, objective: Objective) -> Wi
     for n, count in _typical(grouped.sizes_P[used_P]):
         third += count * central_moment(n, objective, rates.grid_G, 3)
         if n >= 2 * objective.k:
-            table = unbiased_variance(n, objective)
-            error += count * covariance_of([table, table], rates.grid_G)
-            common += count * covariance_of([table, values(n, objective)], rates.grid_G)
+            of_variance, of_value = (unbiased_variance, objective), (values, objective)
+            error += count * covariance_of(n, (of_variance, of_variance), rates.grid_G)
+            common += count * covariance_of(n, (of_variance, of_value), rates.grid_G)
     uncertainty = float(error @ rates.fitted_G)
     if short:
         variance += rates.mean(second)
