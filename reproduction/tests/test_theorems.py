@@ -12,7 +12,8 @@ import pytest
 
 import oracles
 import pkpo
-from reproduction.results import Result, Verdict
+from reproduction.old_results import Result, Verdict
+from reproduction.old_topics import Context
 from reproduction.theorems import cost as theorems_cost
 from reproduction.theorems import degree as theorems_degree
 from reproduction.theorems import estimators, misprints, printed, samples
@@ -21,7 +22,6 @@ from reproduction.theorems import topic as theorems
 from reproduction.theorems.compare import QUICK, Comparison, within
 from reproduction.theorems.policy import POLICIES, Policy, exactly, expected_gradient, on_groups
 from reproduction.theorems.transforms import random_groups
-from reproduction.topics import Context
 
 SMALL = replace(QUICK, listed=3, subsets=5, counts=6, operations=(16, 64), timed=(16,))
 
