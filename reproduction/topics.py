@@ -48,6 +48,25 @@ class Topic:
 
 TOPICS: tuple[Topic, ...] = (
     Topic("theorems", "The theorems, as tests", "Theorems 1-9, Listing 1", "marked_tests"),
+    Topic(
+        "tables",
+        "Trained for k, measured at k",
+        "Tables 1-4, 7, 8",
+        "tables",
+        ("countdown", "programs", "programs-parts"),
+    ),
+    Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
+    Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
+    Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
+    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard", ("hard",)),
+    Topic(
+        "collapse",
+        "Exploration along a run",
+        "2511.16231",
+        "collapse",
+        ("programs", "countdown"),
+    ),
+    Topic("beyond", "Beyond the papers", "ours", "beyond", ("programs",)),
 )
 """In the order of the page."""
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from reproduction.comparing import t_quantile
+from scipy import stats
+
 from reproduction.paper.values import (
     ENTROPY,
     K_EVAL,
@@ -19,7 +20,7 @@ from reproduction.paper.values import (
     trained_for,
 )
 
-BEYOND_ERROR = round(t_quantile(0.975, 4), 3)
+BEYOND_ERROR = round(stats.t.ppf(0.975, 4), 3)
 """Standard errors: the two-sided 5 % point of Student's t with 4 degrees of freedom, the most
 that two arms of three seeds can have."""
 
