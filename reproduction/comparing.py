@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pkpo.errors import InvalidInputError
-from reproduction.results import Verdict
+from reproduction.old_results import Verdict
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from pkpo.core.objectives import max_at
 from pkpo.core.weights import estimate_weights
 from pkpo.report.style import arm_handle, arm_style, legend_inside, new_figure, style_axes
-from reproduction.results import PKPO, Claim, Drawing, Result, Table, Verdict
-from reproduction.topics import Context
+from reproduction.old_results import PKPO, Claim, Drawing, Result, Table, Verdict
+from reproduction.old_topics import Context
 from reproduction.verdicts import IN_PART_RULE, over_cases
 
 N = 8

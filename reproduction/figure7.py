@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 
 from pkpo.report.style import legend_above, new_figure, percent_axis, style_axes
 from reproduction.comparing import ABOVE_RULE, difference, is_above, mean_and_error
-from reproduction.results import PKPO, Claim, Drawing, Result, Table, Verdict
+from reproduction.old_results import PKPO, Claim, Drawing, Result, Table, Verdict
+from reproduction.old_topics import Context
 from reproduction.studies.curves import (
     draw_curve,
     last_mean,
@@ -30,7 +31,6 @@ from reproduction.studies.tables import (
     present,
     ways_of_choosing,
 )
-from reproduction.topics import Context
 
 DRAWN = (OPTIMISED[1], OPTIMISED[4], OPTIMISED[8], TZSM25)
 COMPARED = {k: OPTIMISED[k] for k in (1, 4, 8)}

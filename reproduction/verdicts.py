@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reproduction.results import Verdict
+from reproduction.old_results import Verdict
 
 IN_PART_RULE = "In part: in some of them."
 """What a rule says that `over_cases` decides."""

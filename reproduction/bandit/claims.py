@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from reproduction.bandit.learning import Bandit, Learned
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 
 MEAN, MAX_2, MAX_4, MAX_8, SWITCH, MIXED = "mean", "max@2", "max@4", "max@8", "8 then 1", "mixed"
 LABELS: Mapping[str, str] = {

@@ -27,8 +27,8 @@ from reproduction.bandit.claims import (
 )
 from reproduction.bandit.drawings import bandit_figure
 from reproduction.bandit.learning import Bandit, Training
-from reproduction.results import Drawing, Result, Table
-from reproduction.topics import Context
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 
 SEEDS, QUICK_SEEDS = tuple(range(10)), tuple(range(3))
 QUICK_UPDATES = 12_000

@@ -12,7 +12,7 @@ from reproduction.beyond.numbers import (
     gaps,
 )
 from reproduction.comparing import ABOVE_RULE, Difference, all_above, is_above
-from reproduction.results import Claim
+from reproduction.old_results import Claim
 from reproduction.studies.runs import StudyData
 from reproduction.studies.tables import OPTIMISED, present
 

@@ -16,7 +16,8 @@ from reproduction.beyond.numbers import (
     paper_best,
 )
 from reproduction.comparing import Difference, mean_and_error
-from reproduction.results import Drawing, Result, Table
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 from reproduction.studies.runs import StudyData, pass_at_k, settings
 from reproduction.studies.settings import K_VALUES
 from reproduction.studies.tables import (
@@ -27,7 +28,6 @@ from reproduction.studies.tables import (
     present,
     seeds_table,
 )
-from reproduction.topics import Context
 
 
 def make(context: Context, data: StudyData) -> Result:

@@ -19,7 +19,7 @@ from reproduction.collapse.numbers import (
     first_mean,
 )
 from reproduction.comparing import ABOVE_RULE, all_above, difference, is_above
-from reproduction.results import CRITIQUE, Claim, Verdict
+from reproduction.old_results import CRITIQUE, Claim, Verdict
 from reproduction.studies.curves import metric
 from reproduction.studies.questions import Question, answers
 from reproduction.studies.runs import StudyData

@@ -20,11 +20,11 @@ from reproduction.collapse.numbers import (
     widest_gap,
 )
 from reproduction.comparing import difference, mean_and_error
-from reproduction.results import Drawing, Result, Table
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 from reproduction.studies.curves import window_of
 from reproduction.studies.runs import StudyData, settings
 from reproduction.studies.tables import WARM_START
-from reproduction.topics import Context
 
 _NONE = "-"
 

@@ -14,7 +14,7 @@ from reproduction.corollary3.numbers import (
     rate,
     ratio,
 )
-from reproduction.results import PKPO, Claim
+from reproduction.old_results import PKPO, Claim
 from reproduction.verdicts import IN_PART_RULE, over_cases
 
 LIMIT_N = 2**24

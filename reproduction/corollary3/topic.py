@@ -21,8 +21,8 @@ from reproduction.corollary3.numbers import (
     ratio,
     samples_for,
 )
-from reproduction.results import Drawing, Result, Table
-from reproduction.topics import Context
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 
 NORMAL_NS = (64, 1024, 2**14, 2**18)
 """n at which the law of the estimate is compared with the normal one."""

@@ -28,8 +28,8 @@ from reproduction.figure1.numbers import (
     value,
 )
 from reproduction.figure4.problem import GaussianProblem
-from reproduction.results import PKPO, Claim, Drawing, Result, Table
-from reproduction.topics import Context
+from reproduction.old_results import PKPO, Claim, Drawing, Result, Table
+from reproduction.old_topics import Context
 from reproduction.verdicts import IN_PART_RULE, over_cases
 
 POINTS = 241

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from reproduction.comparing import ABOVE_RULE, Difference, all_above, difference, is_above
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 from reproduction.studies.curves import metric, switch_steps
 from reproduction.studies.questions import Question, answers
 from reproduction.studies.runs import StudyData

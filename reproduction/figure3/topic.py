@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from pkpo.report.style import MUTED, legend_above, new_figure, percent_axis, style_axes
 from reproduction.comparing import difference
 from reproduction.figure3.claims import claims
-from reproduction.results import Drawing, Result, Table
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 from reproduction.studies.curves import (
     checkpoints,
     draw_checkpoints,
@@ -32,7 +33,6 @@ from reproduction.studies.tables import (
     present,
     ways_of_choosing,
 )
-from reproduction.topics import Context
 
 DRAWN = (OPTIMISED[1], OPTIMISED[2], OPTIMISED[8], ANNEALED)
 CHECKED_KS = (1, 8, 16)

@@ -19,7 +19,7 @@ from reproduction.figure4.estimators import (
 )
 from reproduction.figure4.numbers import KS_UP_TO_N, NS, PARTITIONS_N, K, Numbers
 from reproduction.figure4.policies import CHANCES, SETTINGS
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 
 AGREES = 4.0
 """Standard errors within which a sampled number agrees with an exact one. About 60 are compared:

@@ -24,8 +24,8 @@ from reproduction.figure4.numbers import (
 )
 from reproduction.figure4.policies import BASELINES, CHANCES, SETTINGS
 from reproduction.figure4.problem import GaussianProblem
-from reproduction.results import Drawing, Result, Table
-from reproduction.topics import Context
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 
 _ABSENT = "-"
 _NAMES = {"paper_loo": "s(loo)", "loo_minus_one": "s(loo-1)", "loo": "centred loo (ours)"}

@@ -24,7 +24,7 @@ from reproduction.figure5.numbers import (
     expected_curve,
     expected_mean,
 )
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 from reproduction.verdicts import IN_PART_RULE, over_cases
 
 AGREES = 4.5

@@ -38,8 +38,8 @@ from reproduction.figure5.numbers import (
     expected_mean,
     sample,
 )
-from reproduction.results import Drawing, Result, Table
-from reproduction.topics import Context
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 
 
 def make(context: Context) -> Result:

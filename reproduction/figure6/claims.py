@@ -21,7 +21,7 @@ from reproduction.figure6.numbers import (
     slopes_around,
     train_problems,
 )
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 from reproduction.studies.curves import metric
 from reproduction.studies.runs import StudyData
 from reproduction.studies.tables import OPTIMISED, candidate_text, present

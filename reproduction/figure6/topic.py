@@ -28,7 +28,8 @@ from reproduction.figure6.numbers import (
     prompts_per_step,
     train_problems,
 )
-from reproduction.results import Drawing, Result, Table
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 from reproduction.studies.curves import draw_curve, method_handle, metric_steps, window_of
 from reproduction.studies.runs import StudyData, settings
 from reproduction.studies.tables import (
@@ -38,7 +39,6 @@ from reproduction.studies.tables import (
     paper_methods,
     present,
 )
-from reproduction.topics import Context
 
 _YLABELS = {SOLVED: "training problems solved so far", ENTROPY_COLUMN: "nats a completion"}
 

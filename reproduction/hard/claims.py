@@ -28,7 +28,7 @@ from reproduction.hard.numbers import (
     solved,
     training_pass_at_k,
 )
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 from reproduction.studies.questions import Question, answers
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import K_VALUES

@@ -20,9 +20,9 @@ from reproduction.hard.numbers import (
     solved,
     training_pass_at_k,
 )
+from reproduction.old_results import Table
 from reproduction.paper import values as paper_values
 from reproduction.paper.values import PaperTable
-from reproduction.results import Table
 from reproduction.studies.runs import StudyData
 from reproduction.studies.tables import (
     ENTROPY,

@@ -11,12 +11,12 @@ from reproduction.hard.tables import (
     runs_table,
     saturation_table,
 )
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 from reproduction.paper.values import paper_tables
-from reproduction.results import Drawing, Result, Table
 from reproduction.studies.curves import window_of
 from reproduction.studies.runs import StudyData, settings
 from reproduction.studies.tables import by_k_table, candidates_table, seeds_table
-from reproduction.topics import Context
 
 
 def make(context: Context, data: StudyData) -> Result:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from reproduction.old_results import PKPO, Claim, Result, Table, Verdict
+from reproduction.old_topics import Context
 from reproduction.paper.checks import (
     BEYOND_ERROR,
     Lead,
@@ -24,8 +26,6 @@ from reproduction.paper.values import (
     paper_tables,
     trained_for,
 )
-from reproduction.results import PKPO, Claim, Result, Table, Verdict
-from reproduction.topics import Context
 
 _IN_PAPER = "Tables 1-4, 7, 8"
 _ON_ARC = "Tables 5, 6"

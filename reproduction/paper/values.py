@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pkpo.errors import InvalidInputError
-from reproduction.results import Table
+from reproduction.old_results import Table
 
 K_OPT = (1, 2, 4, 8)
 """What the arms of Tables 1-4, 7 and 8 were trained for."""

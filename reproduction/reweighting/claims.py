@@ -12,7 +12,7 @@ import numpy as np
 import pkpo
 from pkpo.core.objectives import Objective
 from pkpo.core.weights import Baseline, required_size
-from reproduction.results import CRITIQUE, Claim, Verdict
+from reproduction.old_results import CRITIQUE, Claim, Verdict
 from reproduction.reweighting.numbers import gap, signal, weight, widest_gap
 from reproduction.theorems.compare import TOLERANCE, Comparison, yes_or_no
 from reproduction.theorems.policy import (

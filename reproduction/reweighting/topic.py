@@ -9,11 +9,11 @@ import numpy as np
 import pkpo
 from pkpo.core.objectives import Objective
 from pkpo.core.weights import Baseline
-from reproduction.results import Drawing, Result, Table
+from reproduction.old_results import Drawing, Result, Table
+from reproduction.old_topics import Context
 from reproduction.reweighting.claims import K_VALUES, STARTS, TEMPERATURES, claims
 from reproduction.reweighting.figures import Panel, panels
 from reproduction.reweighting.numbers import Signal, gap, signal, weight, widest_gap
-from reproduction.topics import Context
 
 N = 16
 SHOWN = (0.01, 0.1, 0.5, 0.9, 0.99)

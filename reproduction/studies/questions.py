@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from reproduction.results import Claim
+from reproduction.old_results import Claim
 from reproduction.studies.runs import StudyData
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from pkpo.report.records import Arm, Evaluation
 from pkpo.train.config import ArmSettings
 from reproduction.comparing import Difference, difference, mean_and_error
-from reproduction.results import Table
+from reproduction.old_results import Table
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import K_VALUES, PAPER_METHODS
 

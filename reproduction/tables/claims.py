@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 
 from reproduction.comparing import ABOVE_RULE, all_above, difference, is_above
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 from reproduction.studies.questions import Question, answers
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import K_VALUES, NO_BASELINE

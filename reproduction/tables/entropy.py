@@ -6,7 +6,7 @@ import numpy as np
 
 from pkpo.train.methods import ENTROPY_COEFFICIENTS
 from reproduction.comparing import ABOVE_RULE, all_above, is_above
-from reproduction.results import PKPO, Claim, Table, Verdict
+from reproduction.old_results import PKPO, Claim, Table, Verdict
 from reproduction.studies.questions import Question
 from reproduction.studies.runs import StudyData
 from reproduction.studies.tables import ENTROPY, OPTIMISED, gap_for_k, settings_of

@@ -8,9 +8,9 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from reproduction.comparing import difference, mean_and_error
+from reproduction.old_results import Table
 from reproduction.paper import values as paper_values
 from reproduction.paper.values import K_EVAL, PaperTable, measured_at, paper_tables
-from reproduction.results import Table
 from reproduction.studies.runs import StudyData
 from reproduction.studies.tables import (
     ENTROPY,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reproduction.results import Drawing, Result
+from reproduction.old_results import Drawing, Result
+from reproduction.old_topics import Context
 from reproduction.studies.runs import StudyData, settings
 from reproduction.studies.settings import NO_BASELINE
 from reproduction.studies.tables import (
@@ -21,7 +22,6 @@ from reproduction.tables.claims import claims
 from reproduction.tables.drawings import gains_figure, paper_figure
 from reproduction.tables.entropy import coefficients_table
 from reproduction.tables.paper import beside_table, gains_table, tables_of
-from reproduction.topics import Context
 
 
 def make(context: Context, data: StudyData) -> Result:

@@ -19,8 +19,8 @@ from reproduction.bandit.learning import (
     exact_gradient,
     sample_arms,
 )
-from reproduction.results import Verdict
-from reproduction.topics import Context
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 
 SMALL = Bandit(num_arms=6)
 NAMES = (MEAN, MAX_2, MAX_4, MAX_8, SWITCH, MIXED)

@@ -24,11 +24,11 @@ from reproduction.beyond.numbers import (
 )
 from reproduction.beyond.topic import chosen_table, gaps_table
 from reproduction.comparing import Difference, difference
-from reproduction.results import Verdict
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import BEYOND_METHODS, K_VALUES, PAPER_METHODS
 from reproduction.tests.made_up_studies import Made, flat, study, study_data
-from reproduction.topics import Context
 
 OURS = tuple(method.label for method in BEYOND_METHODS)
 RATES = (1e-4, 1e-3)

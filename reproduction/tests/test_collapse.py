@@ -27,11 +27,11 @@ from reproduction.collapse.numbers import (
     widest_gap,
 )
 from reproduction.collapse.topic import along_table, runs_table
-from reproduction.results import Claim, Verdict
+from reproduction.old_results import Claim, Verdict
+from reproduction.old_topics import Context
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import BEYOND_METHODS, PAPER_METHODS
 from reproduction.tests.made_up_studies import STEPS, Made, Maker, flat, study, study_data
-from reproduction.topics import Context
 
 MIXTURE = "½ max@8 + ½ mean"
 FALLING = np.linspace(1.0, 0.5, STEPS)

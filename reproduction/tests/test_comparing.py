@@ -18,7 +18,7 @@ from reproduction.comparing import (
     mean_and_error,
     t_quantile,
 )
-from reproduction.results import Verdict
+from reproduction.old_results import Verdict
 
 ABOVE = Difference(mean=2.0, standard_error=0.5, half_width=1.0)
 SOMEWHAT_ABOVE = Difference(mean=0.5, standard_error=0.5, half_width=1.0)

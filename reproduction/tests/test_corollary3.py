@@ -27,8 +27,8 @@ from reproduction.corollary3.numbers import (
     ratio,
     samples_for,
 )
-from reproduction.results import Verdict
-from reproduction.topics import Context
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 
 
 def estimate(n: int, c: int, k: int) -> Fraction:

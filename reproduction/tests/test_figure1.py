@@ -25,8 +25,8 @@ from reproduction.figure1.numbers import (
     value,
     zero_crossing,
 )
-from reproduction.results import Verdict
-from reproduction.topics import Context
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 
 OPTIMA = {
     1: (0.862411, 0.661281),

@@ -12,8 +12,8 @@ import pytest
 
 from reproduction import figure2 as topic
 from reproduction.figure2 import KS, LAW, N
-from reproduction.results import Verdict
-from reproduction.topics import Context
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 
 
 def subset_weights(n: int, k: int) -> list[Fraction]:

@@ -14,12 +14,12 @@ from pkpo.train.config import ArmSettings
 from reproduction.comparing import Difference
 from reproduction.figure3.claims import claims, no_sacrifice, slope_change
 from reproduction.figure3.topic import annealing_figure, gaps_table, make
-from reproduction.results import Claim, Verdict
+from reproduction.old_results import Claim, Verdict
+from reproduction.old_topics import Context
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import K_VALUES
 from reproduction.tests.made_up_methods import SEEDS, by_method, data_of, method_of
 from reproduction.tests.made_up_studies import STEPS, Made, flat
-from reproduction.topics import Context
 
 LABELS = ["k_opt=1", "k_opt=2", "k_opt=8", "TZSM25", "8→1"]
 

@@ -30,8 +30,8 @@ from reproduction.figure4.exact import ExactVariances
 from reproduction.figure4.numbers import NS, compute
 from reproduction.figure4.policies import SETTINGS, Softmax, bernoulli_variance
 from reproduction.figure4.problem import GaussianProblem
-from reproduction.results import Verdict
-from reproduction.topics import Context
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 
 WIDE = GaussianProblem(theta=0.7, sigma=0.4)
 """A problem in which all three regions of eq. (35) matter."""

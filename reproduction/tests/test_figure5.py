@@ -35,8 +35,8 @@ from reproduction.figure5.numbers import (
     sample,
     tilt_gradient,
 )
-from reproduction.results import Verdict
-from reproduction.topics import Context
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 
 GROUPS = 2_000
 

@@ -26,12 +26,12 @@ from reproduction.figure6.topic import (
     rates_table,
     solve_rate_figure,
 )
-from reproduction.results import Claim, Verdict
+from reproduction.old_results import Claim, Verdict
+from reproduction.old_topics import Context
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import STUDIES
 from reproduction.tests.made_up_methods import data_of, method_of
 from reproduction.tests.made_up_studies import STEPS, Made, flat
-from reproduction.topics import Context
 
 ROWS = ["k_opt=1", "k_opt=2", "k_opt=4", "k_opt=8"]
 RAMP = np.linspace(0.0, 1.0, STEPS)

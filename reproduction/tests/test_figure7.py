@@ -19,13 +19,13 @@ from reproduction.figure7 import (
     rolling_figure,
     rolling_table,
 )
-from reproduction.results import Verdict
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 from reproduction.studies.curves import checkpoints, metric, smoothed, window_of
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import K_VALUES
 from reproduction.tests.made_up_methods import data_of, method_of
 from reproduction.tests.made_up_studies import STEPS, Made, flat
-from reproduction.topics import Context
 
 LABELS = ["k_opt=1", "k_opt=4", "k_opt=8", "TZSM25"]
 

@@ -17,13 +17,13 @@ from reproduction.hard.claims import claims
 from reproduction.hard.drawings import rolling_figure, solve_rate_figure
 from reproduction.hard.numbers import lead, passes, rise, share_of_rise, training_pass_at_k
 from reproduction.hard.tables import beside_table, results_table, runs_table, saturation_table
+from reproduction.old_results import Claim, Verdict
+from reproduction.old_topics import Context
 from reproduction.paper.values import paper_tables
-from reproduction.results import Claim, Verdict
 from reproduction.studies.controls import KINDS, control_path
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import K_VALUES, PAPER_METHODS, Method
 from reproduction.tests.made_up_studies import STEPS, Made, flat, study, study_data
-from reproduction.topics import Context
 
 LABELS = tuple(method.label for method in PAPER_METHODS)
 LEVELS = dict(zip(LABELS, (0.2, 0.3, 0.6, 0.8, 0.4, 0.3, 0.5)))

@@ -12,6 +12,8 @@ import pytest
 from scipy import stats
 
 from pkpo.errors import InvalidInputError
+from reproduction.old_results import Verdict
+from reproduction.old_topics import Context
 from reproduction.paper import topic
 from reproduction.paper.checks import (
     BEYOND_ERROR,
@@ -34,8 +36,6 @@ from reproduction.paper.values import (
     paper_tables,
     trained_for,
 )
-from reproduction.results import Verdict
-from reproduction.topics import Context
 
 SUMS = {
     1: ("12597 329", "15935 360", "19591 392", "23855 426", "27212 453"),

@@ -12,12 +12,12 @@ import pytest
 import oracles
 import pkpo
 from pkpo.core.weights import Baseline
-from reproduction.results import CRITIQUE, Result, Verdict
+from reproduction.old_results import CRITIQUE, Result, Verdict
+from reproduction.old_topics import Context
 from reproduction.reweighting import claims as reweighting_claims
 from reproduction.reweighting import topic as reweighting
 from reproduction.reweighting.figures import panels
 from reproduction.reweighting.numbers import gap, signal, weight, widest_gap
-from reproduction.topics import Context
 
 OBJECTIVES = {
     "mean": oracles.mean(),

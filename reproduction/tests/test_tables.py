@@ -12,8 +12,9 @@ import pytest
 
 from pkpo.errors import InvalidInputError
 from pkpo.train.config import ArmSettings
+from reproduction.old_results import Claim, Table, Verdict
+from reproduction.old_topics import Context
 from reproduction.paper.values import paper_tables
-from reproduction.results import Claim, Table, Verdict
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import K_VALUES, NO_BASELINE, PAPER_METHODS
 from reproduction.studies.tables import (
@@ -31,7 +32,6 @@ from reproduction.tables.paper import beside_table, gains_table, tables_of
 from reproduction.tables.topic import make
 from reproduction.tests.made_up_methods import METHODS, SEEDS, by_method, data_of, method_of
 from reproduction.tests.made_up_studies import Made, evaluation, flat
-from reproduction.topics import Context
 
 
 def claim_on(data: StudyData, words: str) -> Claim:

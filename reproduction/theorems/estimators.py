@@ -9,7 +9,7 @@ import numpy as np
 
 import pkpo
 from pkpo.core.weights import Baseline
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 from reproduction.reweighting.numbers import signal
 from reproduction.theorems import printed
 from reproduction.theorems.compare import Comparison, Finding, Sizes, exact, within, yes_or_no

@@ -13,7 +13,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from reproduction.results import PKPO, Claim, Verdict
+from reproduction.old_results import PKPO, Claim, Verdict
 from reproduction.theorems import listing, printed
 from reproduction.theorems.compare import (
     TOLERANCE,

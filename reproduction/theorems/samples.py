@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from pkpo import UndefinedEstimateError, pass_at_k
-from reproduction.results import PKPO, Claim, Table
+from reproduction.old_results import PKPO, Claim, Table
 from reproduction.theorems import degree
 from reproduction.theorems.compare import (
     TOLERANCE,

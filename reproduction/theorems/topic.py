@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from reproduction.results import Result, Table
+from reproduction.old_results import Result, Table
+from reproduction.old_topics import Context
 from reproduction.theorems import estimators, misprints, samples, transforms
 from reproduction.theorems.compare import QUICK, TOLERANCE, Finding, Sizes
 from reproduction.theorems.policy import POLICIES
-from reproduction.topics import Context
 
 
 def findings(sizes: Sizes) -> tuple[Finding, ...]:

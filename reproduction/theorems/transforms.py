@@ -10,7 +10,7 @@ import numpy as np
 
 import pkpo
 from pkpo.core.weights import Baseline
-from reproduction.results import PKPO, Claim, Table
+from reproduction.old_results import PKPO, Claim, Table
 from reproduction.theorems import cost, printed
 from reproduction.theorems.compare import (
     TOLERANCE,
