@@ -137,7 +137,9 @@ class ExactVariances:
         return float((both - self.gradient**2) / blocks + spread / (blocks * (blocks - 1)))
 
     def _u_statistic(self, kernel: Kernel, m: int, n: int) -> float:
-        shares = (math.comb(m, c) * math.comb(n - m, m - c) / math.comb(n, m) for c in range(1, m + 1))
+        shares = (
+            math.comb(m, c) * math.comb(n - m, m - c) / math.comb(n, m) for c in range(1, m + 1)
+        )
         zetas = (self._second_moment(kernel, c) - self.gradient**2 for c in range(1, m + 1))
         return sum(share * zeta for share, zeta in zip(shares, zetas))
 

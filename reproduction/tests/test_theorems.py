@@ -91,7 +91,9 @@ def test_equation_8_is_s_for_binary_rewards():
 def test_the_leave_one_out_mean_is_unbiased_for_one_sample(name):
     chosen = POLICIES[name]
     for n in (2, 3):
-        found = mean_gradient(chosen, n, lambda g: [v / len(g) for v in printed.leave_one_out_mean(g)])
+        found = mean_gradient(
+            chosen, n, lambda g: [v / len(g) for v in printed.leave_one_out_mean(g)]
+        )
         assert found == chosen.gradient(oracles.mean())
 
 
