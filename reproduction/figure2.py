@@ -53,10 +53,10 @@ def _tops(weights: Sequence[Fraction]) -> list[Sequence[Fraction]]:
 
 
 def deviation(weights: Sequence[float], exact: Sequence[Fraction]) -> float:
-    """The largest relative distance of a weight from the exact one; infinite where that is zero
-    and the weight is not."""
+    """The largest relative distance of a weight from the exact one; 1 where that is zero and the
+    weight is not."""
     return max(
-        abs(float(Fraction(found) / wanted - 1)) if wanted else math.inf if found else 0.0
+        abs(float(Fraction(found) / wanted - 1)) if wanted else float(found != 0)
         for found, wanted in zip(weights, exact, strict=True)
     )
 

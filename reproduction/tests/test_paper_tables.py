@@ -12,30 +12,26 @@ import pytest
 from scipy import stats
 
 from pkpo.errors import InvalidInputError
-from reproduction.old_results import Verdict
-from reproduction.old_topics import Context
-from reproduction.paper import topic
-from reproduction.paper.checks import (
+from reproduction.paper_tables import (
     BEYOND_ERROR,
-    bends,
-    deficits,
-    diagonal_leads,
-    entropy_changes,
-    errors_apart,
-    gains_of_eight_over_four,
-    lead,
-    n_of_n_leads,
-)
-from reproduction.paper.values import (
     ENTROPY,
     K_EVAL,
     TZSM25,
     PaperTable,
     Reported,
+    bends,
+    deficits,
+    errors_apart,
+    lead,
+    make,
     measured_at,
+    measures,
     paper_tables,
     trained_for,
 )
+from reproduction.rules import Verdict
+from reproduction.tests.judging import verdicts
+from reproduction.topics import Context
 
 SUMS = {
     1: ("12597 329", "15935 360", "19591 392", "23855 426", "27212 453"),
@@ -158,19 +154,29 @@ def test_lead_over_the_best_other_and_over_a_named_one() -> None:
     assert lead(MADE_UP, "k_eval=16", trained_for(8), TZSM25).points == 3.0
 
 
+def meant(table: PaperTable) -> list[tuple[str, float]]:
+    """Leads of the arms with k_opt = k_eval."""
+    found = (lead(table, measured_at(k), trained_for(k)) for k in (1, 2, 4, 8))
+    return [(one.column, one.points) for one in found]
+
+
 def test_diagonal_of_a_made_up_table() -> None:
-    found = diagonal_leads([MADE_UP])
-    assert [(one.column, one.arm, one.points) for one in found] == [
-        ("k_eval=1", "k_opt=1", 1.0),
-        ("k_eval=2", "k_opt=2", 1.0),
-        ("k_eval=4", "k_opt=4", 2.0),
-        ("k_eval=8", "k_opt=8", -1.0),
+    assert meant(MADE_UP) == [
+        ("k_eval=1", 1.0),
+        ("k_eval=2", 1.0),
+        ("k_eval=4", 2.0),
+        ("k_eval=8", -1.0),
     ]
 
 
 def test_diagonals_of_the_paper() -> None:
     """Table 4 has the clearest, (67.38 - 64.91) / sqrt(.72² + .73²), and Table 2 the least."""
-    found = diagonal_leads(paper_tables())
+    found = [
+        lead(table, measured_at(k), trained_for(k))
+        for table in paper_tables()
+        if table.has_every_k
+        for k in (1, 2, 4, 8)
+    ]
     assert len(found) == 24
     assert all(one.points > 0 for one in found)
     widest, narrowest = max(found, key=lambda o: o.errors), min(found, key=lambda o: o.errors)
@@ -185,20 +191,20 @@ def test_beyond_error_is_students() -> None:
     assert pytest.approx(stats.t.ppf(0.975, 4), abs=5e-4) == BEYOND_ERROR
 
 
-def test_eight_against_sixteen_of_sixteen() -> None:
-    found = n_of_n_leads(paper_tables())
-    assert [one.points for one in found] == [3.55, 3.33, 5.50, 3.86, 3.49, 5.57]
-    assert found[0].errors == pytest.approx(3.55 / (0.77**2 + 0.83**2) ** 0.5)
-    assert all(one.errors > 2.6 for one in found)
-
-
 def test_deficits_entropy_and_gains() -> None:
     assert deficits(MADE_UP) == (0.0, 3.0, 6.0, 10.0, 17.0)
     assert deficits(by_number(2)) == (0.0, 1.69, 4.14, 3.63, 5.05)
-    assert entropy_changes(MADE_UP) == (-1.0, 1.0, 1.0, 1.0, 1.0)
-    assert entropy_changes(by_number(5)) == (2.00, 0.71)
-    assert gains_of_eight_over_four(MADE_UP) == (-1.0, 5.0)
-    assert gains_of_eight_over_four(by_number(4)) == (1.81, 1.58)
+    found = measures(paper_tables())
+    assert found["lead of k_opt = 8 over [TZSM25] at k_eval = 16"].values == (
+        *(3.55, 3.33, 5.50),
+        *(3.86, 3.49, 5.57),
+    )
+    entropy = [measures([MADE_UP])[f"gain of the entropy bonus at k_eval = {k}"] for k in K_EVAL]
+    assert [one.value for one in entropy] == [-1.0, 1.0, 1.0, 1.0, 1.0]
+    gains = [found[f"lead of k_opt = 8 over k_opt = 4 at k_eval = {k}"].values for k in (8, 16)]
+    assert [gain[3] for gain in gains] == [1.81, 1.58]
+    assert found["Table 5, pass@1, EntropyReg"].value == 4.0
+    assert found["Table 5, pass@1, EntropyReg"].error == 2.33
 
 
 def test_no_bend_in_a_concave_row() -> None:
@@ -231,30 +237,30 @@ def test_bends_of_the_paper() -> None:
 
 
 def test_verdicts_follow_from_the_numbers() -> None:
-    result = topic.make(Context(quick=True, runs=Path("unused")))
-    verdicts = [(claim.paper, claim.verdict) for claim in result.claims]
-    assert verdicts == [
-        ("2505.15201", Verdict.HOLDS),  # diagonal: 24 of 24, 6 of 6
-        ("here", Verdict.NO),  # none of the 30 beyond error
-        ("2505.15201", Verdict.IN_PART),  # deficits grow in Tables 1, 3, 4 and 8
-        ("2505.15201", Verdict.IN_PART),  # not in Table 4
-        ("2505.15201", Verdict.HOLDS),
-        ("2505.15201", Verdict.HOLDS),
-        ("here", Verdict.NO),
-        ("2505.15201", Verdict.HOLDS),
-        ("2505.15201", Verdict.IN_PART),  # ahead, never beyond error
-        ("2505.15201", Verdict.NO),  # entropy raised pass@1 on ARC
-    ]
-    assert len(result.tables) == 9
-    assert result.tables[-1].rows[3][1] == "+2.47 (+2.41 s.e.)"
+    result = make(Context(True, Path("unused")))
+    assert verdicts("paper-tables", result.measures) == {
+        "paper-diagonal": Verdict.HOLDS,
+        "paper-diagonal-single": Verdict.HOLDS,  # none of the 30 beyond error
+        "paper-deficit": Verdict.IN_PART,  # from 4 to 8 and 8 to 16 within error
+        "paper-eight-over-four": Verdict.OPEN,  # in five of six tables, within error
+        "paper-n-of-n": Verdict.HOLDS,
+        "paper-entropy": Verdict.HOLDS,
+        "paper-entropy-arc": Verdict.OPEN,  # entropy raised pass@1 on ARC, within error
+        "paper-unblocks": Verdict.HOLDS,
+        "paper-higher-k": Verdict.OPEN,  # ahead, never beyond error
+        "paper-bends": Verdict.NO,
+    }
+    assert len(result.tables) == 10
+    assert result.tables["paper_leads"].rows[3][1] == "+2.47 (+2.41 s.e.)"
 
 
 def test_verdicts_turn_when_the_numbers_do() -> None:
-    claims = topic.by_k_claims([MADE_UP])
-    assert claims[0].verdict is Verdict.IN_PART  # 4 of 5: behind at k_eval = 8
-    assert "Highest in 3 of 4 columns, and in 1 of 1 at 16." in claims[0].found
-    assert claims[2].verdict is Verdict.HOLDS
-    sure = made_up({arm: tuple(v.mean for v in row) for arm, row in MADE_UP.rows.items()}, 0.1)
-    assert topic.by_k_claims([sure])[1].verdict is Verdict.IN_PART
+    others = [table for table in paper_tables() if not table.has_every_k]
     worst = made_up({**dict.fromkeys(MADE_UP.rows, (60.0,) * 5), TZSM25: (70.0,) * 5})
-    assert topic.by_k_claims([worst])[0].verdict is Verdict.NO
+    found = verdicts("paper-tables", measures([worst, worst, *others]))
+    assert found["paper-diagonal"] is Verdict.NO
+    assert found["paper-n-of-n"] is Verdict.NO
+    assert found["paper-bends"] is Verdict.HOLDS
+    mixed = verdicts("paper-tables", measures([MADE_UP] * 6 + others))
+    assert mixed["paper-diagonal"] is Verdict.IN_PART  # behind at k_eval = 8
+    assert mixed["paper-deficit"] is Verdict.HOLDS
