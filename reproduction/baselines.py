@@ -86,7 +86,7 @@ def measures() -> dict[str, Measure]:
     """Variances by policy, how often each of two baselines has the lower one, and numbers of
     subsets."""
     found: dict[str, float] = {}
-    lower = {"loo_minus_one": 0, "loo": 0}
+    lower: dict[Baseline, int] = {"loo_minus_one": 0, "loo": 0}
     for policy in POLICIES:
         for k in sorted({*KS, *PAPER_KS}):
             of = variances(policy, k)

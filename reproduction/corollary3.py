@@ -128,7 +128,7 @@ def make(context: Context) -> Result:
                 "Above: variance of the estimate from n samples, exact (lines) and by eq. (40) "
                 "(dashed). Below: eq. (40) over the exact variance.",
                 "Dashed lines lie below the solid ones, the further the larger k and p and the "
-                "smaller n; the ratios rise towards 1 with n. At p = .5 the lines of k = 1 and 2 are one.",
+                "smaller n; the ratios rise towards 1 with n. At p = .5 k = 1 and 2 have one line.",
                 variance_figure(),
             ),
         ),

@@ -92,11 +92,9 @@ class Optimum:
 def optimum(k: int) -> Optimum:
     """The optimum in THETAS. Values near a peak differ by the square of the distance, so that
     `peak` is known to about 1e-8."""
-    theta = optimize.brentq(slope, *THETAS, args=(k,), xtol=1e-15)
-    found = optimize.minimize_scalar(
-        lambda t: -value(t, k), bounds=THETAS, method="bounded", options={"xatol": 1e-9}
-    )
-    return Optimum(k, theta, float(found.x), value(theta, k))
+    theta = optimize.root_scalar(slope, args=(k,), bracket=THETAS, xtol=1e-15).root
+    peak = optimize.fminbound(lambda t: -value(t, k), *THETAS, xtol=1e-9)
+    return Optimum(k, theta, float(np.asarray(peak)), value(theta, k))
 
 
 def chance_between(theta: float, low: float, high: float) -> float:

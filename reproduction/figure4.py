@@ -31,7 +31,6 @@ from reproduction.one_dimensional import (
     Estimator,
     ExactVariances,
     GaussianProblem,
-    naive_partitioned_baselined,
 )
 from reproduction.results import Drawing, Result
 from reproduction.topics import Context
@@ -98,7 +97,7 @@ def sample_estimates(
 def over_random_partitions(
     problem: GaussianProblem, k: int, n: int, partitions: int, groups: int, seed: int
 ) -> np.ndarray:
-    """`naive_partitioned_baselined` averaged over random partitions of the same samples.
+    """NAIVE_BASELINED averaged over random partitions of the same samples.
 
     Returns:
         (partitions, groups) gradient estimates; row r averages over r + 1 partitions.
@@ -108,7 +107,7 @@ def over_random_partitions(
     found = np.empty((partitions, groups))
     for done in range(partitions):
         x = rng.permuted(x, axis=-1)
-        advantages = naive_partitioned_baselined(problem.reward(x), k)
+        advantages = NAIVE_BASELINED.advantages(problem.reward(x), k)
         found[done] = (advantages * problem.score(x)).sum(axis=-1)
     return np.cumsum(found, axis=0) / np.arange(1, partitions + 1)[:, None]
 
@@ -223,9 +222,9 @@ def measures(numbers: Numbers) -> dict[str, Measure]:
         if (one, n) in numbers.exact:
             found[f"variance {name}"] = exact(numbers.exact[one, n])
     for n in numbers.ns(PARTITIONED_BASELINED):
-        pair = (numbers.estimates[one, n] for one in (PARTITIONED, PARTITIONED_BASELINED))
+        before, after = (numbers.estimates[e, n] for e in (PARTITIONED, PARTITIONED_BASELINED))
         name = f"change of variance by a baseline across blocks at n = {n}"
-        found[name] = estimated(*change_of_variance(*pair, numbers.gradient))
+        found[name] = estimated(*change_of_variance(before, after, numbers.gradient))
     most, seen = max(numbers.over_partitions.items())
     found["variance over random partitions"] = estimated(seen.variance, seen.variance_error)
     for limit in (SLOO, CENTRED):

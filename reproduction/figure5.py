@@ -156,23 +156,14 @@ def _estimate(values: np.ndarray) -> Estimate:
 
 @dataclass(frozen=True)
 class Sampled:
-    """One transform at one k, over all groups.
+    """One transform at one k, over all groups."""
 
-    Args:
-        bins: (B,) mean transformed reward by raw reward.
-        bin_errors: (B,) standard errors.
-        offset: mean transformed reward.
-        largest_sum: the largest sum over a group, in absolute value.
-        square: mean square of a transformed reward.
-        variance: of the gradient estimate of `tilt_gradient`.
-    """
-
-    bins: np.ndarray
-    bin_errors: np.ndarray
-    offset: Estimate
-    largest_sum: float
-    square: Estimate
-    variance: Estimate
+    bins: np.ndarray  # (B,) mean transformed reward by raw reward
+    bin_errors: np.ndarray  # (B,) standard errors
+    offset: Estimate  # mean transformed reward
+    largest_sum: float  # over a group, in absolute value
+    square: Estimate  # mean square of a transformed reward
+    variance: Estimate  # of the gradient estimate of `tilt_gradient`
 
 
 def bin_edges() -> np.ndarray:
@@ -325,7 +316,7 @@ def offset_table(samples: Samples, moments: Moments) -> Table:
 
 def variance_table(moments: Moments) -> Table:
     """Exact variance of the gradient with each transform over that with s."""
-    with_baseline = [baseline for baseline in LABELS if baseline != "none"]
+    with_baseline: tuple[Baseline, ...] = ("paper_loo", "loo_minus_one", "loo")
     rows, bold = [], set()
     for k in KS:
         cells = [str(k)]

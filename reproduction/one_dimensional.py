@@ -238,48 +238,26 @@ def _square(projection: Projection, score: np.ndarray, rest: Three) -> np.ndarra
     return fixed**2 * rest[0] + 2.0 * fixed * factor * rest[1] + factor**2 * rest[2]
 
 
-# The estimators: what rewards (groups, n) become, to be multiplied by the scores and added up.
+def naive(blocks: np.ndarray, k: int) -> np.ndarray:
+    """Every sample of a block of k gets the block's best."""
+    return np.broadcast_to(blocks.max(axis=-1, keepdims=True), blocks.shape)
 
 
-def naive_partitioned(rewards: np.ndarray, k: int) -> np.ndarray:
-    """Every sample of a block of k gets the block's best; the mean over blocks."""
-    blocks = _blocks(rewards, k)
-    best = np.broadcast_to(blocks.max(axis=-1, keepdims=True), blocks.shape)
-    return _mean_over_blocks(best, rewards)
-
-
-def naive_partitioned_baselined(rewards: np.ndarray, k: int) -> np.ndarray:
-    """The same less the mean of the other blocks' bests; n > k."""
-    blocks = _blocks(rewards, k)
-    best = blocks.max(axis=-1, keepdims=True)
-    return _mean_over_blocks(np.broadcast_to(best - _others(best), blocks.shape), rewards)
-
-
-def partitioned_minus_one(rewards: np.ndarray, k: int) -> np.ndarray:
-    """Eq. (33) in each block of k; the mean over blocks."""
-    return _mean_over_blocks(paper.sloo_minus_one(_blocks(rewards, k), k), rewards)
-
-
-def partitioned_minus_one_baselined(rewards: np.ndarray, k: int) -> np.ndarray:
-    """The same less the mean of the other blocks' transformed rewards; n > k."""
-    transformed = paper.sloo_minus_one(_blocks(rewards, k), k)
-    baseline = _others(transformed.mean(axis=-1, keepdims=True))
-    return _mean_over_blocks(transformed - baseline, rewards)
-
-
-def _blocks(rewards: np.ndarray, k: int) -> np.ndarray:
-    """(groups, n) -> (groups, n/k, k)."""
-    return rewards.reshape(len(rewards), -1, k)
-
-
-def _mean_over_blocks(transformed: np.ndarray, rewards: np.ndarray) -> np.ndarray:
-    return transformed.reshape(rewards.shape) / transformed.shape[1]
-
-
-def _others(of_block: np.ndarray) -> np.ndarray:
-    """(groups, blocks, 1) -> the mean over the other blocks."""
-    blocks = of_block.shape[1]
-    return (of_block.sum(axis=1, keepdims=True) - of_block) / (blocks - 1)
+def partitioned(
+    rewards: np.ndarray,
+    k: int,
+    *,
+    transform: Callable[[np.ndarray, int], np.ndarray],
+    baseline: bool = False,
+) -> np.ndarray:
+    """The mean over blocks of k of what `transform` makes of each; with a baseline, each less the
+    mean of the other blocks' transformed rewards, n > k."""
+    transformed = transform(rewards.reshape(len(rewards), -1, k), k)
+    blocks = transformed.shape[1]
+    if baseline:
+        means = transformed.mean(axis=-1, keepdims=True)
+        transformed = transformed - (means.sum(axis=1, keepdims=True) - means) / (blocks - 1)
+    return transformed.reshape(rewards.shape) / blocks
 
 
 @dataclass(frozen=True)
@@ -308,15 +286,21 @@ MINUS_ONE = Estimator(
     paper.sloo_minus_one,
     ExactVariances.all_subsets_minus_one,
 )
-NAIVE = Estimator("naive partitioned no baseline", naive_partitioned, ExactVariances.partitioned)
+NAIVE = Estimator(
+    "naive partitioned no baseline",
+    partial(partitioned, transform=naive),
+    ExactVariances.partitioned,
+)
 NAIVE_BASELINED = Estimator(
     "naive partitioned baselined",
-    naive_partitioned_baselined,
+    partial(partitioned, transform=naive, baseline=True),
     ExactVariances.partitioned_baselined,
     True,
 )
 PARTITIONED = Estimator(
-    "loo minus one partitioned", partitioned_minus_one, ExactVariances.partitioned_minus_one
+    "loo minus one partitioned",
+    partial(partitioned, transform=paper.sloo_minus_one),
+    ExactVariances.partitioned_minus_one,
 )
 CENTRED = Estimator(
     "all subsets, centred loo (ours)",
@@ -326,7 +310,7 @@ CENTRED = Estimator(
 )
 PARTITIONED_BASELINED = Estimator(
     "loo minus one partitioned, baselined across blocks",
-    partitioned_minus_one_baselined,
+    partial(partitioned, transform=paper.sloo_minus_one, baseline=True),
     None,
     True,
 )
