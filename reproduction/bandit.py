@@ -6,7 +6,6 @@ rewards, first policy, learning rate, 16 samples an update, 25,000 updates. Noth
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -31,6 +30,7 @@ from pkpo.report.style import (
 )
 from pkpo.tables import Table
 from reproduction.measures import Measure, by_seed, exact
+from reproduction.one_prompt import weight
 from reproduction.results import Drawing, Result
 from reproduction.topics import Context
 
@@ -44,7 +44,7 @@ PAST = 0.5
 """Chance of the best peak from which on a policy counts as past the local one."""
 
 _BLOCK = 500
-"""Updates whose uniform draws are made at a time."""
+"""Most updates whose uniform draws are made at a time; the draws don't depend on it."""
 
 
 def objectives(updates: int) -> dict[str, Schedule]:
@@ -61,52 +61,45 @@ def objectives(updates: int) -> dict[str, Schedule]:
 
 
 @dataclass(frozen=True)
-class Peak:
-    """A bump exp(-(arm - at)^2 / (2 width^2)) * height."""
-
-    at: int
-    height: float
-    width: float
-
-    def over(self, arms: np.ndarray) -> np.ndarray:
-        return self.height * np.exp(-((arms - self.at) ** 2) / (2.0 * self.width**2))
-
-
-@dataclass(frozen=True)
 class Bandit:
     """Arms in a row with certain rewards, and the policy that training starts from.
 
     Args:
         num_arms: how many.
+        width: of all peaks, exp(-(arm - place)^2 / (2 width^2)) times a height.
         base: reward that every arm has.
-        best, local: peaks of the reward above the base.
-        start: peak of the first policy, whose heights are chances before they are normalised.
+        best, local: place and height of the peaks of the reward above the base.
+        start: place and height of the first policy's peak, in chances before they are normalised.
         start_base: chance that every arm has in addition.
     """
 
     num_arms: int = 100
+    width: float = 5.0
     base: float = 0.1
-    best: Peak = Peak(40, 0.9, 5.0)
-    local: Peak = Peak(75, 0.5, 5.0)
-    start: Peak = Peak(75, 1.0, 5.0)
+    best: tuple[int, float] = (40, 0.9)
+    local: tuple[int, float] = (75, 0.5)
+    start: tuple[int, float] = (75, 1.0)
     start_base: float = 0.1
+
+    def _peak(self, place: int, height: float) -> np.ndarray:
+        away = np.arange(self.num_arms) - place
+        return height * np.exp(-(away**2) / (2.0 * self.width**2))
 
     @property
     def rewards(self) -> np.ndarray:
         """(arms,) reward of each arm."""
-        arms = np.arange(self.num_arms)
-        return self.base + self.best.over(arms) + self.local.over(arms)
+        return self.base + self._peak(*self.best) + self._peak(*self.local)
 
     @property
     def first_policy(self) -> np.ndarray:
         """(arms,) chances."""
-        chances = self.start.over(np.arange(self.num_arms)) + self.start_base
+        chances = self._peak(*self.start) + self.start_base
         return chances / chances.sum()
 
     @property
     def at_best(self) -> np.ndarray:
         """(arms,) whether an arm is within two widths of the best one."""
-        return np.abs(np.arange(self.num_arms) - self.best.at) <= 2.0 * self.best.width
+        return np.abs(np.arange(self.num_arms) - self.best[0]) <= 2.0 * self.width
 
 
 @dataclass(frozen=True)
@@ -172,14 +165,14 @@ class Training:
         """
         streams = [np.random.default_rng(seed) for seed in seeds]
         rows = np.arange(len(seeds))[:, None]
-        rewards, draws = bandit.rewards, np.empty(0)
+        rewards, draws, block = bandit.rewards, np.empty(0), min(_BLOCK, self.updates)
 
         def gradient(update: int, policies: np.ndarray) -> np.ndarray:
             nonlocal draws
-            if update % _BLOCK == 0:
-                shape = (_BLOCK, self.num_samples)
+            if update % block == 0:
+                shape = (block, self.num_samples)
                 draws = np.stack([rng.random(shape) for rng in streams], axis=1)
-            arms = sample_arms(policies, draws[update % _BLOCK])
+            arms = sample_arms(policies, draws[update % block])
             advantages = pkpo.advantages(rewards[arms], schedule(update))
             found = -advantages.sum(axis=-1, keepdims=True) * policies
             np.add.at(found, (rows, arms), advantages)
@@ -227,8 +220,8 @@ def exact_gradient(policies: np.ndarray, rewards: np.ndarray, objective: Objecti
     """(..., arms) gradient of the objective in the logits.
 
     With F the chance of a reward up to each sorted one and d the gaps above it, the objective is
-    the largest reward less sum_i d_i P(F_i), where P' = phi is the objective's weight density
-    (docs/mathematics.md, section 1).
+    the largest reward less sum_i d_i P(F_i), where P' is the objective's weight density
+    (docs/mathematics.md, section 1): the weight of a prompt with chance 1 - F.
 
     Args:
         policies: (..., arms) chances.
@@ -237,24 +230,13 @@ def exact_gradient(policies: np.ndarray, rewards: np.ndarray, objective: Objecti
     """
     order = np.argsort(rewards)
     below = np.cumsum(policies[..., order], axis=-1)[..., :-1]
-    pull = np.diff(rewards[order]) * _weight_density(objective, below)
+    pull = np.diff(rewards[order]) * weight(objective, 1.0 - below)
     # An arm's chance counts in every F from its own rank on.
     of_rank = np.zeros_like(policies)
     of_rank[..., :-1] = -np.cumsum(pull[..., ::-1], axis=-1)[..., ::-1]
     of_arm = np.empty_like(policies)
     of_arm[..., order] = of_rank
     return policies * (of_arm - (policies * of_arm).sum(axis=-1, keepdims=True))
-
-
-def _weight_density(objective: Objective, t: np.ndarray) -> np.ndarray:
-    total = np.zeros_like(t)
-    for weight, term in objective.simple_terms:
-        for below, coefficient in enumerate(term.coefficients):
-            if coefficient:
-                above = term.k - 1 - below
-                ways = math.comb(term.k - 1, below)
-                total += weight * coefficient * term.k * ways * t**below * (1.0 - t) ** above
-    return total
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:
@@ -333,7 +315,7 @@ def measures(sampled: Runs, known: Runs) -> dict[str, Measure]:
             ),
         }
     bandit = next(iter(sampled.values())).bandit
-    return {**found, "reward of the local peak": exact(float(bandit.rewards[bandit.local.at]))}
+    return {**found, "reward of the local peak": exact(float(bandit.rewards[bandit.local[0]]))}
 
 
 def summary_table(sampled: Runs, known: Runs) -> Table:

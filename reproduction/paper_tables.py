@@ -125,29 +125,13 @@ def _reported(cell: str) -> Reported:
     return Reported(float(mean), float(error))
 
 
-@dataclass(frozen=True)
-class Lead:
-    """One arm against another in one column.
+class Lead(NamedTuple):
+    """One arm against another in one column, in percentage points, and in standard errors of the
+    difference, taking the arms as independent."""
 
-    Args:
-        table: number of the paper's table.
-        column: where they are compared.
-        arm, other: their rows.
-        points: mean of `arm` minus mean of `other`, in percentage points.
-        errors: the same in standard errors of the difference, taking the arms as independent.
-    """
-
-    table: int
-    column: str
-    arm: str
     other: str
     points: float
     errors: float
-
-
-def errors_apart(first: Reported, second: Reported) -> float:
-    """`first` minus `second` in standard errors of their difference, if independent."""
-    return (first.mean - second.mean) / math.hypot(first.error, second.error)
 
 
 def lead(table: PaperTable, column: str, arm: str, other: str | None = None) -> Lead:
@@ -155,8 +139,10 @@ def lead(table: PaperTable, column: str, arm: str, other: str | None = None) -> 
     values = table.column(column)
     if other is None:
         other = max((name for name in values if name != arm), key=lambda name: values[name].mean)
-    points = round(values[arm].mean - values[other].mean, 2)
-    return Lead(table.number, column, arm, other, points, errors_apart(values[arm], values[other]))
+    points = values[arm].mean - values[other].mean
+    return Lead(
+        other, round(points, 2), points / math.hypot(values[arm].error, values[other].error)
+    )
 
 
 def meant_for(k_eval: int) -> str:
@@ -171,18 +157,9 @@ def deficits(table: PaperTable) -> tuple[float, ...]:
 
 
 class Bend(NamedTuple):
-    """Where an arm's printed pass@k rises faster from `ks[1]` on than before.
-
-    No pass@k does: it is concave in k, as is its unbiased estimate from one set of samples, and
-    any mean of either over problems and seeds; so is max@k.
-
-    Args:
-        table: number of the paper's table.
-        arm: the row.
-        ks: three neighbouring k.
-        before, after: points that each more sample brings from ks[0] to ks[1] and from ks[1] to
-            ks[2].
-    """
+    """Where an arm's printed pass@k rises faster from `ks[1]` on than before, in points that each
+    more sample brings. No pass@k does: it is concave in k, as is its unbiased estimate from one set
+    of samples, and any mean of either over problems and seeds; so is max@k."""
 
     table: int
     arm: str
@@ -249,8 +226,9 @@ def measures(tables: Sequence[PaperTable]) -> dict[str, Measure]:
         over_tables("lead of k_opt = 8 over k_opt = 4", k, trained_for(8), trained_for(4))
         over_tables("lead of k_opt = 8 over [TZSM25]", k, trained_for(8), TZSM25)
         found[f"deficit of k_opt = 1 at k_eval = {k}"] = by_seed([row[place] for row in lost])
+        leads = [lead(table, measured_at(k), meant_for(k)) for table in by_k]
         found[f"leads within the error of three seeds at k_eval = {k}"] = exact(
-            sum(_is_within_error(lead(table, measured_at(k), meant_for(k))) for table in by_k)
+            sum(abs(one.errors) < BEYOND_ERROR for one in leads)
         )
     for table in tables:
         for name in () if table.has_every_k else table.columns:
@@ -263,10 +241,6 @@ def measures(tables: Sequence[PaperTable]) -> dict[str, Measure]:
 BEYOND_ERROR = 2.776
 """Standard errors: the two-sided 5 % point of Student's t with 4 degrees of freedom, the most that
 two arms of three seeds can have."""
-
-
-def _is_within_error(one: Lead) -> bool:
-    return abs(one.errors) < BEYOND_ERROR
 
 
 def lead_table(by_k: Sequence[PaperTable]) -> Table:
