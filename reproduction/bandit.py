@@ -62,23 +62,15 @@ def objectives(updates: int) -> dict[str, Schedule]:
 
 @dataclass(frozen=True)
 class Bandit:
-    """Arms in a row with certain rewards, and the policy that training starts from.
-
-    Args:
-        num_arms: how many.
-        width: of all peaks, exp(-(arm - place)^2 / (2 width^2)) times a height.
-        base: reward that every arm has.
-        best, local: place and height of the peaks of the reward above the base.
-        start: place and height of the first policy's peak, in chances before they are normalised.
-        start_base: chance that every arm has in addition.
-    """
+    """Arms in a row with certain rewards, and the policy that training starts from; peaks have a
+    place and a height above the base."""
 
     num_arms: int = 100
-    width: float = 5.0
+    width: float = 5.0  # of all peaks, exp(-(arm - place)^2 / (2 width^2)) times the height
     base: float = 0.1
     best: tuple[int, float] = (40, 0.9)
     local: tuple[int, float] = (75, 0.5)
-    start: tuple[int, float] = (75, 1.0)
+    start: tuple[int, float] = (75, 1.0)  # of the first policy, before it is normalised
     start_base: float = 0.1
 
     def _peak(self, place: int, height: float) -> np.ndarray:
@@ -104,17 +96,11 @@ class Bandit:
 
 @dataclass(frozen=True)
 class Learned:
-    """Training for one objective; see the methods for what is known at every record.
-
-    Args:
-        bandit: what was learned.
-        updates: (records,) number of updates done.
-        policies: (records, seeds, arms) chances then.
-    """
+    """What training for one objective gives, recorded on the way."""
 
     bandit: Bandit
-    updates: np.ndarray
-    policies: np.ndarray
+    updates: np.ndarray  # (records,) number of updates done
+    policies: np.ndarray  # (records, seeds, arms) chances then
 
     def reward(self) -> np.ndarray:
         """(records, seeds) expected reward of one sample."""
@@ -141,19 +127,12 @@ class Learned:
 
 @dataclass(frozen=True)
 class Training:
-    """Gradient ascent on the logits.
-
-    Args:
-        updates: how many.
-        num_samples: for each update.
-        learning_rate: step size on the gradient of the objective.
-        every: updates between records.
-    """
+    """Gradient ascent on the logits."""
 
     updates: int = 25_000
     num_samples: int = 16
     learning_rate: float = 0.1
-    every: int = 250
+    every: int = 250  # updates between records
 
     def sampled(self, bandit: Bandit, schedule: Schedule, seeds: Sequence[int]) -> Learned:
         """With the package's estimate of the gradient from samples, in independent runs.

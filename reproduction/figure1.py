@@ -74,19 +74,12 @@ def slope(theta: float, k: int) -> float:
 
 @dataclass(frozen=True)
 class Optimum:
-    """The best policy for one k.
-
-    Args:
-        k: of max@k.
-        theta: where the derivative crosses zero.
-        peak: where the value is highest, found without the derivative.
-        value: max@k at theta.
-    """
+    """The best policy for one k."""
 
     k: int
-    theta: float
-    peak: float
-    value: float
+    theta: float  # where the derivative crosses zero
+    peak: float  # where the value is highest, found without the derivative
+    value: float  # max@k at theta
 
 
 def optimum(k: int) -> Optimum:

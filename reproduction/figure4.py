@@ -46,17 +46,12 @@ KS_UP_TO_N = (2, 4, 8, 16)
 
 @dataclass(frozen=True)
 class Moments:
-    """What independent estimates of one gradient say.
-
-    Args:
-        mean, mean_error: sample mean and its standard error.
-        variance, variance_error: sample variance, and its standard error from the fourth moment.
-    """
+    """What independent estimates of one gradient say, with standard errors."""
 
     mean: float
     mean_error: float
     variance: float
-    variance_error: float
+    variance_error: float  # from the fourth moment
 
     @classmethod
     def of(cls, estimates: np.ndarray) -> Moments:
@@ -114,21 +109,13 @@ def over_random_partitions(
 
 @dataclass(frozen=True)
 class Numbers:
-    """Fig. 4's numbers.
+    """Everything that the figure shows."""
 
-    Args:
-        gradient: exact d max@k / d theta.
-        exact: variance by estimator and n, where it is worked out.
-        estimates: (groups,) each.
-        over_partitions: by number of random partitions averaged over, at n = PARTITIONS_N.
-        by_k: variance of s(loo-1) and squared gradient, by k at n = KS_UP_TO_N[-1].
-    """
-
-    gradient: float
-    exact: Mapping[Key, float]
-    estimates: Mapping[Key, np.ndarray]
-    over_partitions: Mapping[int, Moments]
-    by_k: Mapping[int, tuple[float, float]]
+    gradient: float  # exact d max@k / d theta
+    exact: Mapping[Key, float]  # variances, where they are worked out
+    estimates: Mapping[Key, np.ndarray]  # (groups,) each
+    over_partitions: Mapping[int, Moments]  # by number of random partitions, at n = PARTITIONS_N
+    by_k: Mapping[int, tuple[float, float]]  # variance of s(loo-1), squared gradient; n = 16
 
     def sampled(self, one: Estimator, n: int) -> Moments:
         return Moments.of(self.estimates[one, n])

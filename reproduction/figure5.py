@@ -92,23 +92,17 @@ def expected_mean(baseline: Baseline, k: int, n: int = N) -> float:
 
 @dataclass(frozen=True)
 class Exact:
-    """Exact moments of one transform at one k.
+    """Exact moments of one transform at one k."""
 
-    Args:
-        square: mean square of a transformed reward. Times n, it is the variance of the gradient
-            for a sample's score of length 1 in a direction that has nothing to do with its reward.
-        gradient: mean of the gradient estimate of `tilt_gradient`.
-        variance: of that estimate.
-    """
-
-    square: float
-    gradient: float
-    variance: float
+    square: float  # mean square of a transformed reward
+    gradient: float  # mean of the gradient estimate of `tilt_gradient`
+    variance: float  # of that estimate
 
 
 POLICIES = {"unrelated": lambda of: N * of.square, "tilt": lambda of: of.variance}
 """Variance of the gradient for two policies: scores of length 1 in directions that have nothing to
-do with the rewards, and the density proportional to exp(theta x)."""
+do with the rewards, which is n times the mean square, and the density proportional to
+exp(theta x)."""
 
 
 def exact_moments(baseline: Baseline, k: int, n: int = N) -> Exact:

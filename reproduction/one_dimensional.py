@@ -262,19 +262,13 @@ def partitioned(
 
 @dataclass(frozen=True)
 class Estimator:
-    """One line of the figure.
+    """One line of Fig. 4: rewards (groups, n) become advantages, whose products with the scores
+    add up to the estimate."""
 
-    Args:
-        label: in the paper's words where it has the estimator.
-        advantages: from rewards (groups, n) and k to (groups, n).
-        exact: its variance by the number of samples n, or None where that is not worked out.
-        more_than_k: whether it is undefined for n = k.
-    """
-
-    label: str
+    label: str  # in the paper's words where it has the estimator
     advantages: Callable[[np.ndarray, int], np.ndarray]
-    exact: Callable[[ExactVariances, int], float] | None
-    more_than_k: bool = False
+    exact: Callable[[ExactVariances, int], float] | None  # variance by n, where it is worked out
+    more_than_k: bool = False  # whether it is undefined for n = k
 
 
 S = Estimator("all subsets no baseline: s", paper.s, ExactVariances.all_subsets)

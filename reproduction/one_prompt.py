@@ -50,17 +50,12 @@ def widest_gap(k: int) -> float:
 
 @dataclass(frozen=True)
 class Signal:
-    """What a group of n samples tells about the gradient in the logit of a Bernoulli policy.
+    """What a group of n samples tells about the gradient in the logit of a Bernoulli policy, at
+    each p."""
 
-    Args:
-        mean: (len(p),) of the group's estimate, the exact gradient.
-        variance: (len(p),) of the estimate.
-        chance: (len(p),) that not all advantages of the group are 0.
-    """
-
-    mean: np.ndarray
-    variance: np.ndarray
-    chance: np.ndarray
+    mean: np.ndarray  # of the group's estimate, the exact gradient
+    variance: np.ndarray  # of the estimate
+    chance: np.ndarray  # that not all advantages of the group are 0
 
     @property
     def ratio(self) -> np.ndarray:

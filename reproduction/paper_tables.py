@@ -57,14 +57,7 @@ def measured_at(k: int) -> str:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """One table of the paper.
-
-    Args:
-        number: the paper's.
-        model, benchmark: as its caption names them.
-        columns: titles of the columns of numbers.
-        rows: a number for each column, by arm.
-    """
+    """One table of the paper: by arm, a number for each column."""
 
     number: int
     model: str
