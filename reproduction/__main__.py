@@ -24,8 +24,8 @@ from pkpo.terminal import console, say, visible
 class Reproduce:
     """Make the papers' figures, tables and claims again, and lay them beside the papers'.
 
-    Give names of topics, or "all", or "ledger" to judge every claim again from what is stored;
-    without any, lists the topics. What is there already is kept, training that was interrupted
+    Give names of topics, or "all"; "ledger" judges every claim again from what is stored, and
+    "condense STUDY" stores the data of studies that ran in --runs; without any, lists the topics. What is there already is kept, training that was interrupted
     goes on with the same command, and a study whose data is there isn't trained.
     """
 
@@ -61,7 +61,7 @@ class Reproduce:
         shown = console()
         if self.workers < 1:
             raise UsageError(f"--workers must be >= 1, got {self.workers}")
-        from reproduction.driver import reproduce
+        from reproduction.driver import condense_studies, reproduce
         from reproduction.topics import TOPICS, find_topics
 
         if not self.names:
@@ -69,12 +69,17 @@ class Reproduce:
             for topic in TOPICS:
                 say(shown, f"{topic.name:<{width}}  {topic.title} ({topic.place})")
             return 0
+        out = self.out or Path("runs") / ("reproduction-quick" if self.quick else "reproduction")
+        if self.names[0] == "condense":
+            for path in condense_studies(self.names[1:], out, self.runs or out / "runs"):
+                say(shown, f"Data: {path}")
+            return 0
         with refused_as(UsageError):
             find_topics([name for name in self.names if name != "ledger"])
         start = time.perf_counter()
         page = reproduce(
             self.names,
-            self.out or Path("runs") / ("reproduction-quick" if self.quick else "reproduction"),
+            out,
             quick=self.quick,
             workers=self.workers,
             console=shown,

@@ -98,6 +98,24 @@ def reproduce(
     return page
 
 
+def condense_studies(names: Sequence[str], out: Path, runs: Path) -> list[Path]:
+    """Store the data of studies that have run elsewhere; the paths of what was written.
+
+    Args:
+        names: of the studies.
+        out: the folder of the reproduction.
+        runs: with a folder of run directories for each study.
+
+    Raises:
+        InvalidInputError: no such study.
+        RunDirectoryError: some of the training is missing or damaged.
+    """
+    for name in names:
+        if name not in STUDIES:
+            raise InvalidInputError(f"no study {name!r}; studies: {', '.join(STUDIES)}")
+    return [condense(STUDIES[name], runs / name, out / "studies", "") for name in names]
+
+
 def make_topic(topic: Topic, out: Path, context: Context, *, again: bool = False) -> str:
     """Make one topic and store it; what was done, in words."""
     folder = topic_folder(out, topic.name)

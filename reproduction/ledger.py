@@ -8,23 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from pkpo.tables import Table
 from reproduction.claims import KINDS, PAPERS, Claim
 from reproduction.measures import Measure
-from reproduction.results import Stored
 from reproduction.rules import Judged, Verdict, found_text, judge, rule_text
 
 
-def judge_all(claims: Iterable[Claim], stored: Mapping[str, Stored]) -> tuple[Judged, ...]:
+def judge_all(
+    claims: Iterable[Claim], measures: Mapping[str, Mapping[str, Measure]]
+) -> tuple[Judged, ...]:
     """One verdict a claim; can't tell where its topic has no result.
 
     Args:
         claims: what is judged.
-        stored: results by topic.
+        measures: by topic.
     """
     judged = []
     for claim in claims:
-        measures: dict[str, Measure] = {}
+        found: dict[str, Measure] = {}
         for topic in claim.topics:
-            measures |= stored[topic].measures if topic in stored else {}
-        judged.append(judge(claim, measures))
+            found |= measures.get(topic, {})
+        judged.append(judge(claim, found))
     return tuple(judged)
 
 

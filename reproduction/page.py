@@ -80,7 +80,8 @@ def write_page(
             damaged[topic.name] = str(error).replace(f"{out}/", "")
         else:
             stored |= {topic.name: found} if found is not None else {}
-    judged = ledger.judge_all(load_claims() if claims is None else claims, stored)
+    measures = {name: one.measures for name, one in stored.items()}
+    judged = ledger.judge_all(load_claims() if claims is None else claims, measures)
     write_text(out / "ledger.md", ledger.to_markdown(judged))
     write_text(out / "ledger.csv", ledger.to_csv(judged))
     write_text(out / "index.html", render_page(topics, stored, judged, damaged))

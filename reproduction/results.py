@@ -117,7 +117,8 @@ def write_result(
             aren't JSON values.
         OSError: a file can't be written.
     """
-    _check_names(name, [*result.tables, *(drawing.name for drawing in result.drawings)])
+    _check_names(name, "table", list(result.tables))
+    _check_names(name, "figure", [drawing.name for drawing in result.drawings])
     record = {
         "name": name,
         "command": command,
@@ -216,14 +217,14 @@ def write_text(path: Path, text: str) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
 
 
-def _check_names(topic: str, names: list[str]) -> None:
+def _check_names(topic: str, kind: str, names: list[str]) -> None:
     for name in names:
         if not _FILE_NAME.fullmatch(name):
             raise InvalidInputError(
-                f"topic {topic}: the name of table or figure {name!r} must be of a-z, 0-9, _ and -"
+                f"topic {topic}: the name of {kind} {name!r} must be of a-z, 0-9, _ and -"
             )
         if names.count(name) > 1:
-            raise InvalidInputError(f"topic {topic}: two tables or figures have the name {name!r}")
+            raise InvalidInputError(f"topic {topic}: two {kind}s have the name {name!r}")
 
 
 def _clear(folder: Path) -> None:

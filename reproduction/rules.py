@@ -223,7 +223,8 @@ def _best(claim: Claim, measures: Measures) -> list[Case]:
             if second != name:
                 first = _named(measures, name, {})
                 gap = _signed(claim, first.minus(_named(measures, second, {})))
-                cases.append(_case(claim, {**case, "over": second}, gap))
+                rival = " ".join(word for word in second.split() if word not in name.split())
+                cases.append(_case(claim, {**case, "over": rival}, gap))
     return cases
 
 
@@ -294,6 +295,8 @@ def _number(claim: Claim, case: Case) -> str:
     value = claim.scale * case.sign * case.found.value
     if case.found.is_exact:
         return f"{value:+.4g}"
+    if not math.isfinite(case.found.error):
+        return f"{value:+.3g} (one seed)"
     error = claim.scale * case.found.error
     return f"{value:+.1f} ± {error:.1f}" if claim.scale == 100 else f"{value:+.3g} ± {error:.2g}"
 

@@ -53,16 +53,30 @@ TOPICS: tuple[Topic, ...] = (
     Topic("baselines", "Which baseline is best", "Sec. 4.3, and beyond Fig. 4", "baselines"),
     Topic("figure5", "What the baselines do to rewards", "Fig. 5", "figure5"),
     Topic("theorems", "The theorems, as tests", "Theorems 1-9, Listing 1", "marked_tests"),
-    Topic(
-        "corollary3",
-        "Variance of the pass@k estimator",
-        "Corollary 3, Theorem 9",
-        "corollary3",
-    ),
+    Topic("corollary3", "Variance of pass@k's estimate", "Corollary 3, Theorem 9", "corollary3"),
     Topic("few-samples", "pass@k from too few samples", "Corollary 2", "few_samples"),
     Topic("reweighting", "What the pass@k gradient is", "2511.16231", "reweighting"),
     Topic("paper-tables", "The paper's own tables", "Tables 1-8", "paper_tables"),
     Topic("bandit", "A bandit on which pass@1 training is stuck", "RS-GRPO's 100 arms", "bandit"),
+    Topic(
+        "tables",
+        "Trained for k, measured at k",
+        "Tables 1-4, 7, 8",
+        "tables",
+        ("countdown", "programs", "programs-parts"),
+    ),
+    Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
+    Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
+    Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
+    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard", ("hard",)),
+    Topic(
+        "collapse",
+        "Exploration along a run",
+        "2511.16231",
+        "collapse",
+        ("programs", "countdown"),
+    ),
+    Topic("beyond", "Beyond the papers", "ours", "beyond", ("programs",)),
 )
 """In the order of the page."""
 

@@ -156,6 +156,10 @@ class StudyData:
         arm = self.chosen(method, k)
         return by_seed(arm.ends[name], arm.setting)
 
+    def setting(self, arm: str) -> str:
+        """Of a candidate, such as "lr 0.001, coefficient 0.01"."""
+        return _setting(self.record["arms"][arm])
+
     def has(self, name: str) -> bool:
         """Whether `name` was measured at the end of every run."""
         return all(name in arm.ends for arm in self.arms.values())
@@ -224,7 +228,7 @@ def condense(study: Study, runs: Path, folder: Path, command: str) -> Path:
     if study.controls:
         record["controls"] = {
             kind: {
-                str(seed): _rounded(read_control(runs / REPORTED, kind, seed)[BIN - 1 :: BIN])
+                str(seed): _rounded(_row_ends(read_control(runs / REPORTED, kind, seed)))
                 for seed in study.seeds
             }
             for kind in KINDS
@@ -336,6 +340,11 @@ def _arm(
     return ArmData(record["arms"][name], seeds, ends, steps, curves, validation, switches)
 
 
+def _setting(settings: Mapping[str, Any]) -> str:
+    rate, coef = settings["learning_rate"], settings["entropy_coef"]
+    return f"lr {rate:g}" + (f", coefficient {coef:g}" if coef else "")
+
+
 def _settings(arm: ArmSettings) -> dict[str, Any]:
     return {
         "schedule": arm.schedule,
@@ -399,6 +408,12 @@ def _checked_steps(run: Mapping[str, Any]) -> set[int]:
 
 def _at_step(run: Mapping[str, Any], step: int) -> list[float]:
     return next(row[1:] for row in run["validation"] if row[0] == step)
+
+
+def _row_ends(values_S: np.ndarray) -> np.ndarray:
+    """The values at the end of each row of the curves."""
+    ends = [min(start + BIN, len(values_S)) - 1 for start in range(0, len(values_S), BIN)]
+    return values_S[ends]
 
 
 def _rounded(values: Iterable[float]) -> list[float]:

@@ -35,9 +35,9 @@ def test_cooling_moves_p_to_the_likeliest_answer() -> None:
 
 def test_what_holds_and_what_does_not(result: Result) -> None:
     assert verdicts("reweighting", result.measures) == {
-        "vanishing-signal": Verdict.IN_PART,  # not against pass@1's as p -> 0
+        "vanishing-signal-on-one-prompt": Verdict.IN_PART,  # not against pass@1's as p -> 0
         "unsolved-no-less-than-pass-at-1": Verdict.HOLDS,
-        "gap-diminishes": Verdict.IN_PART,
+        "gap-diminishes-on-one-prompt": Verdict.IN_PART,
         "no-more-signals": Verdict.HOLDS,
         "no-more-signal-to-noise": Verdict.HOLDS,
         "mixtures-keep-weight": Verdict.HOLDS,
