@@ -51,7 +51,16 @@ def outcomes(files: Iterable[Path]) -> dict[str, Measure]:
         PkpoError: pytest couldn't run them.
     """
     collector = _Collector()
-    options = ["-q", "-m", "claim", "-p", "no:cacheprovider", "--rootdir", str(ROOT)]
+    options = [
+        "-q",
+        "--assert=plain",
+        "-m",
+        "claim",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(ROOT),
+    ]
     options += ["-c", str(ROOT / "pyproject.toml"), *map(str, files)]
     code = pytest.main(options, plugins=[collector])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
