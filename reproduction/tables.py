@@ -210,8 +210,8 @@ def _gains_figure(data: StudyData, methods: tuple[str, ...]) -> Figure:
 def _beside_figure(data: StudyData) -> Figure:
     """Every panel has a scale of its own: ours would flatten the paper's."""
     papers: Mapping[str, Mapping[str, list[float]]] = printed(BENCHMARKS[data.name])
-    figure = new_figure(12.0, 3.9)
-    panels = figure.subplots(1, len(papers) + 1)
+    figure = new_figure(9.6, 7.0)
+    panels = figure.subplots(2, 2).ravel()
     methods = data.present(ROWS)
     for axes, (title, paper) in zip(panels, papers.items()):
         style_axes(axes, title, "k_eval")
@@ -223,6 +223,6 @@ def _beside_figure(data: StudyData) -> Figure:
         draw_gaps(panels[-1], method, _gaps(data, method, ONE))
     for axes in panels:
         k_axis(axes, K_EVAL)
-    panels[0].set_ylabel("points over k_opt=1", fontsize=9.5)
+        axes.set_ylabel("points over k_opt=1", fontsize=9.5)
     legend_above(figure, [method_handle(m, marker=True) for m in methods])
     return figure
