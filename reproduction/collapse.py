@@ -99,10 +99,7 @@ def correlations(arm: ArmData) -> np.ndarray:
     first = round(SKIPPED * gap_AS.shape[1])
     pairs = zip(entropy_AS[:, first:], gap_AS[:, first:])
     return np.array(
-        [
-            np.nan if np.ptp(e) == 0 or np.ptp(g) == 0 else stats.spearmanr(e, g).statistic
-            for e, g in pairs
-        ]
+        [np.nan if np.ptp(e) == 0 or np.ptp(g) == 0 else stats.spearmanr(e, g)[0] for e, g in pairs]
     )
 
 

@@ -22,7 +22,7 @@ from reproduction.figure6 import at_share
 from reproduction.figure7 import rolling, rolling_figure
 from reproduction.measures import Measure, by_seed
 from reproduction.results import Drawing, Result
-from reproduction.studies.controls import KINDS
+from reproduction.studies.controls import KINDS, Kind
 from reproduction.studies.data import SOLVED, WARM_START, StudyData, load_data
 from reproduction.studies.drawing import draw_curve, method_handle, window_of
 from reproduction.studies.settings import K_VALUES, OPTIMISED
@@ -40,7 +40,7 @@ def make(context: Context) -> Result:
     """The columns of Tables 5 and 6, the curves of Fig. 8, and samplers that don't learn."""
     data = load_data(context.studies, "hard")
     measures = data.measures(data.methods) | tuning_measures(data)
-    kinds = [kind for kind in KINDS if kind in data.record.get("controls", {})]
+    kinds: list[Kind] = [kind for kind in KINDS if kind in data.record.get("controls", {})]
     for kind in kinds:
         measures[f"hard {SAMPLERS[kind]} solved"] = by_seed(data.control(kind)[:, -1])
     drawings: tuple[Drawing, ...] = ()
@@ -85,7 +85,7 @@ def _passes(data: StudyData) -> list[str]:
     ]
 
 
-def _results_table(data: StudyData, measures: dict[str, Measure], kinds: Sequence[str]) -> Table:
+def _results_table(data: StudyData, measures: dict[str, Measure], kinds: Sequence[Kind]) -> Table:
     def cell(row: str, name: str) -> str:
         found = measures.get(f"hard {row} {name}")
         return "-" if found is None else percent(found)
@@ -105,7 +105,7 @@ def _results_table(data: StudyData, measures: dict[str, Measure], kinds: Sequenc
     return Table(headers, tuple(rows), (note,), "The columns of Tables 5 and 6", words=words)
 
 
-def _solved_figure(data: StudyData, kinds: Sequence[str]) -> Figure:
+def _solved_figure(data: StudyData, kinds: Sequence[Kind]) -> Figure:
     figure = new_figure(10.4, 4.4)
     left, right = figure.subplots(1, 2, sharey=True)
     others = [method for method in data.methods if method not in FIGURE_8]
@@ -124,7 +124,9 @@ def _solved_figure(data: StudyData, kinds: Sequence[str]) -> Figure:
     return figure
 
 
-def _draw_solved(axes: Axes, data: StudyData, methods: Sequence[str], kinds: Sequence[str]) -> None:
+def _draw_solved(
+    axes: Axes, data: StudyData, methods: Sequence[str], kinds: Sequence[Kind]
+) -> None:
     steps = next(iter(data.arms.values())).steps
     for kind in kinds:
         mean, _ = mean_and_error(list(data.control(kind)))
@@ -133,7 +135,7 @@ def _draw_solved(axes: Axes, data: StudyData, methods: Sequence[str], kinds: Seq
         draw_curve(axes, method, steps, data.chosen(method).curves[SOLVED])
 
 
-def _drawings(data: StudyData, kinds: Sequence[str]) -> tuple[Drawing, Drawing]:
+def _drawings(data: StudyData, kinds: Sequence[Kind]) -> tuple[Drawing, Drawing]:
     return (
         Drawing(
             name="figure8",
