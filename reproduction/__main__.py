@@ -25,8 +25,9 @@ class Reproduce:
     """Make the papers' figures, tables and claims again, and lay them beside the papers'.
 
     Give names of topics, or "all"; "ledger" judges every claim again from what is stored, and
-    "condense STUDY" stores the data of studies that ran in --runs; without any, lists the topics. What is there already is kept, training that was interrupted
-    goes on with the same command, and a study whose data is there isn't trained.
+    "condense STUDY" stores the data of studies that ran in --runs; without any, lists the topics.
+    What is there already is kept, training that was interrupted goes on with the same command,
+    and a study whose data is there isn't trained.
     """
 
     names: Annotated[

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -16,7 +17,7 @@ from reproduction.page import write_page
 from reproduction.results import read_result, source_digest, topic_folder, write_result
 from reproduction.studies.data import condense, data_path
 from reproduction.studies.run import run_study
-from reproduction.studies.settings import STUDIES
+from reproduction.studies.settings import STUDIES, Study
 from reproduction.topics import TOPICS, Context, Topic, find_topics
 
 
@@ -58,8 +59,22 @@ def reproduce(
     context = Context(quick=quick, studies=out / "studies")
     failures: dict[str, str] = {}
 
-    def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False)
+    def attempt(name: str, work: Callable[[], str]) -> None:
+        try:
+            said = work()
+        except Interrupted:
+            raise
+        except (PkpoError, OSError) as error:
+            failures[name] = str(error)
+            said = f"failed: {error}"
+        console.print(f"{name}: {said}", markup=False, highlight=False)
+
+    def train(study: Study) -> str:
+        console.print(f"{study.name}: training", markup=False, highlight=False)
+        folder = (runs or out / "runs").resolve() / study.name
+        run_study(study, folder, workers=workers, console=console, command=command)
+        condense(study, folder, context.studies, command)
+        return "trained"
 
     with only_writer(out):
         _check_kind(out, quick)
@@ -67,26 +82,13 @@ def reproduce(
             for name in dict.fromkeys(name for topic in topics for name in topic.studies):
                 if not data_path(context.studies, name).exists():
                     study = STUDIES[name].quick() if quick else STUDIES[name]
-                    folder = (runs or out / "runs").resolve() / name
-                    say(f"{name}: training")
-                    try:
-                        run_study(study, folder, workers=workers, console=console, command=command)
-                        condense(study, folder, context.studies, command)
-                    except (PkpoError, OSError) as error:
-                        if isinstance(error, Interrupted):
-                            raise
-                        failures[name] = str(error)
-                        say(f"{name}: failed: {error}")
+                    attempt(name, partial(train, study))
             for topic in topics:
                 untrained = [name for name in topic.studies if name in failures]
                 if untrained:
                     failures[topic.name] = f"needs {', '.join(untrained)}"
-                    continue
-                try:
-                    say(f"{topic.name}: {make_topic(topic, out, context, again=again)}")
-                except (PkpoError, OSError) as error:
-                    failures[topic.name] = str(error)
-                    say(f"{topic.name}: failed: {error}")
+                else:
+                    attempt(topic.name, partial(make_topic, topic, out, context, again=again))
         except Interrupted as error:
             message = f"interrupted; what was done is kept, and `{command}` goes on"
             raise Interrupted(message, error.number) from error

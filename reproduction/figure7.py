@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure
 
 from pkpo.report.style import legend_above, new_figure, percent_axis, style_axes
@@ -49,16 +51,21 @@ def rolling(data: StudyData, method: str, k: int) -> Measure:
     return by_seed(last_mean(arm.curves[f"pass@{k}"]), arm.setting)
 
 
-def _figure(data: StudyData) -> Figure:
-    figure = new_figure(11.0, 6.4)
-    for axes, k in zip(figure.subplots(2, 3, sharex=True).ravel(), K_VALUES):
-        style_axes(axes, f"k_eval = {k}", "training step" if k >= 8 else "", f"pass@{k}")
-        for method in data.present(DRAWN):
+def rolling_figure(
+    data: StudyData, methods: Sequence[str], ks: Sequence[int], columns: int
+) -> Figure:
+    """A panel for each k: pass@k of the training batches, a moving average."""
+    rows = -(-len(ks) // columns)
+    figure = new_figure(3.4 * columns + 0.6, 2.9 * rows + 0.6)
+    methods = data.present(methods)
+    for axes, k in zip(figure.subplots(rows, columns, squeeze=False).ravel(), ks):
+        style_axes(axes, f"k_eval = {k}", "training step", f"pass@{k}, training batches")
+        for method in methods:
             arm = data.chosen(method)
             values = smoothed(arm.curves[f"pass@{k}"], window_of(data.steps))
             draw_curve(axes, method, arm.steps, values)
         percent_axis(axes.yaxis, ".3g")
-    legend_above(figure, [method_handle(method) for method in data.present(DRAWN)])
+    legend_above(figure, [method_handle(method) for method in methods])
     return figure
 
 
@@ -72,5 +79,5 @@ def _drawing(data: StudyData) -> Drawing:
         f"method, chosen over all k: {chosen}.",
         alt="Six panels, for k_eval = 1, 2, 4, 8, 12 and 16, of rolling pass@k against the "
         f"training step, with a line for each of {', '.join(data.present(DRAWN))}.",
-        figure=_figure(data),
+        figure=rolling_figure(data, DRAWN, K_VALUES, 3),
     )

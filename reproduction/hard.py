@@ -19,12 +19,12 @@ from pkpo.report.style import (
 )
 from pkpo.tables import Table
 from reproduction.figure6 import at_share
-from reproduction.figure7 import rolling
+from reproduction.figure7 import rolling, rolling_figure
 from reproduction.measures import Measure, by_seed
 from reproduction.results import Drawing, Result
 from reproduction.studies.controls import KINDS
 from reproduction.studies.data import SOLVED, WARM_START, StudyData, load_data
-from reproduction.studies.drawing import draw_curve, method_handle, smoothed, window_of
+from reproduction.studies.drawing import draw_curve, method_handle, window_of
 from reproduction.studies.settings import K_VALUES, OPTIMISED
 from reproduction.studies.tables import candidates_table, number, one_policy_table, percent
 from reproduction.tables import tuning_measures
@@ -105,21 +105,6 @@ def _results_table(data: StudyData, measures: dict[str, Measure], kinds: Sequenc
     return Table(headers, tuple(rows), (note,), "The columns of Tables 5 and 6", words=words)
 
 
-def _rolling_figure(data: StudyData) -> Figure:
-    methods = data.present(FIGURE_8)
-    figure = new_figure(12.0, 3.6)
-    for axes, k in zip(figure.subplots(1, len(ROLLING_KS)), ROLLING_KS):
-        style_axes(axes, f"pass@{k}, training batches", "training step")
-        for method in methods:
-            arm = data.chosen(method)
-            values = smoothed(arm.curves[f"pass@{k}"], window_of(data.steps))
-            draw_curve(axes, method, arm.steps, values)
-        percent_axis(axes.yaxis, ".3g")
-        axes.set_ylim(bottom=0.0)
-    legend_above(figure, [method_handle(method) for method in methods])
-    return figure
-
-
 def _solved_figure(data: StudyData, kinds: Sequence[str]) -> Figure:
     figure = new_figure(10.4, 4.4)
     left, right = figure.subplots(1, 2, sharey=True)
@@ -157,7 +142,7 @@ def _drawings(data: StudyData, kinds: Sequence[str]) -> tuple[Drawing, Drawing]:
             f"{window_of(data.steps)} steps: mean over seeds with a band of one standard error.",
             alt="Four panels over training steps, pass@1, pass@4, pass@8 and pass@16, with a "
             "line for each of k_opt = 1, 4 and 8.",
-            figure=_rolling_figure(data),
+            figure=rolling_figure(data, FIGURE_8, ROLLING_KS, 4),
         ),
         Drawing(
             name="solve_rate",

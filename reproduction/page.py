@@ -103,6 +103,7 @@ def render_page(
         damaged: what is wrong with results that can't be read, by the topic's name.
     """
     sections = [_head(stored), _missing(topics, stored, damaged), _counts(judged)]
+    sections.append(_contents([topic for topic in topics if topic.name in stored]))
     for topic in topics:
         if topic.name in stored:
             mine = [one for one in judged if topic.name in one.claim.topics]
@@ -155,6 +156,11 @@ def _counts(judged: Sequence[Judged]) -> str:
         "<p>Training is of a transformer of 0.1 million parameters on small problem sets, not of "
         "the paper's models: “does not hold here” says so much and no more.</p>"
     )
+
+
+def _contents(topics: Sequence[Topic]) -> str:
+    links = " · ".join(f'<a href="#{topic.name}">{escape(topic.title)}</a>' for topic in topics)
+    return f'<nav aria-label="Contents"><p>{links}</p></nav>'
 
 
 def _made(topic: Topic, result: Stored, judged: Sequence[Judged]) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 from pkpo.report.style import BASE_GREY, base_handle, legend_above, new_figure, style_axes
 from pkpo.tables import Table
 from reproduction.measures import Measure, by_seed
+from reproduction.paper_tables import K_EVAL, paper_tables
 from reproduction.results import Drawing, Result
 from reproduction.studies.data import WARM_START, StudyData, load_data
 from reproduction.studies.drawing import draw_gaps, k_axis, look, method_handle
@@ -38,9 +37,6 @@ from reproduction.topics import Context
 STUDIES = ("countdown", "programs", "programs-parts")
 BENCHMARKS = {"countdown": "MATH", "programs": "MATH", "programs-parts": "Coding"}
 """By study, the paper's benchmark that it stands for."""
-
-K_EVAL = (1, 2, 4, 8, 16)
-"""The columns of the paper's tables."""
 
 ONE, FOUR, EIGHT = (OPTIMISED[k] for k in (1, 4, 8))
 ROWS = {**{m: m for m in OPTIMISED.values()}, TZSM25: "[TZSM25]", ENTROPY: ENTROPY}
@@ -108,16 +104,14 @@ def _over_k(data: StudyData, arm: str) -> np.ndarray:
     return np.array([np.mean(list(at_k.values())) for at_k in data.scores[arm].values()])
 
 
-def paper_tables(benchmark: str) -> dict[str, dict[str, list[float]]]:
-    """The paper's printed means in per cent by table and row, those with a column for each k."""
-    text = (Path(__file__).parent / "paper_tables.toml").read_text(encoding="utf-8")
+def printed(benchmark: str) -> dict[str, dict[str, list[float]]]:
+    """The paper's means in per cent by table and row, of the tables with a column for each k."""
     return {
-        f"Table {table['number']}: {table['model']}": {
-            row: [float(cell.split("±")[0]) for cell in cells.split("  ")]
-            for row, cells in table["rows"].items()
+        f"Table {table.number}: {table.model}": {
+            row: [cell.mean for cell in cells] for row, cells in table.rows.items()
         }
-        for table in tomllib.loads(text)["table"]
-        if table["benchmark"] == benchmark and len(table["columns"]) == len(K_EVAL)
+        for table in paper_tables()
+        if table.benchmark == benchmark and table.has_every_k
     }
 
 
@@ -153,7 +147,7 @@ def _beside_table(data: StudyData) -> Table:
     """What each method has over k_opt = 1 at each k, in the paper's tables and here."""
     rows = []
     for method in data.present(m for m in ROWS if m != ONE):
-        for title, paper in paper_tables(BENCHMARKS[data.name]).items():
+        for title, paper in printed(BENCHMARKS[data.name]).items():
             gains = np.subtract(paper[ROWS[method]], paper[ONE])
             rows.append((f"{method}, {title.split(':')[0]}", *(f"{g:+.1f}" for g in gains)))
         ours = [points(gap) for k, gap in _gaps(data, method, ONE).items() if k in K_EVAL]
@@ -215,9 +209,9 @@ def _gains_figure(data: StudyData, methods: tuple[str, ...]) -> Figure:
 
 def _beside_figure(data: StudyData) -> Figure:
     """Every panel has a scale of its own: ours would flatten the paper's."""
-    papers: Mapping[str, Mapping[str, list[float]]] = paper_tables(BENCHMARKS[data.name])
-    figure = new_figure(12.0, 3.9)
-    panels = figure.subplots(1, len(papers) + 1)
+    papers: Mapping[str, Mapping[str, list[float]]] = printed(BENCHMARKS[data.name])
+    figure = new_figure(9.6, 7.0)
+    panels = figure.subplots(2, 2).ravel()
     methods = data.present(ROWS)
     for axes, (title, paper) in zip(panels, papers.items()):
         style_axes(axes, title, "k_eval")
@@ -229,6 +223,6 @@ def _beside_figure(data: StudyData) -> Figure:
         draw_gaps(panels[-1], method, _gaps(data, method, ONE))
     for axes in panels:
         k_axis(axes, K_EVAL)
-    panels[0].set_ylabel("points over k_opt=1", fontsize=9.5)
+        axes.set_ylabel("points over k_opt=1", fontsize=9.5)
     legend_above(figure, [method_handle(m, marker=True) for m in methods])
     return figure

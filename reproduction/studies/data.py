@@ -21,6 +21,7 @@ import numpy as np
 from pkpo.errors import RunDirectoryError
 from pkpo.report.load import load_run
 from pkpo.report.records import Arm, ArmRun, Evaluation, Run
+from pkpo.tasks.registry import build_task
 from pkpo.train.config import ArmSettings
 from reproduction.measures import Measure, by_seed
 from reproduction.results import versions, write_text
@@ -222,6 +223,7 @@ def condense(study: Study, runs: Path, folder: Path, command: str) -> Path:
         raise RunDirectoryError(f"{runs / REPORTED}: a sampler that doesn't learn is not finished")
     record, curves = condensed(study, tuning, reported)
     record |= {
+        "train_problems": len(build_task(study.task, study.options).problems("train")),
         "command": reported.command or command,
         "versions": {**versions(), **reported.versions},
     }
