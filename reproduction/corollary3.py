@@ -9,6 +9,7 @@ All terms are positive. The first is eq. (40); the j-th falls as n^-j.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 
@@ -63,16 +64,14 @@ def ratio(n: int, k: int, p: float) -> float:
 
 def samples_for(accuracy: float, k: int, p: float) -> int:
     """The smallest n >= k from which on eq. (40) is too small by at most this share."""
-    low, high = k - 1, max(k, 2)
-    while ratio(high, k, p) < 1.0 - accuracy:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if middle >= k and ratio(middle, k, p) >= 1.0 - accuracy:
-            high = middle
-        else:
-            low = middle
-    return high
+
+    def enough(n: int) -> bool:
+        return ratio(n, k, p) >= 1.0 - accuracy
+
+    high = k
+    while not enough(high):
+        high *= 2
+    return bisect.bisect_left(range(high + 1), True, lo=k, key=enough)
 
 
 def first_order_samples(accuracy: float, k: int, p: float) -> float:
