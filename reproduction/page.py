@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from reproduction.topics import TOPICS, Topic
 
 TITLE = "The papers' figures, tables and claims, made again"
 
-LONGEST_TABLE = 30
+LONGEST_TABLE = 20
 """Rows from which a table is linked, not shown."""
 
 _CLASSES = {
@@ -36,7 +37,8 @@ p.place, .files { color: var(--muted); font-size: .85rem; margin-top: -.4rem; }
 a { color: var(--link); }
 figure img { max-width: 100%; height: auto; }
 details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; }
-main table { max-width: 100%; } main td, main th { white-space: normal; overflow-wrap: anywhere; }
+main th, main td.words, table.claims td { white-space: normal; overflow-wrap: break-word; }
+details td, details th { padding: .3rem .45rem; font-size: .8rem; }
 .verdict { border: 1px solid currentColor; border-radius: 1rem; padding: 0 .55rem;
   font-size: .78rem; font-weight: 600; white-space: nowrap; }
 .holds { color: var(--good); } .in-part { color: var(--part); }
@@ -198,7 +200,7 @@ def _table(name: str, result: Stored, folder: str) -> str:
     link = f'<p class="files"><a href="{folder}/{name}.csv">{name}.csv</a></p>'
     if len(table.rows) > LONGEST_TABLE:
         return _folded(table.title, f"<p>{len(table.rows)} rows.</p>{link}")
-    return _folded(table.title, table.to_html() + link)
+    return _folded(table.title, replace(table, title="").to_html() + link)
 
 
 def _making(result: Stored) -> str:
@@ -227,7 +229,7 @@ def _row(judged: Judged) -> str:
         f'<tr id="{claim.id}"><td class="state">{_mark(judged.verdict)}</td>'
         f"<td><strong>{escape(claim.says)}</strong> "
         f"({escape(paper + claim.place)}; {topics}){quote}"
-        f'<span class="part">{escape(found_text(judged))}</span>'
+        f'<span class="part">{escape(found_text(judged, most=8))}</span>'
         f'<span class="part">Rule: {escape(rule_text(claim))}</span></td></tr>'
     )
 
