@@ -161,12 +161,13 @@ def lively(arm: ArmSettings, seed: int) -> Made:
     return Made(test, columns=columns)
 
 
-def write_studies(folder: Path) -> None:
+def write_studies(folder: Path, *, quick: bool = False) -> None:
     """All studies of the reproduction, made up, in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, real in STUDIES.items():
+        base = real.quick() if quick else real
         few = replace(
-            real, training={**real.training, "steps": STEPS}, learning_rates=real.learning_rates[:2]
+            base, training={**real.training, "steps": STEPS}, learning_rates=base.learning_rates[:2]
         )
         record, curves = made_record(few, lively)
         if real.controls:

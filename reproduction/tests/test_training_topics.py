@@ -94,6 +94,13 @@ def test_without_curves_the_held_out_numbers_remain_and_it_is_said(out: Path, tm
             assert not any("rolling" in name for name in made.measures)
 
 
+def test_quick_studies_have_fewer_methods_and_every_topic_is_made_of_them(tmp_path: Path):
+    write_studies(tmp_path, quick=True)
+    made = {topic.name: topic.make(Context(True, tmp_path)) for topic in TOPICS_OF_TRAINING}
+    assert all(result.drawings for result in made.values())
+    assert not any("k_opt=2" in name for name in made["tables"].measures)
+
+
 def test_what_training_for_pass_at_1_lacks(programs: StudyData):
     measures = tables.study_measures(programs)
     own, plain = programs.end("k_opt=4", "pass@4", 4), programs.end("k_opt=1", "pass@4", 4)
