@@ -50,7 +50,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("figure1", "The best policy is bolder for larger k", "Fig. 1, eq. (35)", "figure1"),
     Topic("figure2", "Weights of the sorted samples", "Fig. 2, eq. (12)", "figure2"),
     Topic("figure4", "Variance of the gradient estimators", "Fig. 4", "figure4"),
-    Topic("baselines", "Which baseline is best", "Sec. 4.3, and beyond Fig. 4", "baselines"),
+    Topic("baselines", "Which baseline is best", "Sec. 4.3, and beyond Fig. 4", "baseline_choice"),
     Topic("figure5", "What the baselines do to rewards", "Fig. 5", "figure5"),
     Topic("theorems", "The theorems, as tests", "Theorems 1-9, Listing 1", "marked_tests"),
     Topic("corollary3", "Variance of pass@k's estimate", "Corollary 3, Theorem 9", "corollary3"),

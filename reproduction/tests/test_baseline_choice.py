@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from reproduction.baselines import make, measures, variances
+from reproduction.baseline_choice import make, measures, variances
 from reproduction.rules import Verdict
 from reproduction.tests.judging import verdicts
 from reproduction.topics import Context
