@@ -104,7 +104,7 @@ def render_page(
         judged: all claims.
         damaged: what is wrong with results that can't be read, by the topic's name.
     """
-    sections = [_head(stored), _missing(topics, stored, damaged), _counts(judged)]
+    sections = [_head(stored), _missing(topics, stored, damaged, judged), _counts(judged)]
     sections.append(_contents([topic for topic in topics if topic.name in stored]))
     for topic in topics:
         if topic.name in stored:
@@ -131,11 +131,16 @@ def _head(stored: Mapping[str, Stored]) -> str:
 
 
 def _missing(
-    topics: Sequence[Topic], stored: Mapping[str, Stored], damaged: Mapping[str, str]
+    topics: Sequence[Topic],
+    stored: Mapping[str, Stored],
+    damaged: Mapping[str, str],
+    judged: Sequence[Judged],
 ) -> str:
     absent = [t.name for t in topics if t.name not in stored and t.name not in damaged]
     said = [f"Can't be read: {text}" for text in damaged.values()]
     said += [f"Not made yet: {', '.join(absent)}."] if absent else []
+    if unmeasured := [one.claim.id for one in judged if one.missing]:
+        said.append(f"Not measured yet, and so counted as “can't tell”: {', '.join(unmeasured)}.")
     if not said:
         return ""
     return (

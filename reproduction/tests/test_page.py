@@ -79,6 +79,7 @@ def test_what_is_missing_or_damaged_is_said(out: Path):
     assert "Not made yet: other." in html
     assert "Made with the quick settings: curves." in html
     assert "Not measured: nothing." in html
+    assert "counted as “can&#x27;t tell”: four." in html
     (topic_folder(out, "curves") / "curve.png").unlink()
     html = written(out)
     assert "Can&#x27;t be read: topics/curves/curve.png: the file is missing" in html
