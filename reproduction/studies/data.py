@@ -20,7 +20,7 @@ import numpy as np
 
 from pkpo.errors import RunDirectoryError
 from pkpo.report.load import load_run
-from pkpo.report.records import Arm, ArmRun, Evaluation, Run
+from pkpo.report.records import Arm, ArmRun, Run, Scores
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ArmSettings
 from reproduction.measures import Measure, by_seed
@@ -371,7 +371,7 @@ def _run(run: ArmRun, reported: Run) -> dict[str, Any]:
     }
 
 
-def _end(evaluation: Evaluation, base: Evaluation) -> dict[str, float]:
+def _end(evaluation: Scores, base: Scores) -> dict[str, float]:
     found = {f"pass@{k}": evaluation.pass_at_k[k] for k in K_VALUES}
     if evaluation.max_at_k is not None:
         found |= {f"max@{k}": evaluation.max_at_k[k] for k in K_VALUES}

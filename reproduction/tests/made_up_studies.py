@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pkpo.report.records import Arm, ArmRun, Checkpoint, Evaluation, Metrics, Run
+from pkpo.report.records import Arm, ArmRun, Checkpoint, Metrics, Run, Scores
 from pkpo.train.config import ArmSettings
 from reproduction.studies.data import FIELDS, StudyData, condensed, data_path, study_data
 from reproduction.studies.run import choices, reported_config, validation_scores
@@ -68,9 +68,9 @@ def study(
     )
 
 
-def evaluation(pass_at_k: Mapping[int, float], step: int) -> Evaluation:
+def evaluation(pass_at_k: Mapping[int, float], step: int) -> Scores:
     chances = np.array([0.01, 0.5]) * pass_at_k[1]
-    return Evaluation("test", step, True, pass_at_k, chances, ("one", "two"), 1.5, 1.0)
+    return Scores("test", step, True, pass_at_k, chances, ("one", "two"), 1.5, 1.0)
 
 
 def arm_run(arm: ArmSettings, seed: int, made: Made) -> ArmRun:

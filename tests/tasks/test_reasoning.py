@@ -226,7 +226,9 @@ class TestDemonstrations:
         monkeypatch.setattr(reasoning, "_PATIENCE", 100)
         options = {"max_value": 3, "max_target": 6}
         task = ReasoningGymTask(num_train=5, num_validation=1, num_test=1, options=options)
-        with pytest.raises(InvalidInputError, match="of 500 problems for demonstrations, then 100 "):
+        with pytest.raises(
+            InvalidInputError, match="of 500 problems for demonstrations, then 100 "
+        ):
             task.demonstrations(500, seed=0)
 
 

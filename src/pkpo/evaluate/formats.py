@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from pkpo.core.objectives import Objective
-from pkpo.evaluate.digits import Towards, decimal_text
+from pkpo.digits import Towards, decimal_text
 from pkpo.evaluate.intervals import Interval
 from pkpo.tables import records_to_csv
 

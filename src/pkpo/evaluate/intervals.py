@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
-from pkpo.evaluate.digits import decimal_text
+from pkpo.digits import decimal_text
 from pkpo.evaluate.support import Support
 
 LARGEST_DF = 1e9

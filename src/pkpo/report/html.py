@@ -9,8 +9,7 @@ from html import escape
 import numpy as np
 
 from pkpo.report.completions import ArmSamples, ProblemSamples
-from pkpo.report.figures import Picture
-from pkpo.report.page import figure, listed, page
+from pkpo.report.page import Picture, figure, listed, page
 from pkpo.report.records import Arm, Run
 from pkpo.report.statistics import BASE_NAME, Estimate, Summary
 from pkpo.report.style import BASE_GREY, arm_style
@@ -21,6 +20,7 @@ from pkpo.report.summary import (
     family_tables,
     format_estimate,
     score_table,
+    without_absent_error,
 )
 from pkpo.tables import Table
 
@@ -75,24 +75,23 @@ def findings(summary: Summary) -> list[str]:
     """The arm with the highest mean at the smallest and at the largest k, as sentences."""
     sentences = []
     for k in sorted({*summary.ks[:1], *summary.ks[-1:]}):
-        rows = [row for row in summary.rows if row.name != BASE_NAME and k in row.pass_at_k]
+        name = f"pass@{k}"
+        rows = [row for row in summary.rows if row.name != BASE_NAME and name in row.values]
         if len(rows) < 2:
             continue
-        first, second = sorted(rows, key=lambda row: -row.pass_at_k[k].mean)[:2]
-        base = summary.rows[0].pass_at_k.get(k)
+        first, second = sorted(rows, key=lambda row: -row.values[name].mean)[:2]
+        base = summary.rows[0].values.get(name)
         sentences.append(
-            f"Highest {'mean ' if summary.num_seeds > 1 else ''}pass@{k} of the arms: "
-            f"{first.name} with {_percent(first.pass_at_k[k])}, followed by {second.name} with "
-            f"{_percent(second.pass_at_k[k])}"
+            f"Highest {'mean ' if summary.num_seeds > 1 else ''}{name} of the arms: "
+            f"{first.name} with {_percent(first.values[name])}, followed by {second.name} with "
+            f"{_percent(second.values[name])}"
             + (f"; the base has {_percent(base)}." if base else ".")
         )
     return sentences
 
 
 def _percent(value: Estimate) -> str:
-    if value.standard_error is None:
-        return f"{100 * value.mean:.1f} %"
-    return f"{format_estimate(value, 100)} %"
+    return f"{without_absent_error(format_estimate(value, percent=True))} %"
 
 
 def _missing(notes: Sequence[str]) -> str:
@@ -105,19 +104,19 @@ def _missing(notes: Sequence[str]) -> str:
 
 
 def _results(summary: Summary, colors: dict[str, str]) -> str:
-    parts = ["<h2>Held-out results</h2>", _table(score_table(summary), colors)]
-    if any(row.change_at_k for row in summary.rows):
-        parts += ["<h3>Change against the base</h3>", _table(change_table(summary), colors)]
+    parts = ["<h2>Held-out results</h2>", _html(score_table(summary), colors)]
+    if any(f"change_pass@{k}" in row.values for row in summary.rows for k in summary.ks):
+        parts += ["<h3>Change against the base</h3>", _html(change_table(summary), colors)]
     coverage = coverage_table(summary)
     if len(coverage.headers) > 2:
-        parts += ["<h3>Diversity and coverage</h3>", _table(coverage, colors)]
+        parts += ["<h3>Diversity and coverage</h3>", _html(coverage, colors)]
     for table in family_tables(summary):
         title = f"<h3>All of the family {escape(table.headers[0])}</h3>"
-        parts += [title, _table(table, colors)]
+        parts += [title, _html(table, colors)]
     return "\n".join(parts)
 
 
-def _table(table: Table, colors: dict[str, str]) -> str:
+def _html(table: Table, colors: dict[str, str]) -> str:
     return table.to_html(keys=colors, muted=(BASE_NAME,))
 
 
@@ -210,7 +209,7 @@ def _arms_table(run: Run, colors: dict[str, str]) -> str:
             )
         )
     note = "Samples/s and transform (its share of the step time) are medians over all steps."
-    return _table(Table(headers, tuple(rows), (note,)), colors)
+    return _html(Table(headers, tuple(rows), (note,)), colors)
 
 
 def _typical(arm: Arm, column: str) -> float | None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from pkpo.report.families import Selection
+from pkpo.digits import decimal_text
 from pkpo.report.statistics import (
     BASE_NAME,
     REACH,
     Estimate,
+    Selection,
     Summary,
     SummaryRow,
     reach_probability,
@@ -24,45 +25,87 @@ ABSENT = "\N{EN DASH}"
 """Stands for a value that was not measured, and for the standard error of one seed."""
 
 
+class _Column(NamedTuple):
+    name: str
+    header: str
+    decimals: int = 1
+    percent: bool = False
+    signed: bool = False
+    note: str = ""
+
+
+_ENTROPY = "Entropy: nats per completion."
+_DISTINCT = "Distinct: mean number of distinct correct answers found per problem."
+_SOLVED = "Train solved: training problems solved at least once by the last step."
+_COVERAGE = (
+    _Column("entropy", "entropy", 2, note=_ENTROPY),
+    _Column("distinct_solutions", "distinct", 2, note=_DISTINCT),
+    _Column("cumulative_solve_rate", "train solved %", percent=True, note=_SOLVED),
+    _Column("problems_gained", "gained"),
+    _Column("problems_lost", "lost"),
+)
+
+
 def headline_table(summary: Summary) -> Table:
     """Per arm: everything in `score_table` and `coverage_table`."""
     scores, coverage = score_table(summary), coverage_table(summary)
-    pairs = zip(scores.rows, coverage.rows, strict=True)
-    return Table(
+    return replace(
+        scores,
         headers=(*scores.headers, *coverage.headers[1:]),
-        rows=tuple((*left, *right[1:]) for left, right in pairs),
+        rows=tuple((*left, *right[1:]) for left, right in zip(scores.rows, coverage.rows)),
         notes=(*scores.notes, *coverage.notes),
-        bold=scores.bold,
     )
 
 
 def score_table(summary: Summary) -> Table:
-    """Per arm: number of finished seeds and pass@k in per cent."""
-    rows = tuple(
-        (
-            row.label,
-            f"{len(row.seeds)}/{summary.num_seeds}",
-            *(format_estimate(row.pass_at_k.get(k), scale=100) for k in summary.ks),
-        )
-        for row in summary.rows
-    )
-    best = [_best_name(summary, k) for k in summary.ks]
-    bold = frozenset(
-        (i, 2 + j)
-        for i, row in enumerate(summary.rows)
-        for j, name in enumerate(best)
-        if row.name == name
-    )
-    headers = ("arm", "seeds", *(f"pass@{k} %" for k in summary.ks))
-    return Table(headers, rows, _score_notes(summary), bold=bold)
+    """Per arm: number of finished seeds and pass@k in per cent; bold: the highest means."""
+    bold = set()
+    for j, column in enumerate(_score_columns(summary), start=2):
+        found = [row.values.get(column.name) for row in summary.rows]
+        means = [-1.0 if value is None else value.mean for value in found]
+        if max(means) >= 0.0 and means.count(max(means)) == 1:
+            bold.add((means.index(max(means)), j))
+    notes = _score_notes(summary)
+    return _table(summary.rows, _score_columns(summary), notes, bold, summary.num_seeds)
 
 
 def coverage_table(summary: Summary) -> Table:
     """Per arm: entropy, solve rate, problems gained and lost, where they were measured."""
-    columns = [c for c in _columns(summary) if any(c.read(row) for row in summary.rows)]
-    rows = [(row.label, *(c.format(row) for c in columns)) for row in summary.rows]
-    notes = tuple(column.note for column in columns if column.note)
-    return Table(("arm", *(column.header for column in columns)), tuple(rows), notes)
+    shown = [c for c in _COVERAGE if any(c.name in row.values for row in summary.rows)]
+    notes = [c.note or _gained_note(summary) * (c.header == "gained") for c in shown]
+    return _table(summary.rows, shown, tuple(filter(None, notes)))
+
+
+def _table(
+    rows: Sequence[SummaryRow],
+    columns: Sequence[_Column],
+    notes: tuple[str, ...],
+    bold: Iterable[tuple[int, int]] = (),
+    num_seeds: int = 0,
+) -> Table:
+    """A row an arm; with the number of planned seeds, first how many are finished."""
+    seeds = [(f"{len(row.seeds)}/{num_seeds}",) if num_seeds else () for row in rows]
+    texts = (
+        tuple(
+            format_estimate(row.values.get(c.name), c.decimals, percent=c.percent, signed=c.signed)
+            for c in columns
+        )
+        for row in rows
+    )
+    return Table(
+        headers=("arm", *(["seeds"] if num_seeds else []), *(column.header for column in columns)),
+        rows=tuple((row.label, *own, *cells) for row, own, cells in zip(rows, seeds, texts)),
+        notes=notes,
+        bold=frozenset(bold),
+    )
+
+
+def _score_columns(summary: Summary) -> list[_Column]:
+    return [_Column(f"pass@{k}", f"pass@{k} %", percent=True) for k in summary.ks]
+
+
+def _change_columns(summary: Summary) -> list[_Column]:
+    return [_Column(f"change_pass@{k}", f"Δ pass@{k}", signed=True) for k in summary.ks]
 
 
 def family_tables(summary: Summary) -> tuple[Table, ...]:
@@ -70,59 +113,75 @@ def family_tables(summary: Summary) -> tuple[Table, ...]:
     tables = []
     for selection in summary.selections:
         members = [row for row in summary.members if row.name in selection.members]
-        rows = tuple(
-            (
-                row.name,
-                f"{len(row.seeds)}/{summary.num_seeds}",
-                format(100 * selection.scores[row.name], ".2f")
-                if row.name in selection.scores
-                else ABSENT,
-                *(format_estimate(row.pass_at_k.get(k), 100) for k in summary.ks),
+        plain = [replace(row, note="") for row in members]
+        note = (_selection_note(selection),)
+        table = _table(plain, _score_columns(summary), note, num_seeds=summary.num_seeds)
+        scores = [selection.scores.get(row.name) for row in members]
+        texts = [ABSENT if s is None else _number(s, 2, percent=True) for s in scores]
+        tables.append(
+            replace(
+                table,
+                headers=(selection.family, "seeds", "score %", *table.headers[2:]),
+                rows=tuple((*row[:2], text, *row[2:]) for row, text in zip(table.rows, texts)),
+                bold={(i, 2) for i, row in enumerate(members) if row.name == selection.chosen},
             )
-            for row in members
         )
-        headers = (selection.family, "seeds", "score %", *(f"pass@{k} %" for k in summary.ks))
-        bold = frozenset((i, 2) for i, row in enumerate(members) if row.name == selection.chosen)
-        tables.append(Table(headers, rows, (_selection_note(selection),), bold=bold))
     return tuple(tables)
 
 
 def change_table(summary: Summary) -> Table:
     """Per arm: pass@k minus the base's of the same seed, in percentage points."""
-    rows = [
-        (
-            row.label,
-            *(format_estimate(row.change_at_k.get(k), 100, "+.1f") for k in summary.ks),
-        )
-        for row in summary.rows
-        if row.name != BASE_NAME
-    ]
     note = (
         "Percentage points above the warm-started policy of the same seed; pairing by seed "
         "takes the differences between warm starts out of the standard error."
     )
-    return Table(("arm", *(f"Δ pass@{k}" for k in summary.ks)), tuple(rows), (note,))
+    arms = [row for row in summary.rows if row.name != BASE_NAME]
+    return _table(arms, _change_columns(summary), (note,))
 
 
 def seed_table(summary: Summary) -> Table:
     """Per arm and seed: pass@k in per cent."""
+    names = [column.name for column in _score_columns(summary)]
     rows = []
     for row in summary.rows:
         for i, seed in enumerate(row.seeds):
-            found = [row.pass_at_k.get(k) for k in summary.ks]
-            cells = [format(100 * e.values[i], ".1f") if e else ABSENT for e in found]
+            found = [row.values.get(name) for name in names]
+            cells = [_number(e.values[i], 1, percent=True) if e else ABSENT for e in found]
             rows.append((row.label, str(seed), *cells))
-    return Table(("arm", "seed", *(f"pass@{k} %" for k in summary.ks)), tuple(rows), ())
+    return Table(("arm", "seed", *(c.header for c in _score_columns(summary))), tuple(rows))
 
 
-def format_estimate(value: Estimate | None, scale: float = 1.0, spec: str = ".1f") -> str:
-    """The mean ± its standard error, with a dash for what is not there."""
+def format_estimate(
+    value: Estimate | None, decimals: int = 1, *, percent: bool = False, signed: bool = False
+) -> str:
+    """The mean ± its standard error, with a dash for what is not there.
+
+    Args:
+        value: the estimate.
+        decimals: behind the point.
+        percent: a chance, in per cent; looks like 0 or 100 only if it is.
+        signed: a difference of chances, in percentage points, with its sign.
+    """
     if value is None:
         return ABSENT
-    mean = format(value.mean * scale, spec)
+    mean = _number(value.mean, decimals, percent=percent, signed=signed)
     if value.standard_error is None:
         return f"{mean} ± {ABSENT}"
-    return f"{mean} ± {format(value.standard_error * scale, spec.lstrip('+'))}"
+    decimals = max(decimals, len(mean.partition(".")[2]))
+    error = value.standard_error * (100 if percent or signed else 1)
+    return f"{mean} ± {error:.{decimals}f}"
+
+
+def without_absent_error(text: str) -> str:
+    """What `format_estimate` gives, where one seed needs no dash for its standard error."""
+    return text.removesuffix(f" ± {ABSENT}")
+
+
+def _number(value: float, decimals: int, *, percent: bool = False, signed: bool = False) -> str:
+    text = format(value * (100 if percent or signed else 1), f"{'+' * signed}.{decimals}f")
+    if percent and float(text) in (0, 100) and value not in (0, 1):
+        return decimal_text(value, decimals, scale=100, kept_apart=(0, 100))
+    return text
 
 
 def to_markdown(summary: Summary) -> str:
@@ -145,46 +204,26 @@ def to_rich(summary: Summary, console: Console) -> RichTable:
 
     The report explains what the table leaves out.
     """
-    table = _headline(summary)
-    return table if fits(console, table) else _crowded(summary)
-
-
-def _headline(summary: Summary) -> RichTable:
-    table = headline_table(summary)
+    table, notes = headline_table(summary), _score_notes(summary)
     names = ("base" if row[0] == BASE_NAME else row[0] for row in table.rows)
-    columns = zip(*([cell.removesuffix(f" ± {ABSENT}") for cell in row] for row in table.rows))
+    cells = zip(*(map(without_absent_error, row) for row in table.rows))
     turned = Table(
         headers=("", *names),
-        rows=tuple(zip(table.headers, *zip(*columns)))[1:],
+        rows=tuple((header, *texts) for header, texts in zip(table.headers, cells))[1:],
         bold=frozenset((j - 1, i + 1) for i, j in table.bold),
-    )
-    return turned.to_rich(caption=" ".join(_score_notes(summary)[:2]))
-
-
-def _crowded(summary: Summary) -> RichTable:
-    table = score_table(summary)
+    ).to_rich(caption=" ".join(notes[:2]))
+    if fits(console, turned):
+        return turned
+    scores = score_table(summary)
     means = replace(
-        table,
+        scores,
         headers=("pass@k, k =", "seeds", *map(str, summary.ks)),
-        rows=tuple(tuple(cell.partition(" ± ")[0] for cell in row) for row in table.rows),
+        rows=tuple(tuple(cell.partition(" ± ")[0] for cell in row) for row in scores.rows),
     )
     return means.to_rich(
-        caption=f"{_score_notes(summary)[0]} Means over finished seeds, pass@k in %; the report "
-        "has their standard errors."
+        caption=f"{notes[0]} Means over finished seeds, pass@k in %; the report has their "
+        "standard errors."
     )
-
-
-def to_text(summary: Summary, width: int = 120) -> str:
-    """`to_rich` as plain text without escape codes.
-
-    Args:
-        summary: the comparison.
-        width: the most characters a line; names and numbers are cut where that is too few.
-    """
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
-    with console.capture() as capture:
-        console.print(to_rich(summary, console))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
 
 
 def to_csv(summary: Summary) -> str:
@@ -193,63 +232,22 @@ def to_csv(summary: Summary) -> str:
     Where there are families every member has a row, and the last two columns name its family
     and say whether validation chose it.
     """
-    series: dict[str, Callable[[SummaryRow], Estimate | None]] = {}
-    for k in summary.ks:
-        series[f"pass@{k}"] = lambda row, k=k: row.pass_at_k.get(k)
-    for k in summary.ks:
-        series[f"change_pass@{k}"] = lambda row, k=k: row.change_at_k.get(k)
-    series["entropy"] = lambda row: row.entropy
-    series["distinct_solutions"] = lambda row: row.distinct_solutions
-    series["cumulative_solve_rate"] = lambda row: row.cumulative_solve_rate
-    series["problems_gained"] = lambda row: row.gained
-    series["problems_lost"] = lambda row: row.lost
-
-    columns = [f"{name}_{part}" for name in series for part in ("mean", "se")]
+    columns = (*_score_columns(summary), *_change_columns(summary), *_COVERAGE)
     families = {name: s for s in summary.selections for name in s.members}
+    header = ["arm", "seeds", *(f"{c.name}_{part}" for c in columns for part in ("mean", "se"))]
     rows = []
-    plain = [row for row in summary.rows if row.name not in families]
-    for row in (*plain, *summary.members):
-        values: list[float | None] = []
-        for read in series.values():
-            found = read(row)
-            values += [found.mean, found.standard_error] if found else [None, None]
-        own = families.get(row.name)
-        ends = ["", ""] if own is None else [own.family, int(own.chosen == row.name)]
-        rows.append([row.name, len(row.seeds), *values, *(ends if families else [])])
-    header = ["arm", "seeds", *columns, *(["family", "chosen"] if families else [])]
-    return rows_to_csv(header, rows)
+    for row in (*(row for row in summary.rows if row.name not in families), *summary.members):
+        found = means_and_errors(row.values.get(column.name) for column in columns)
+        rows.append([row.name, len(row.seeds), *found])
+        if families:
+            own = families.get(row.name)
+            rows[-1] += [own.family, int(own.chosen == row.name)] if own else ["", ""]
+    return rows_to_csv([*header, *(["family", "chosen"] if families else [])], rows)
 
 
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    read: Callable[[SummaryRow], Estimate | None]
-    note: str = ""
-    scale: float = 1.0
-    spec: str = ".1f"
-
-    def format(self, row: SummaryRow) -> str:
-        return format_estimate(self.read(row), self.scale, self.spec)
-
-
-def _columns(summary: Summary) -> tuple[_Column, ...]:
-    distinct = "Distinct: mean number of distinct correct answers found per problem."
-    solved = "Train solved: training problems solved at least once by the last step."
-    return (
-        _Column("entropy", lambda row: row.entropy, "Entropy: nats per completion.", spec=".2f"),
-        _Column("distinct", lambda row: row.distinct_solutions, distinct, spec=".2f"),
-        _Column("train solved %", lambda row: row.cumulative_solve_rate, solved, scale=100),
-        _Column("gained", lambda row: row.gained, _gained_note(summary)),
-        _Column("lost", lambda row: row.lost),
-    )
-
-
-def _best_name(summary: Summary, k: int) -> str | None:
-    found = [(row.pass_at_k[k].mean, row.name) for row in summary.rows if k in row.pass_at_k]
-    highest = max(found, default=None)
-    if highest is None or sum(mean == highest[0] for mean, _ in found) > 1:
-        return None
-    return highest[1]
+def means_and_errors(estimates: Iterable[Estimate | None]) -> list[float | None]:
+    """Two numbers an estimate, for CSV."""
+    return [x for e in estimates for x in ((e.mean, e.standard_error) if e else (None, None))]
 
 
 def _score_notes(summary: Summary) -> tuple[str, ...]:
@@ -265,16 +263,6 @@ def _score_notes(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _selection_note(selection: Selection) -> str:
-    seeds = ", ".join(map(str, selection.seeds))
-    if selection.chosen is None:
-        return "None is chosen until all members have finished some seed in common."
-    return (
-        f"Score: {selection.criterion} after the last step, averaged over seeds {seeds}. The "
-        f"highest, bold, chose {selection.chosen}; the test problems had no part in it."
-    )
-
-
 def _gained_note(summary: Summary) -> str:
     k = summary.reach_k
     if k is None:
@@ -284,4 +272,14 @@ def _gained_note(summary: Summary) -> str:
         f"Gained, lost: problems per seed whose own pass@{k}, the chance 1 - (1 - p)^{k} that {k} "
         f"samples solve it, rose to at least {REACH} from below, or fell below it; that is at "
         f"p = {100 * reach_probability(k):.1f} % a sample{guess}."
+    )
+
+
+def _selection_note(selection: Selection) -> str:
+    if selection.chosen is None:
+        return "None is chosen until all members have finished some seed in common."
+    return (
+        f"Score: {selection.criterion} after the last step, averaged over seeds "
+        f"{', '.join(map(str, selection.seeds))}. The highest, bold, chose {selection.chosen}; "
+        "the test problems had no part in it."
     )

@@ -31,8 +31,8 @@ from pkpo.errors import RunDirectoryError
 from pkpo.execution.locks import locked, only_writer
 from pkpo.files import naming, write_atomically, write_fully
 from pkpo.report.completions import all_completions
-from pkpo.report.jsonio import parse_object, read_bytes
-from pkpo.report.load_arms import train_again, way_out
+from pkpo.report.jsonio import read_bytes, step_of
+from pkpo.report.load import train_again, way_out
 from pkpo.train.checkpoints import UNDECIDING, Checkpoints
 from pkpo.train.config import ArmSettings, JobSettings, TrainConfig, read_config
 
@@ -127,7 +127,7 @@ def _complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
     with way_out(train_again(path.parent)):
         for number, line in enumerate(read_bytes(path).splitlines(keepends=True), start=1):
             if line.endswith(b"\n"):
-                yield line, parse_object(line, f"{path}, line {number}").integer("step")
+                yield line, step_of(line, f"{path}, line {number}")
 
 
 def _check_steps(path: Path, steps: list[int], before_step: int) -> None:
