@@ -14,7 +14,7 @@ help:
 	@echo "make lint       linters, types, import contracts"
 	@echo "make benchmark  time the transform against its peers"
 	@echo "make results    tune learning rates, then the main job over five seeds (about half an hour)"
-	@echo "make reproduce  the papers' figures, tables and claims again (hours); ARGS=\"all --quick\" in minutes"
+	@echo "make reproduce  the papers' figures, tables and claims again, from the studies' data in results/reproduction"
 	@echo "make coverage   how often the intervals of evaluations hold, by simulation (half an hour)"
 
 $(VENV)/bin/python:
@@ -30,7 +30,7 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@ $(VENV)/.train $(VENV)/.reproduce
 
 $(VENV)/.reproduce: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,reasoning-gym]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[reproduction]'
 	@touch $@
 
 train: $(VENV)/.train
@@ -66,7 +66,7 @@ results: $(VENV)/.train
 	$(BIN)/python experiments/main_job.py --out results/main_job
 
 reproduce: $(VENV)/.reproduce
-	$(BIN)/python -m reproduction $(or $(ARGS),all --out results/reproduce --runs runs/reproduce)
+	$(BIN)/python -m reproduction $(or $(ARGS),all --out results/reproduction --runs runs/reproduction)
 
 coverage: $(VENV)/.train
 	$(BIN)/python -m reproduction.coverage --out results/coverage $(ARGS)

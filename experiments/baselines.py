@@ -112,7 +112,7 @@ def main() -> None:
     arms = (*arms[:2], *chosen, *arms[2:], *plans_of(plain, rate))
     config = config_of(given.task, arms, seeds, tiny=given.tiny)
     directory = run(given.runs / f"{given.task}-baselines", config, given.workers, command)
-    names = ("config.json", "versions.json", "summary.csv", "report.html", "figures")
+    names = ("config.json", "versions.json", "summary.csv", "figures")
     copy(directory.path, given.out, names)
     tables = (directory.path / "summary.md").read_text(encoding="utf-8")
     text = header(config, rate, command) + tables + "\n" + tuning_table(selection)

@@ -115,7 +115,7 @@ def main() -> None:
 
     out = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("config.json", "versions.json", "summary.md", "summary.csv", "report.html"):
+    for name in ("config.json", "versions.json", "summary.md", "summary.csv"):
         shutil.copy(final.path / name, out / name)
     shutil.copytree(final.path / "figures", out / "figures", dirs_exist_ok=True)
     (out / "tuning.md").write_text(

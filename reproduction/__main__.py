@@ -24,8 +24,10 @@ from pkpo.terminal import console, say, visible
 class Reproduce:
     """Make the papers' figures, tables and claims again, and lay them beside the papers'.
 
-    Give names of topics, or "all"; without any, lists them. What is there already is kept,
-    and the same command goes on where it was interrupted.
+    Give names of topics, or "all"; "ledger" judges every claim again from what is stored, and
+    "condense STUDY" stores the data of studies that ran in --runs; without any, lists the topics.
+    What is there already is kept, training that was interrupted goes on with the same command,
+    and a study whose data is there isn't trained.
     """
 
     names: Annotated[
@@ -33,14 +35,14 @@ class Reproduce:
         tyro.conf.Positional,
         tyro.conf.arg(metavar="[NAME ...]", help_behavior_hint="(optional)"),
     ] = ()
-    """Topics, or "all"."""
+    """Topics, "all", or "ledger"."""
 
     quick: tyro.conf.FlagCreatePairsOff[bool] = False
     """Smaller settings, which show that everything runs: a few minutes for all."""
 
     out: Annotated[
         Path | None,
-        tyro.conf.arg(help_behavior_hint="(default: runs/reproduce, or runs/reproduce-quick)"),
+        tyro.conf.arg(help_behavior_hint="(default: runs/reproduction[-quick])"),
     ] = None
     """Folder of the results."""
 
@@ -51,7 +53,7 @@ class Reproduce:
     """Folder of the training runs."""
 
     workers: int = 2
-    """Processes at a time, one thread each."""
+    """Processes that train at a time, one thread each."""
 
     again: tyro.conf.FlagCreatePairsOff[bool] = False
     """Make the topics anew even if they are there. Training that is done is kept."""
@@ -60,7 +62,7 @@ class Reproduce:
         shown = console()
         if self.workers < 1:
             raise UsageError(f"--workers must be >= 1, got {self.workers}")
-        from reproduction.driver import reproduce
+        from reproduction.driver import condense_studies, reproduce
         from reproduction.topics import TOPICS, find_topics
 
         if not self.names:
@@ -68,12 +70,17 @@ class Reproduce:
             for topic in TOPICS:
                 say(shown, f"{topic.name:<{width}}  {topic.title} ({topic.place})")
             return 0
+        out = self.out or Path("runs") / ("reproduction-quick" if self.quick else "reproduction")
+        if self.names[0] == "condense":
+            for path in condense_studies(self.names[1:], out, self.runs or out / "runs"):
+                say(shown, f"Data: {path}")
+            return 0
         with refused_as(UsageError):
-            find_topics(self.names)
+            find_topics([name for name in self.names if name != "ledger"])
         start = time.perf_counter()
         page = reproduce(
             self.names,
-            self.out or Path("runs") / ("reproduce-quick" if self.quick else "reproduce"),
+            out,
             quick=self.quick,
             workers=self.workers,
             console=shown,

@@ -1,41 +1,63 @@
-"""The page of the reproduction, one HTML file without scripts, and its ledger as text."""
+"""The page of the reproduction, one HTML file beside its pictures, and its ledger as text."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 from pkpo.errors import RunDirectoryError
-from pkpo.files import write_atomically
-from pkpo.report.page import Picture, figure, listed, page
+from pkpo.report.page import listed, page
 from reproduction import ledger
-from reproduction.made_by import source_digest
-from reproduction.page_parts import (
-    CSS,
-    claim_id,
-    code,
-    ledger_html,
-    table_html,
-    tally,
-    verdict_mark,
-)
-from reproduction.results import CRITIQUE, PKPO
-from reproduction.stored import Stored, StoredDrawing, read_result, topic_folder
+from reproduction.claims import KINDS, PAPERS, Claim, load_claims
+from reproduction.results import Stored, read_result, topic_folder, write_text
+from reproduction.rules import Judged, Verdict, found_text, rule_text
 from reproduction.topics import TOPICS, Topic
 
 TITLE = "The papers' figures, tables and claims, made again"
 
-_NOT_YET = '<span class="tally"><span class="open">not made yet</span></span>'
+LONGEST_TABLE = 20
+"""Rows from which a table is linked, not shown."""
 
-_PAPER_LINKS = {
-    PKPO: "Walder and Karkhanis, Pass@K Policy Optimization",
-    CRITIQUE: "Yu, Pass@k Metric for RLVR",
+_CLASSES = {
+    Verdict.HOLDS: "holds",
+    Verdict.IN_PART: "in-part",
+    Verdict.NO: "fails",
+    Verdict.OPEN: "open",
 }
 
+CSS = """
+:root { --part: #7d4e00; }
+@media (prefers-color-scheme: dark) { :root { --part: #e3b341; } }
+h2 { border-top: 1px solid var(--line); padding-top: 1.5rem; }
+h2, h3, tr[id] { scroll-margin-top: 1rem; }
+p.place, .files { color: var(--muted); font-size: .85rem; margin-top: -.4rem; }
+a { color: var(--link); }
+figure img { max-width: 100%; height: auto; }
+details { margin: .6rem 0; } summary { cursor: pointer; font-weight: 600; }
+main th, main td.words, table.claims td { white-space: normal; overflow-wrap: break-word; }
+details td, details th { padding: .3rem .45rem; font-size: .8rem; }
+.verdict { border: 1px solid currentColor; border-radius: 1rem; padding: 0 .55rem;
+  font-size: .78rem; font-weight: 600; white-space: nowrap; }
+.holds { color: var(--good); } .in-part { color: var(--part); }
+.fails { color: var(--bad); } .open { color: var(--muted); }
+table.counts td, table.counts th { text-align: right; }
+table.counts td:first-child, table.counts th:first-child { text-align: left; }
+table.claims { width: 100%; table-layout: fixed; }
+table.claims td { text-align: left; vertical-align: top; }
+table.claims td.state { width: 9.5rem; }
+table.claims .part { display: block; margin-top: .25rem; font-size: .84rem; }
+table.claims q { font-style: italic; }
+table.claims tr:target td { background: var(--soft); }
+"""
+"""Rules on top of the report pages'."""
 
-def write_page(out: Path, topics: Sequence[Topic] = TOPICS) -> Path:
+
+def write_page(
+    out: Path, topics: Sequence[Topic] = TOPICS, claims: Sequence[Claim] | None = None
+) -> Path:
     """Write OUT/index.html, ledger.md and ledger.csv from the results stored in OUT.
 
     Topics without a result, or with one that can't be read, are named as such.
@@ -43,6 +65,7 @@ def write_page(out: Path, topics: Sequence[Topic] = TOPICS) -> Path:
     Args:
         out: the folder of the reproduction.
         topics: in the order of the page.
+        claims: that are judged; all of `reproduction/claims` by default.
 
     Returns:
         The path of index.html.
@@ -57,115 +80,67 @@ def write_page(out: Path, topics: Sequence[Topic] = TOPICS) -> Path:
             found = read_result(topic_folder(out, topic.name))
         except RunDirectoryError as error:
             damaged[topic.name] = str(error).replace(f"{out}/", "")
-            continue
-        if found is not None:
-            stored[topic.name] = found
-    claims = ledger.entries(stored.values())
-    html = render_page(topics, stored, source=source_digest(), out=out, damaged=damaged)
-    _write(out / "ledger.md", ledger.to_markdown(claims))
-    _write(out / "ledger.csv", ledger.to_csv(claims))
-    _write(out / "index.html", html)
+        else:
+            stored |= {topic.name: found} if found is not None else {}
+    measures = {name: one.measures for name, one in stored.items()}
+    judged = ledger.judge_all(load_claims() if claims is None else claims, measures)
+    write_text(out / "ledger.md", ledger.to_markdown(judged))
+    write_text(out / "ledger.csv", ledger.to_csv(judged))
+    write_text(out / "index.html", render_page(topics, stored, judged, damaged))
     return out / "index.html"
 
 
 def render_page(
     topics: Sequence[Topic],
     stored: Mapping[str, Stored],
-    *,
-    source: str,
-    out: Path,
-    damaged: Mapping[str, str] | None = None,
+    judged: Sequence[Judged],
+    damaged: Mapping[str, str],
 ) -> str:
-    """The whole page.
+    """The whole page: counts of verdicts, pictures, then the ledger and tables, folded.
 
     Args:
         topics: in the order of the page.
         stored: their results by name, as far as there are any.
-        source: digest of the present code; results of other code are marked.
-        out: the folder that links to files start from.
+        judged: all claims.
         damaged: what is wrong with results that can't be read, by the topic's name.
-
-    Raises:
-        OSError: a figure can't be read.
     """
-    results = [stored[topic.name] for topic in topics if topic.name in stored]
-    claims = ledger.entries(results)
-    problems = damaged or {}
-    sections = [
-        _head(results),
-        _missing(topics, stored, problems, source),
-        _contents(topics, stored),
-        _ledger(claims),
-    ]
+    sections = [_head(stored), _missing(topics, stored, damaged, judged), _counts(judged)]
+    sections.append(_contents([topic for topic in topics if topic.name in stored]))
     for topic in topics:
         if topic.name in stored:
-            sections.append(_made(topic, stored[topic.name], claims, source, out))
-        else:
-            again = _command(topic.name, results)
-            sections.append(_not_made(topic, again, problems.get(topic.name)))
+            mine = [one for one in judged if topic.name in one.claim.topics]
+            sections.append(_made(topic, stored[topic.name], mine))
+    sections.append(_ledger(judged))
     return page(TITLE, sections, CSS)
 
 
-def _head(results: Sequence[Stored]) -> str:
+def _head(stored: Mapping[str, Stored]) -> str:
     links = " and ".join(
-        f'{escape(title)} (<a href="https://arxiv.org/abs/{paper}">arXiv {paper}</a>)'
-        for paper, title in _PAPER_LINKS.items()
+        f'{escape(title)} (<a href="https://arxiv.org/abs/{number}">arXiv {number}</a>)'
+        for number, title in PAPERS.values()
+        if number
     )
-    shared = _shared_versions(results)
-    versions = ", ".join(f"{name} {value}" for name, value in shared.items())
-    if len({tuple(one.versions.items()) for one in results}) > 1:
-        versions += "; others differ from topic to topic and stand there"
-    return "\n".join(
-        [
-            f"<h1>{escape(TITLE)}</h1>",
-            f'<p class="lead">{links}. Figures are drawn to be laid beside the papers\' own; each '
-            "claim has a rule that was set before looking, and a verdict computed by it.</p>",
-            f"<pre>{_command('all', results)}</pre>",
-            f'<p class="files">{escape(_settings_used(results))} {escape(versions)}</p>',
-        ]
+    quick = [one.name for one in stored.values() if one.quick]
+    said = f" Made with the quick settings: {', '.join(quick)}." if quick else ""
+    return (
+        f"<h1>{escape(TITLE)}</h1>\n"
+        f'<p class="lead">{links}. Figures are drawn to be laid beside the papers\' own. Each '
+        f"claim has one verdict, computed by its rule from numbers that are stored beside this "
+        f'page.{said} <a href="#ledger">The ledger</a> has every claim and number.</p>'
     )
-
-
-def _command(name: str, results: Sequence[Stored]) -> str:
-    """Makes a topic, or all, with the settings that the results there have in common."""
-    quick = bool(results) and all(one.quick for one in results)
-    return f"python -m reproduction {name}{' --quick' if quick else ''}"
-
-
-def _settings_used(results: Sequence[Stored]) -> str:
-    quick = sum(one.quick for one in results)
-    if not results:
-        return "Nothing made yet."
-    if quick == len(results):
-        return "Quick settings: the same with fewer replications."
-    if quick == 0:
-        return "Full settings."
-    return f"Quick settings in {quick} of {len(results)} topics, full in the others."
-
-
-def _shared_versions(results: Sequence[Stored]) -> dict[str, str]:
-    """The versions that all results have in common."""
-    if not results:
-        return {}
-    first, *others = (one.versions for one in results)
-    return {
-        name: value
-        for name, value in first.items()
-        if all(other.get(name) == value for other in others)
-    }
 
 
 def _missing(
     topics: Sequence[Topic],
     stored: Mapping[str, Stored],
     damaged: Mapping[str, str],
-    source: str,
+    judged: Sequence[Judged],
 ) -> str:
     absent = [t.name for t in topics if t.name not in stored and t.name not in damaged]
-    old = [t.name for t in topics if t.name in stored and stored[t.name].source != source]
     said = [f"Can't be read: {text}" for text in damaged.values()]
     said += [f"Not made yet: {', '.join(absent)}."] if absent else []
-    said += [f"Made by other code than the present: {', '.join(old)}."] if old else []
+    if unmeasured := [one.claim.id for one in judged if one.missing]:
+        said.append(f"Not measured yet, and so counted as “can't tell”: {', '.join(unmeasured)}.")
     if not said:
         return ""
     return (
@@ -174,94 +149,99 @@ def _missing(
     )
 
 
-def _contents(topics: Sequence[Topic], stored: Mapping[str, Stored]) -> str:
-    items = ['<li><a href="#ledger">Ledger of claims</a></li>']
-    for topic in topics:
-        result = stored.get(topic.name)
-        state = _NOT_YET if result is None else tally([c.verdict for c in result.claims])
-        items.append(f'<li><a href="#{topic.name}">{escape(topic.title)}</a> {state}</li>')
-    return f'<nav aria-label="Contents"><ol>{"".join(items)}</ol></nav>'
+def _counts(judged: Sequence[Judged]) -> str:
+    head = "".join(f'<th class="{_CLASSES[verdict]}">{verdict}</th>' for verdict in Verdict)
+    rows = "".join(
+        f'<tr><td><a href="#ledger-{kind}">{escape(KINDS[kind])}</a></td>'
+        + "".join(f"<td>{number or '–'}</td>" for number in found.values())
+        + f"<td>{sum(found.values())}</td></tr>"
+        for kind, found in ledger.counts(judged).items()
+    )
+    return (
+        f'<table class="counts"><thead><tr><th></th>{head}<th>claims</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table>\n"
+        "<p>Training is of a transformer of 0.1 million parameters on small problem sets, not of "
+        "the paper's models: “does not hold here” says so much and no more.</p>"
+    )
 
 
-def _ledger(claims: Sequence[ledger.Entry]) -> str:
-    parts = ['<h2 id="ledger">Ledger of claims</h2>']
-    if not claims:
-        return "\n".join([*parts, "<p>No claims yet.</p>"])
-    files = '<p class="files"><a href="ledger.md">Markdown</a> · <a href="ledger.csv">CSV</a></p>'
-    return "\n".join([*parts, table_html(ledger.counts_table(claims)), files, ledger_html(claims)])
+def _contents(topics: Sequence[Topic]) -> str:
+    links = " · ".join(f'<a href="#{topic.name}">{escape(topic.title)}</a>' for topic in topics)
+    return f'<nav aria-label="Contents"><p>{links}</p></nav>'
 
 
-def _not_made(topic: Topic, command: str, damaged: str | None) -> str:
-    said = "not made yet" if damaged is None else f"can't be read ({escape(damaged)})"
-    return f"{_title(topic.name, topic.title, topic.place)}\n<p>{said}: {code(command)}</p>"
-
-
-def _title(name: str, title: str, place: str) -> str:
-    return f'<h2 id="{name}">{escape(title)}</h2>\n<p class="place">{escape(place)}</p>'
-
-
-def _made(
-    topic: Topic,
-    result: Stored,
-    claims: Sequence[ledger.Entry],
-    source: str,
-    out: Path,
-) -> str:
-    folder = topic_folder(out, topic.name)
-    parts = [_title(topic.name, result.title, result.place)]
-    if result.source != source:
-        parts.append('<p class="missing">Made by other code than the present.</p>')
-    parts.append(_verdicts([entry for entry in claims if entry.topic == topic.name]))
-    for drawing in result.drawings:
-        parts += [figure(_picture(drawing), "h3"), _files([drawing.png, drawing.pdf], out)]
-    for table in result.tables:
-        files = [folder / f"{table.name}.csv", folder / f"{table.name}.md"]
-        parts += [f"<h3>{escape(table.title)}</h3>", table_html(table), _files(files, out)]
+def _made(topic: Topic, result: Stored, judged: Sequence[Judged]) -> str:
+    folder = f"topics/{topic.name}"
+    parts = [
+        f'<h2 id="{topic.name}">{escape(topic.title)}</h2>\n'
+        f'<p class="place">{escape(topic.place)}</p>'
+    ]
+    parts += [_picture(drawing, folder) for drawing in result.drawings]
+    if judged:
+        rows = "".join(
+            f'<tr><td class="state">{_mark(one.verdict)}</td>'
+            f'<td><a href="#{one.claim.id}">{escape(one.claim.says)}</a></td></tr>'
+            for one in judged
+        )
+        parts.append(f'<table class="claims"><tbody>{rows}</tbody></table>')
+    parts += [_table(name, result, folder) for name in result.tables]
     if result.notes:
-        parts += ["<h3>Notes</h3>", listed(result.notes, "notes")]
+        parts.append(_folded("Notes", listed(result.notes, "notes")))
     parts.append(_making(result))
     return "\n".join(parts)
 
 
-def _verdicts(claims: Sequence[ledger.Entry]) -> str:
-    if not claims:
-        return ""
-    rows = "\n".join(
-        f'<tr><td class="state">{verdict_mark(entry.claim.verdict)}</td>'
-        f'<td><a href="#{claim_id(entry)}">{escape(entry.claim.statement)}</a></td></tr>'
-        for entry in claims
-    )
-    return f'<table class="claims"><tbody>\n{rows}\n</tbody></table>'
-
-
-def _picture(drawing: StoredDrawing) -> Picture:
-    return Picture(
-        drawing.png.name, drawing.title, drawing.caption, drawing.alt, drawing.png.read_bytes()
+def _picture(drawing: Mapping[str, str], folder: str) -> str:
+    return (
+        f"<h3>{escape(drawing['title'])}</h3>\n"
+        f'<figure><img loading="lazy" alt="{escape(drawing["alt"])}" '
+        f'src="{folder}/{drawing["name"]}.png">'
+        f"<figcaption>{escape(drawing['caption'])}</figcaption></figure>"
     )
 
 
-def _files(files: Sequence[Path], out: Path) -> str:
-    links = " · ".join(
-        f'<a href="{file.relative_to(out).as_posix()}">{file.name}</a>' for file in files
-    )
-    return f'<p class="files">{links}</p>'
+def _table(name: str, result: Stored, folder: str) -> str:
+    table = result.tables[name]
+    link = f'<p class="files"><a href="{folder}/{name}.csv">{name}.csv</a></p>'
+    if len(table.rows) > LONGEST_TABLE:
+        return _folded(table.title, f"<p>{len(table.rows)} rows.</p>{link}")
+    return _folded(table.title, replace(table, title="").to_html() + link)
 
 
 def _making(result: Stored) -> str:
-    record = {
-        "settings": dict(result.settings),
-        "versions": dict(result.versions),
-        "source": result.source,
-        **({"inputs": result.inputs} if result.inputs else {}),
-    }
-    kind = "quick" if result.quick else "full"
-    text = json.dumps(record, indent=2, ensure_ascii=False)
+    record = {"settings": dict(result.settings), "versions": dict(result.versions)}
+    text = escape(json.dumps(record, indent=1, ensure_ascii=False))
+    body = f"<p><code>{escape(result.command)}</code> · {result.seconds:g} s</p><pre>{text}</pre>"
+    return _folded("Command, settings and versions", body)
+
+
+def _ledger(judged: Sequence[Judged]) -> str:
+    files = '<p class="files"><a href="ledger.md">Markdown</a> · <a href="ledger.csv">CSV</a></p>'
+    parts = ['<h2 id="ledger">Ledger of claims</h2>', files]
+    for kind, title in KINDS.items():
+        rows = "\n".join(_row(one) for one in judged if one.claim.kind == kind)
+        body = f'<table class="claims"><tbody>\n{rows}\n</tbody></table>'
+        parts.append(f'<div id="ledger-{kind}">{_folded(title, body)}</div>')
+    return "\n".join(parts)
+
+
+def _row(judged: Judged) -> str:
+    claim = judged.claim
+    paper = "" if claim.paper == "pkpo" else f"{PAPERS[claim.paper][1]}, "
+    topics = ", ".join(f'<a href="#{name}">{name}</a>' for name in claim.topics)
+    quote = f'<span class="part"><q>{escape(claim.quote)}</q></span>' if claim.quote else ""
     return (
-        f'<p class="files">{code(result.command)} · {kind} settings · {result.seconds:.1f} s</p>\n'
-        f"<details><summary>Settings, seeds and versions</summary><pre>{escape(text)}</pre>"
-        "</details>"
+        f'<tr id="{claim.id}"><td class="state">{_mark(judged.verdict)}</td>'
+        f"<td><strong>{escape(claim.says)}</strong> "
+        f"({escape(paper + claim.place)}; {topics}){quote}"
+        f'<span class="part">{escape(found_text(judged, most=8))}</span>'
+        f'<span class="part">Rule: {escape(rule_text(claim))}</span></td></tr>'
     )
 
 
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode("utf-8")))
+def _mark(verdict: Verdict) -> str:
+    return f'<span class="verdict {_CLASSES[verdict]}">{escape(verdict)}</span>'
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details><summary>{escape(title)}</summary>{body}</details>"

@@ -1,4 +1,4 @@
-"""The topics that can be reproduced, by name."""
+"""The topics, by name: figures, tables and groups of claims."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from pathlib import Path
 
 from pkpo.errors import InvalidInputError
 from reproduction.results import Result
-from reproduction.studies.runs import StudyData, load_study
-from reproduction.studies.settings import STUDIES, Study
 
 
 @dataclass(frozen=True)
@@ -19,25 +17,11 @@ class Context:
 
     Args:
         quick: smaller settings that show the same in less time.
-        runs: folder of the studies' run directories.
+        studies: folder of the finished training studies' data.
     """
 
     quick: bool
-    runs: Path
-
-
-def study_of(name: str, *, quick: bool) -> Study:
-    """The settings of a study."""
-    return STUDIES[name].quick() if quick else STUDIES[name]
-
-
-def read_study(context: Context, name: str) -> StudyData:
-    """A study that has run.
-
-    Raises:
-        RunDirectoryError: some of it is missing or damaged.
-    """
-    return load_study(study_of(name, quick=context.quick), context.runs / name)
+    studies: Path
 
 
 @dataclass(frozen=True)
@@ -48,8 +32,8 @@ class Topic:
         name: on the command line, and of its folder.
         title: heading in the page.
         place: where the papers have it.
-        module: of `reproduction`, whose `make(context, *studies)` gives its result.
-        studies: names of the training studies that it reads; `make` gets a `StudyData` of each.
+        module: of `reproduction`, whose `make(context)` gives its result.
+        studies: names of the training studies that it reads.
     """
 
     name: str
@@ -59,64 +43,40 @@ class Topic:
     studies: tuple[str, ...] = ()
 
     def make(self, context: Context) -> Result:
-        module = importlib.import_module(f"reproduction.{self.module}")
-        return module.make(context, *(read_study(context, name) for name in self.studies))
+        return importlib.import_module(f"reproduction.{self.module}").make(context)
 
 
 TOPICS: tuple[Topic, ...] = (
-    Topic("figure1", "The best policy is bolder for larger k", "Fig. 1, eq. (35)", "figure1.topic"),
+    Topic("figure1", "The best policy is bolder for larger k", "Fig. 1, eq. (35)", "figure1"),
     Topic("figure2", "Weights of the sorted samples", "Fig. 2, eq. (12)", "figure2"),
-    Topic("figure4", "Variance of the gradient estimators", "Fig. 4", "figure4.topic"),
-    Topic("figure5", "What the baselines do to rewards", "Fig. 5", "figure5.topic"),
-    Topic("theorems", "The theorems, by enumeration", "Theorems 1-8, Listing 1", "theorems.topic"),
+    Topic("figure4", "Variance of the gradient estimators", "Fig. 4", "figure4"),
+    Topic("baselines", "Which baseline is best", "Sec. 4.3, and beyond Fig. 4", "baseline_choice"),
+    Topic("figure5", "What the baselines do to rewards", "Fig. 5", "figure5"),
+    Topic("theorems", "The theorems, as tests", "Theorems 1-9, Listing 1", "marked_tests"),
+    Topic("corollary3", "Variance of pass@k's estimate", "Corollary 3, Theorem 9", "corollary3"),
+    Topic("few-samples", "pass@k from too few samples", "Corollary 2", "few_samples"),
+    Topic("reweighting", "What the pass@k gradient is", "2511.16231", "reweighting"),
+    Topic("paper-tables", "The paper's own tables", "Tables 1-8", "paper_tables"),
+    Topic("bandit", "A bandit on which pass@1 training is stuck", "RS-GRPO's 100 arms", "bandit"),
     Topic(
-        "corollary3",
-        "Variance of the pass@k estimator",
-        "Corollary 3, Lemma 2, Theorem 9",
-        "corollary3.topic",
+        "tables",
+        "Trained for k, measured at k",
+        "Tables 1-4, 7, 8",
+        "tables",
+        ("countdown", "programs", "programs-parts"),
     ),
-    Topic(
-        "bandit", "A bandit on which pass@1 training is stuck", "RS-GRPO's 100 arms", "bandit.topic"
-    ),
-    Topic("reweighting", "What the pass@k gradient is", "2511.16231", "reweighting.topic"),
-    Topic(
-        "tables-countdown",
-        "Countdown: trained for k, measured at k",
-        "Tables 1, 2, 7 (MATH)",
-        "tables.topic",
-        ("countdown",),
-    ),
-    Topic(
-        "tables-programs",
-        "Grid programs: trained for k, measured at k",
-        "Tables 1, 2, 7 (MATH)",
-        "tables.topic",
-        ("programs",),
-    ),
-    Topic(
-        "tables-programs-parts",
-        "Grid programs with a reward for parts: trained for k, measured at k",
-        "Tables 3, 4, 8 (coding)",
-        "tables.topic",
-        ("programs-parts",),
-    ),
-    Topic("paper-tables", "The paper's own tables", "Tables 1-8", "paper.topic"),
-    Topic(
-        "figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3.topic", ("programs", "countdown")
-    ),
-    Topic(
-        "figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6.topic", ("programs",)
-    ),
+    Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
+    Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
     Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
-    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard.topic", ("hard",)),
+    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard", ("hard",)),
     Topic(
         "collapse",
         "Exploration along a run",
         "2511.16231",
-        "collapse.topic",
+        "collapse",
         ("programs", "countdown"),
     ),
-    Topic("beyond", "Beyond the papers", "ours", "beyond.topic", ("programs",)),
+    Topic("beyond", "Beyond the papers", "ours", "beyond", ("programs",)),
 )
 """In the order of the page."""
 
@@ -130,5 +90,5 @@ def find_topics(names: Sequence[str]) -> tuple[Topic, ...]:
     known = {topic.name: topic for topic in TOPICS}
     for name in names:
         if name != "all" and name not in known:
-            raise InvalidInputError(f"no topic {name!r}; topics: {', '.join(known)}, all")
+            raise InvalidInputError(f"no topic {name!r}; topics: {', '.join(known)}, all, ledger")
     return tuple(topic for topic in TOPICS if "all" in names or topic.name in names)

@@ -75,6 +75,11 @@ PAPER_METHODS = (
 )
 """k_opt=1 has the baseline of eq. (26), the others that of eq. (33)."""
 
+OPTIMISED: Mapping[int, str] = {k: f"k_opt={k}" for k in (1, 2, 4, 8)}
+"""The methods trained for one k, by that k."""
+
+TZSM25, ENTROPY, ANNEALED = "TZSM25", "EntropyReg", "8→1"
+
 NO_BASELINE = Method("k_opt=1, no baseline", "mean", "none")
 
 BEYOND_METHODS = (
@@ -84,6 +89,12 @@ BEYOND_METHODS = (
     Method("MaxRL", f"log_pass({NUM_GENERATIONS})", beyond=True),
     Method("8→1 in many steps", f"linear_k(8, 1, 0, {LAST})", beyond=True),
 )
+
+
+MIXTURE, MAXRL = BEYOND_METHODS[2].label, BEYOND_METHODS[3].label
+
+CENTRED = {4: BEYOND_METHODS[0].label, 8: BEYOND_METHODS[1].label}
+"""max@k with the centred leave-one-out baseline, by k."""
 
 
 @dataclass(frozen=True)

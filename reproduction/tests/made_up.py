@@ -1,26 +1,37 @@
-"""A result with everything a result can have, made up."""
+"""A topic with everything that a topic can have, made up."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 
 from pkpo.report.style import new_figure, style_axes
-from reproduction.results import CRITIQUE, PKPO, Claim, Drawing, Result, Table, Verdict
-from reproduction.stored import Stored, read_result, topic_folder, write_result
-from reproduction.topics import Topic
+from pkpo.tables import Table
+from reproduction.claims import Claim
+from reproduction.measures import by_seed, estimated, exact
+from reproduction.results import Drawing, Result
+from reproduction.topics import Context, Topic
 
-TOPIC = Topic("curves", "Curves & more", "Fig. 9", "no_module")
-OTHER = Topic("other", "Something else", "Sec. 7", "no_module")
+TOPIC = Topic("curves", "Curves & more", "Fig. 9", "tests.made_up")
+OTHER = Topic("other", "Something else", "Sec. 7", "tests.made_up")
+BROKEN = Topic("broken", "Broken", "Sec. 8", "no_module")
 
 
-def claim(paper: str, statement: str, verdict: Verdict) -> Claim:
-    return Claim(paper, "Sec. 7", statement, "a < 1", "a = 0.5", verdict)
+def claim(name: str, kind: str, paper: str, **fields) -> Claim:
+    quote = "" if paper == "here" else "it <helps>"
+    given = {"place": "Sec. 7", "says": f"Claim {name} & more.", "topic": "curves", "rule": "above"}
+    return Claim(id=name, kind=kind, paper=paper, quote=quote, **(given | fields))
+
+
+CLAIMS = (
+    claim("one", "exact", "pkpo", first="value"),
+    claim("two", "training", "critique", first="seeds", scale=100),
+    claim("three", "training", "here", first="estimate", sign="-"),
+    claim("four", "toys", "here", first="nothing", topic=["curves", "other"]),
+)
 
 
 def drawing(name: str = "curve") -> Drawing:
-    figure = new_figure(4.0, 3.0)
+    figure = new_figure(2.0, 1.5)
     axes = figure.subplots()
     style_axes(axes, "A parabola", "x", "y")
     x = np.linspace(0.0, 1.0, 20)
@@ -28,40 +39,33 @@ def drawing(name: str = "curve") -> Drawing:
     return Drawing(name, "A <curve>", "How to read it.", 'A "parabola".', figure)
 
 
-def table(name: str = "numbers") -> Table:
+def table(rows: int = 2) -> Table:
+    cells = [(f"a|{i}", "1.25", "fine") for i in range(rows)]
+    notes = ("Of 0.5*max@8.",)
     return Table(
-        name=name,
-        title="Some numbers",
-        headers=("case", "ours", "paper", "said"),
-        rows=(("a|b", "1.25", "1.2", "fine"), ("c, d", "<1e-12", "–", 'so "so"')),
-        notes=("Of 0.5*max@8.",),
-        bold=frozenset({(0, 1), (1, 3)}),
+        ("case", "ours", "said"),
+        tuple(cells),
+        notes,
+        "Some numbers",
+        frozenset({(0, 1)}),
+        frozenset({0, 2}),
     )
 
 
-def result() -> Result:
-    return Result(
-        settings={"seed": 7, "ks": (1, 2), "rate": 0.25},
-        tables=(table(),),
-        drawings=(drawing(),),
-        claims=(
-            claim("here", "Ours & theirs differ", Verdict.OPEN),
-            claim(PKPO, "It helps", Verdict.HOLDS),
-            claim(CRITIQUE, "It does not", Verdict.NO),
-        ),
-        notes=("Something was left out.",),
-    )
+def result(**changes) -> Result:
+    given = {
+        "measures": {
+            "value": exact(0.5),
+            "seeds": by_seed([0.19, 0.2, 0.21], "lr 1"),
+            "estimate": estimated(2.0, 0.1, 3),
+        },
+        "tables": {"numbers": table(), "long": table(rows=40)},
+        "drawings": (drawing(),),
+        "notes": ("Something was left out.",),
+        "settings": {"seed": 7, "ks": [1, 2]},
+    }
+    return Result(**(given | changes))
 
 
-def store(
-    out: Path, topic: Topic = TOPIC, made: Result | None = None, *, quick: bool = False
-) -> Stored:
-    """Write a result into `out`, made by the source "code", and read it again."""
-    folder = topic_folder(out, topic.name)
-    command = f"python -m reproduction {topic.name}"
-    write_result(
-        folder, topic, made or result(), quick=quick, command=command, seconds=1.5, source="code"
-    )
-    stored = read_result(folder)
-    assert stored is not None
-    return stored
+def make(context: Context) -> Result:
+    return result(settings={"quick": context.quick})

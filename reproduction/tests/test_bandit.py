@@ -1,6 +1,5 @@
 import itertools
 import math
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,21 +8,23 @@ import pytest
 
 import oracles
 import pkpo
-from reproduction.bandit import topic as bandit
-from reproduction.bandit.claims import MAX_2, MAX_4, MAX_8, MEAN, MIXED, SWITCH, Outcomes
-from reproduction.bandit.claims import bandit_claims as claims_of
-from reproduction.bandit.learning import (
+from reproduction import bandit
+from reproduction.bandit import (
     Bandit,
     Learned,
     Training,
     exact_gradient,
+    measures,
+    objectives,
     sample_arms,
+    summary_table,
 )
-from reproduction.results import Verdict
+from reproduction.rules import Verdict
+from reproduction.tests.judging import verdicts
 from reproduction.topics import Context
 
 SMALL = Bandit(num_arms=6)
-NAMES = (MEAN, MAX_2, MAX_4, MAX_8, SWITCH, MIXED)
+MEAN, MAX_2, MAX_4, MAX_8, SWITCH, MIXED = objectives(4)
 
 
 def softmax(logits):
@@ -99,7 +100,7 @@ def test_exact_gradient_against_differences_of_the_enumerated_objective(text, ke
 
 def test_best_of_by_enumeration():
     policy = np.random.default_rng(1).dirichlet(np.ones(6), size=(2, 3))
-    found = Learned(np.array([0, 1]), policy).best_of(SMALL, 3)
+    found = Learned(SMALL, np.array([0, 1]), policy).best_of(3)
     expected = value(list(policy[1, 2]), list(SMALL.rewards), oracles.maximum(3))
     assert found.shape == (2, 3)
     assert found[1, 2] == pytest.approx(expected, rel=1e-12)
@@ -149,28 +150,28 @@ def test_sampled_training_follows_the_exact_gradient():
 
 def test_the_mean_is_stuck_and_eight_then_one_is_not():
     found, seeds = Bandit(), (0, 1)
-    schedules = bandit.objectives(12_000)
+    schedules = objectives(12_000)
     stuck = Training(updates=8_000).sampled(found, schedules[MEAN], seeds)
-    assert stuck.reward(found)[-1] == pytest.approx([0.6, 0.6], abs=0.005)
-    assert stuck.share_at_best(found)[-1].max() < 0.01
+    assert stuck.reward()[-1] == pytest.approx([0.6, 0.6], abs=0.005)
+    assert stuck.share_at_best()[-1].max() < 0.01
     annealed = Training(updates=12_000).sampled(found, schedules[SWITCH], seeds)
-    assert annealed.share_at_best(found)[-1].min() > 0.99
+    assert annealed.share_at_best()[-1].min() > 0.99
     half = list(annealed.updates).index(6_000)
-    assert annealed.reward(found)[half].max() < 0.83
-    exact = Training().exact(found, bandit.objectives(25_000)[SWITCH])
-    assert exact.reward(found)[-1, 0] == pytest.approx(0.999, abs=5e-4)
+    assert annealed.reward()[half].max() < 0.83
+    exact = Training().exact(found, objectives(25_000)[SWITCH])
+    assert exact.reward()[-1, 0] == pytest.approx(0.999, abs=5e-4)
 
 
 # What is made of the numbers.
 
 
 def constant(policy, seeds=4):
-    """A run that has this policy throughout."""
-    return Learned(np.array([0, 250]), np.tile(policy, (2, seeds, 1)))
+    """Runs that have this policy throughout."""
+    return Learned(Bandit(), np.array([0, 250]), np.tile(policy, (2, seeds, 1)))
 
 
 def made_up():
-    """The outcome of the notes, with policies on few arms."""
+    """The outcome of the notes, with policies on few arms: with seeds, and the exact gradient."""
     whole = np.eye(100)
     spread = {
         MEAN: whole[75],
@@ -180,57 +181,62 @@ def made_up():
         SWITCH: whole[40],
         MIXED: whole[40],
     }
-    sampled = {name: constant(policy) for name, policy in spread.items()}
-    exact = {name: constant(policy, 1) for name, policy in spread.items()}
-    return Outcomes(Bandit(), (0, 1, 2, 3), sampled, exact)
+    return (
+        {name: constant(policy) for name, policy in spread.items()},
+        {name: constant(policy, 1) for name, policy in spread.items()},
+    )
 
 
-def verdicts(found):
-    return [claim.verdict for claim in claims_of(found)]
-
-
-def changed(found, name, seeds, policy):
+def changed(sampled, name, seeds, policy):
     """With another policy in the last so many seeds."""
-    policies = found.sampled[name].policies.copy()
-    policies[:, len(found.seeds) - seeds :] = policy
-    sampled = {**found.sampled, name: Learned(found.sampled[name].updates, policies)}
-    return replace(found, sampled=sampled)
+    policies = sampled[name].policies.copy()
+    policies[:, len(policies[0]) - seeds :] = policy
+    return {**sampled, name: Learned(Bandit(), sampled[name].updates, policies)}
 
 
-def test_verdicts_follow_every_seed():
-    found, whole = made_up(), np.eye(100)
-    assert verdicts(found) == [Verdict.HOLDS] * 5
-    one_escaped = verdicts(changed(found, MEAN, 1, whole[40]))
-    assert one_escaped[:3] == [Verdict.IN_PART] * 3
-    neighbour = verdicts(changed(found, SWITCH, 1, whole[41]))
-    assert neighbour[3] == Verdict.IN_PART
-    assert verdicts(changed(found, SWITCH, 4, whole[41]))[3] == Verdict.NO
-    failed = verdicts(changed(found, MAX_2, 3, whole[75]))
-    assert failed[0] == Verdict.NO
-    assert failed[4] == Verdict.NO
+def judged(sampled, known):
+    return verdicts("bandit", measures(sampled, known))
+
+
+def test_verdicts_follow_the_seeds():
+    (sampled, known), whole = made_up(), np.eye(100)
+    found = judged(sampled, known)
+    assert len(found) == 5
+    assert set(found.values()) == {Verdict.HOLDS}
+    escaped = judged(changed(sampled, MEAN, 2, whole[40]), known)
+    assert escaped["bandit-unblocks"] is not Verdict.HOLDS
+    assert escaped["bandit-anneals"] is not Verdict.HOLDS
+    assert escaped["bandit-stuck"] is Verdict.IN_PART
+    neighbour = judged(changed(sampled, SWITCH, 1, whole[42]), known)
+    assert neighbour["bandit-top"] is Verdict.NO
+    failed = judged(changed(sampled, MAX_2, 4, whole[75]), known)
+    assert failed["bandit-unblocks"] is Verdict.IN_PART
+    assert failed["bandit-costs"] is not Verdict.HOLDS
 
 
 def test_seeds_that_never_get_past_are_counted_as_such():
-    found = changed(made_up(), MAX_2, 1, np.eye(100)[75])
-    assert found.passing(MAX_2)[:3].tolist() == [0.0, 0.0, 0.0]
-    assert np.isnan(found.passing(MAX_2)[3])
-    rows = {row[0]: row for row in bandit.summary_table(found).rows}
+    sampled, known = made_up()
+    found = changed(sampled, MAX_2, 1, np.eye(100)[75])
+    assert found[MAX_2].passing()[:3].tolist() == [0.0, 0.0, 0.0]
+    assert np.isnan(found[MAX_2].passing()[3])
+    rows = {row[0]: row for row in summary_table(found, known).rows}
     assert rows["max@2"][5:] == ("3/4", "0 to 0")
     assert rows["mean reward"][5:] == ("0/4", "never")
 
 
 def test_the_topic(monkeypatch):
     monkeypatch.setattr(bandit, "QUICK_UPDATES", 240)
-    result = bandit.make(Context(quick=True, runs=Path("unused")))
-    again = bandit.make(Context(quick=True, runs=Path("unused")))
+    result = bandit.make(Context(True, Path("unused")))
+    again = bandit.make(Context(True, Path("unused")))
     assert result.tables == again.tables
-    summary, seeds = result.tables
-    assert len(summary.rows) == len(seeds.rows) == len(NAMES)
+    assert result.measures == again.measures
+    summary, seeds = result.tables["after_training"], result.tables["seeds"]
+    assert len(summary.rows) == len(seeds.rows) == 6
     assert seeds.headers == ("objective", "seed 0", "seed 1", "seed 2")
     assert result.settings["training"]["updates"] == 240
     assert result.settings["objectives"][SWITCH] == "switch(max@8, 120, mean)"
     reward = result.drawings[0].figure.axes[0]
-    assert len(reward.lines) == len(NAMES) * 4
+    assert len(reward.lines) == 6 * 4
     assert reward.lines[0].get_ydata()[0] == pytest.approx(
         float(Bandit().first_policy @ Bandit().rewards)
     )

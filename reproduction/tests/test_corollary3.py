@@ -12,22 +12,24 @@ import pytest
 from scipy import stats
 
 from oracles import binomial_law
-from reproduction.corollary3 import topic
-from reproduction.corollary3.claims import claims
-from reproduction.corollary3.numbers import (
+from reproduction import corollary3
+from reproduction.corollary3 import (
+    CASES,
     CHANCES,
     KS,
+    NORMAL_NS,
     NS,
     asymptotic_variance,
     distance_from_normal,
     exact_variance,
     first_order_samples,
-    projection_variance,
+    measures,
     rate,
     ratio,
     samples_for,
 )
-from reproduction.results import Verdict
+from reproduction.rules import Verdict
+from reproduction.tests.judging import verdicts
 from reproduction.topics import Context
 
 
@@ -82,13 +84,6 @@ def test_rate():
     assert rate(16, 8, 0.5) == pytest.approx(math.log(falls, 4), rel=1e-12)
 
 
-@pytest.mark.parametrize("k", [1, 2, 3, 6])
-def test_projection_variance(k):
-    p = Fraction(3, 10)
-    given_wrong = 1 - (1 - p) ** (k - 1)
-    assert projection_variance(k, p) == p * (1 - p) * (1 - given_wrong) ** 2
-
-
 @pytest.mark.parametrize(
     ("n", "k", "p"), [(20, 1, 0.3), (64, 4, 0.1), (16, 16, 0.5), (300, 8, 0.8)]
 )
@@ -107,43 +102,35 @@ def test_distance_from_normal(n, k, p):
 
 
 @pytest.fixture(scope="module")
-def distances() -> dict[tuple[float, int], tuple[float, ...]]:
-    return {
-        (p, k): tuple(distance_from_normal(n, k, p) for n in topic.NORMAL_NS)
-        for p in CHANCES
-        for k in KS
-    }
+def distances() -> dict[tuple[float, int, int], float]:
+    return {(p, k, n): distance_from_normal(n, k, p) for p, k in CASES for n in NORMAL_NS}
 
 
 def test_every_claim_holds(distances):
-    found = claims(distances)
-    assert [c.verdict for c in found] == [Verdict.HOLDS] * 6
-    assert "0.967 (k = 4), 0.834 (k = 8), 0.404 (k = 16)" in found[4].found
+    found = verdicts("corollary3", measures(distances))
+    assert len(found) == 6
+    assert set(found.values()) == {Verdict.HOLDS}
 
 
 def test_normality_fails_where_the_distance_stays(distances):
-    stays = {key: (*found[:-1], found[-2] * 0.9) for key, found in distances.items()}
-    assert claims(stays)[1].verdict is Verdict.NO
-    one = {**distances, (0.1, 4): (0.1, 0.2, 0.1, 0.01)}
-    assert claims(one)[1].verdict is Verdict.IN_PART
+    one = {**distances, (0.1, 4, 262144): 0.5}
+    assert verdicts("corollary3", measures(one))["theorem-9"] is Verdict.IN_PART
+    none = {(p, k, n): 1 + n * 1e-9 for p, k, n in distances}
+    assert verdicts("corollary3", measures(none))["theorem-9"] is Verdict.NO
 
 
 def test_claims_fail_with_another_formula(monkeypatch: pytest.MonkeyPatch, distances):
-    def doubled(n: int, k: int, p: float) -> float:
-        return 2.0 * ratio(n, k, p)
-
-    monkeypatch.setattr("reproduction.corollary3.claims.ratio", doubled)
-    _, _, _, limit, too_small, _ = claims(distances)
-    assert limit.verdict is Verdict.NO
-    assert too_small.verdict is Verdict.IN_PART
+    monkeypatch.setattr(corollary3, "ratio", lambda n, k, p: 2.0 * ratio(n, k, p))
+    found = verdicts("corollary3", measures(distances))
+    assert found["corollary-3"] is Verdict.NO
+    assert found["corollary-3-too-small"] is not Verdict.HOLDS
 
 
 def test_tables_and_drawing(tmp_path: Path):
-    result = topic.make(Context(True, tmp_path))
-    ratios, samples, normal = result.tables
-    by_key = {row[:2]: row[2:] for row in ratios.rows}
+    result = corollary3.make(Context(True, tmp_path))
+    by_key = {row[:2]: row[2:] for row in result.tables["ratios"].rows}
     assert by_key["0.1", "16"][0] == "0.404 (0.151)"
-    assert [row[3] for row in samples.rows][1] == "11, 51 (10)"
-    assert len(normal.rows) == len(CHANCES) * len(KS)
+    assert [row[3] for row in result.tables["samples"].rows][1] == "11, 51 (10)"
+    assert len(result.tables["normal"].rows) == len(CHANCES) * len(KS)
     below = result.drawings[0].figure.axes[3]
     assert np.asarray(below.lines[4].get_ydata())[0] == pytest.approx(ratio(16, 16, 0.1))

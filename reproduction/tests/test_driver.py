@@ -1,141 +1,153 @@
-"""Making topics: what is made, kept and refused. The topics have tests of their own."""
+"""Making topics: what is made, kept, trained and refused. The topics here are made up."""
 
 from __future__ import annotations
 
-import json
-import signal
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.execution.interrupt import Interrupted
-from pkpo.execution.pool import Pool
 from pkpo.train.job import JobError
-from reproduction import driver, topics
-from reproduction.driver import make_topic, reproduce
-from reproduction.stored import read_result, topic_folder
-from reproduction.topics import TOPICS, Context, Topic, find_topics
+from reproduction import driver, page, topics
+from reproduction.__main__ import run
+from reproduction.driver import condense_studies, reproduce
+from reproduction.results import read_result, topic_folder
+from reproduction.tests.made_up import BROKEN, CLAIMS, OTHER, TOPIC
+from reproduction.topics import TOPICS, Topic, find_topics
+
+TRAINED = Topic("trained", "Trained", "Sec. 9", "tests.made_up", ("programs", "hard"))
 
 
-def go(out: Path, *names: str, quick: bool = True, again: bool = False) -> tuple[Path, str]:
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    every = (TOPIC, OTHER, BROKEN, TRAINED)
+    for module in (topics, driver):
+        monkeypatch.setattr(module, "TOPICS", every)
+    monkeypatch.setattr(page.write_page, "__defaults__", (every, CLAIMS))
+
+
+def go(out: Path, *names: str, quick: bool = False, again: bool = False) -> str:
     console = Console(record=True, width=100)
-    page = reproduce(
-        names,
-        out,
-        quick=quick,
-        workers=1,
-        again=again,
-        console=console,
-        command="python -m reproduction it",
+    found = reproduce(
+        names, out, quick=quick, workers=1, again=again, console=console, command="again"
     )
-    return page, console.export_text()
+    assert found == out / "index.html"
+    return console.export_text()
 
 
-def test_topics_have_names_of_their_own_and_modules_that_make_them():
+def test_topics_are_found_by_name_in_the_page_s_order():
+    assert [topic.name for topic in find_topics(["other", "curves", "other"])] == [
+        "curves",
+        "other",
+    ]
+    assert len(find_topics(["all"])) == 4
+    with pytest.raises(InvalidInputError, match="no topic 'figure99'; topics: curves, "):
+        find_topics(["curves", "figure99"])
+
+
+def test_real_topics_have_names_of_their_own():
     names = [topic.name for topic in TOPICS]
     assert len(set(names)) == len(names)
-    assert find_topics(["all"]) == TOPICS
-    assert [t.name for t in find_topics(["figure5", "figure2", "figure5"])] == [
-        "figure2",
-        "figure5",
-    ]
-    with pytest.raises(InvalidInputError, match="no topic 'figure99'; topics: figure1, "):
-        find_topics(["figure2", "figure99"])
 
 
-def test_a_topic_is_made_once_and_again_when_asked(tmp_path: Path):
-    page, said = go(tmp_path, "figure2")
-    assert "figure2: done (1/1)" in said
-    assert page == tmp_path / "index.html"
-    stored = read_result(topic_folder(tmp_path, "figure2"))
+def test_a_topic_is_made_once_and_again_when_asked_or_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert "curves: made in" in go(tmp_path, "curves")
+    stored = read_result(topic_folder(tmp_path, "curves"))
     assert stored is not None
-    assert stored.quick
-    assert stored.command == "python -m reproduction figure2 --quick"
-    assert stored.title in page.read_text(encoding="utf-8")
-    result = topic_folder(tmp_path, "figure2") / "result.json"
-    before = result.stat().st_mtime_ns
-    assert "figure2: made before" in go(tmp_path, "figure2")[1]
-    assert result.stat().st_mtime_ns == before
-    assert "figure2: done (1/1)" in go(tmp_path, "figure2", again=True)[1]
-    assert result.stat().st_mtime_ns > before
+    assert stored.command == "python -m reproduction curves"
+    assert "curves: made before" in go(tmp_path, "curves")
+    assert "curves: made in" in go(tmp_path, "curves", again=True)
+    (topic_folder(tmp_path, "curves") / "curve.png").unlink()
+    assert "curves: made in" in go(tmp_path, "curves")
+    monkeypatch.setattr(driver, "source_digest", lambda inputs: "other code")
+    assert "curves: made in" in go(tmp_path, "curves")
 
 
-def test_changed_code_makes_a_topic_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    go(tmp_path, "figure2")
-    monkeypatch.setattr(driver, "source_digest", lambda: "other")
-    assert "figure2: done" in go(tmp_path, "figure2")[1]
-    stored = read_result(topic_folder(tmp_path, "figure2"))
-    assert stored is not None
-    assert stored.source == "other"
+def test_the_ledger_alone_makes_nothing(tmp_path: Path):
+    go(tmp_path, "curves")
+    (tmp_path / "index.html").unlink()
+    said = go(tmp_path, "ledger")
+    assert "made" not in said
+    assert "Claim one" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
-def test_a_damaged_result_is_made_anew(tmp_path: Path):
-    go(tmp_path, "figure2")
-    result = topic_folder(tmp_path, "figure2") / "result.json"
-    result.write_text("{", encoding="utf-8")
-    go(tmp_path, "figure2")
-    assert json.loads(result.read_text(encoding="utf-8"))["name"] == "figure2"
+def test_a_topic_that_fails_is_named_and_the_rest_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(topic: Topic, context: object) -> None:
+        raise PkpoError("it broke")
+
+    make = Topic.make
+    monkeypatch.setattr(
+        Topic, "make", lambda topic, context: (fail if topic is TOPIC else make)(topic, context)
+    )
+    with pytest.raises(JobError, match="1 failed: curves: it broke"):
+        go(tmp_path, "curves", "other")
+    assert read_result(topic_folder(tmp_path, "other")) is not None
+    assert (tmp_path / "index.html").exists()
 
 
-def test_a_folder_holds_quick_or_full_results(tmp_path: Path):
-    go(tmp_path, "figure2")
+def test_quick_and_full_results_are_kept_apart(tmp_path: Path):
+    go(tmp_path, "curves", quick=True)
     with pytest.raises(InvalidInputError, match="holds quick results; give another --out"):
-        go(tmp_path, "figure2", quick=False)
+        go(tmp_path, "curves")
 
 
-def test_training_that_cannot_be_done_fails_its_topics_alone(
+def test_what_is_not_there_is_trained_first_and_a_study_that_fails_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    def fail(*args: object, **kwargs: object) -> None:
-        raise JobError("3 arms failed")
+    trained = []
 
-    monkeypatch.setattr(driver, "run_study", fail)
-    with pytest.raises(JobError, match="1 topics failed: hard: needs hard: 3 arms failed"):
-        go(tmp_path, "hard", "figure2")
-    assert read_result(topic_folder(tmp_path, "figure2")) is not None
-    assert read_result(topic_folder(tmp_path, "hard")) is None
+    def train(study, folder: Path, **how) -> None:
+        trained.append((study.name, study.steps, folder))
+        if study.name == "hard":
+            raise PkpoError("out of memory")
+
+    def condensed(study, folder: Path, studies: Path, command: str) -> None:
+        studies.mkdir(exist_ok=True)
+        (studies / f"{study.name}.json").write_text("{}", encoding="utf-8")
+
+    monkeypatch.setattr(driver, "run_study", train)
+    monkeypatch.setattr(driver, "condense", condensed)
+    with pytest.raises(JobError, match="hard: out of memory; trained: needs hard"):
+        go(tmp_path, "trained", quick=True)
+    runs = tmp_path / "runs"
+    assert trained == [("programs", 24, runs / "programs"), ("hard", 24, runs / "hard")]
+    monkeypatch.setattr(
+        driver, "run_study", lambda study, folder, **how: trained.append(study.name)
+    )
+    assert "trained: made in" in go(tmp_path, "trained", quick=True)
+    assert trained[2:] == ["hard"]
 
 
-def test_an_unknown_name_makes_nothing(tmp_path: Path):
-    with pytest.raises(InvalidInputError, match="no topic 'figure99'"):
-        go(tmp_path / "new", "figure2", "figure99")
-    assert not (tmp_path / "new").exists()
+def test_interrupted_training_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(study, folder: Path, **how) -> None:
+        raise Interrupted("stopped", 2)
 
-
-def test_a_failing_topic_is_named_and_the_others_are_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    broken = Topic("broken", "Broken", "nowhere", "no_such_module")
-    monkeypatch.setattr(topics, "TOPICS", (broken, *TOPICS))
-    with pytest.raises(JobError, match="1 topics failed: broken: ModuleNotFoundError"):
-        go(tmp_path, "broken", "figure2")
-    assert read_result(topic_folder(tmp_path, "figure2")) is not None
+    monkeypatch.setattr(driver, "run_study", interrupted)
+    with pytest.raises(Interrupted, match="what was done is kept, and `again` goes on"):
+        go(tmp_path, "trained")
     assert (tmp_path / "index.html").exists()
 
 
-def test_an_interrupt_keeps_what_was_made_and_writes_the_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    go(tmp_path, "figure2")
-    run = Pool.run
-
-    def interrupted_run(self: Pool, executor, *, interrupted, watch):
-        signal.raise_signal(signal.SIGINT)
-        run(self, executor, interrupted=interrupted, watch=watch)
-
-    monkeypatch.setattr(Pool, "run", interrupted_run)
-    with pytest.raises(Interrupted, match="`python -m reproduction it` goes on") as caught:
-        go(tmp_path, "figure2", "figure5")
-    assert caught.value.exit_code == 130
-    assert read_result(topic_folder(tmp_path, "figure2")) is not None
-    assert read_result(topic_folder(tmp_path, "figure5")) is None
-    assert (tmp_path / "index.html").exists()
+def test_only_studies_that_exist_are_condensed(tmp_path: Path):
+    with pytest.raises(InvalidInputError, match="no study 'it'; studies: countdown, programs"):
+        condense_studies(["it"], tmp_path, tmp_path)
 
 
-def test_a_topic_that_is_stopped_before_it_begins_leaves_nothing(tmp_path: Path):
-    context = Context(quick=True, runs=tmp_path / "runs")
-    [topic] = find_topics(["figure2"])
-    assert not make_topic(topic, tmp_path, context, "source", stop=lambda: True)
-    assert not list(tmp_path.iterdir())
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run([]) == 0
+    listed = capsys.readouterr().out
+    assert "curves" in listed
+    assert "Curves & more (Fig. 9)" in listed
+    assert run(["curves", "--out", str(tmp_path / "it")]) == 0
+    assert "index.html" in capsys.readouterr().out
+    assert run(["figure99"]) == 2
+    assert "no topic 'figure99'" in capsys.readouterr().err
+    assert run(["curves", "--workers", "0"]) == 2
+    assert run(["condense", "nothing", "--out", str(tmp_path)]) == 1
+    assert "no study 'nothing'" in capsys.readouterr().err

@@ -11,21 +11,20 @@ import pytest
 from scipy import integrate, optimize, stats
 from scipy.special import ndtr
 
-from pkpo.errors import InvalidInputError
-from reproduction.figure1 import topic
-from reproduction.figure1.numbers import (
+from reproduction import figure1
+from reproduction.figure1 import (
     KS,
     Optimum,
     chance_above_one,
     chance_of_one_close,
     curve,
-    highest,
+    measures,
     optimum,
     slope,
     value,
-    zero_crossing,
 )
-from reproduction.results import Verdict
+from reproduction.rules import Verdict
+from reproduction.tests.judging import verdicts
 from reproduction.topics import Context
 
 OPTIMA = {
@@ -59,7 +58,8 @@ def optima() -> tuple[Optimum, ...]:
 
 @pytest.fixture(scope="module")
 def slopes() -> np.ndarray:
-    return np.array([curve(float(theta)).slope for theta in topic.grid()])
+    thetas = np.linspace(*figure1.THETAS, figure1.POINTS)
+    return np.array([curve(float(theta))[1] for theta in thetas])
 
 
 @pytest.mark.parametrize("theta", [0.6, 0.9, 1.0, 1.2])
@@ -99,8 +99,8 @@ def test_optima(k, optima):
 def test_quadrature_has_converged():
     for theta in (0.6, 0.9, 1.2):
         few, many = curve(theta, nodes=96), curve(theta, nodes=192)
-        np.testing.assert_allclose(few.value, many.value, rtol=0, atol=1e-12)
-        np.testing.assert_allclose(few.slope, many.slope, rtol=0, atol=1e-11)
+        np.testing.assert_allclose(few[0], many[0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(few[1], many[1], rtol=0, atol=1e-11)
 
 
 def test_chances(optima):
@@ -111,51 +111,45 @@ def test_chances(optima):
     assert found == pytest.approx(stats.binom.sf(0, 4, close), abs=1e-14)
 
 
-def test_zero_crossing_to_the_last_digit():
-    assert zero_crossing(lambda x: math.sqrt(2.0) - x, 1.0, 2.0) == pytest.approx(
-        math.sqrt(2.0), abs=3e-16
-    )
-
-
-def test_zero_crossing_needs_one():
-    with pytest.raises(InvalidInputError, match="no crossing from above zero at 0"):
-        zero_crossing(lambda x: x - 0.5, 0.0, 1.0)
-
-
-def test_highest_of_a_parabola():
-    assert highest(lambda x: -((x - 0.3) ** 2), 0.0, 1.0) == pytest.approx(0.3, abs=1e-7)
+def test_zero_crossings_to_the_last_digit(optima):
+    for found in optima:
+        assert slope(found.theta - 1e-13, found.k) > 0 > slope(found.theta + 1e-13, found.k)
+        assert found.peak == pytest.approx(found.theta, abs=1e-7)
 
 
 def test_every_claim_of_the_caption_holds(optima, slopes):
-    assert [c.verdict for c in topic.claims(optima, slopes)] == [Verdict.HOLDS] * 4
+    found = verdicts("figure1", measures(optima, slopes))
+    assert len(found) == 4
+    assert set(found.values()) == {Verdict.HOLDS}
 
 
 def test_claims_fail_where_the_optimum_does_not_move(optima, slopes):
     still = [dataclasses.replace(o, theta=optima[0].theta) for o in optima]
-    moves, crosses, tolerates, gains = topic.claims(still, slopes)
-    assert [c.verdict for c in (moves, tolerates, gains)] == [Verdict.NO] * 3
-    assert crosses.verdict is Verdict.IN_PART
+    found = verdicts("figure1", measures(still, slopes))
+    for claim in ("figure-1-moves", "figure-1-risk", "figure-1-one-close"):
+        assert found[claim] is Verdict.NO
+    assert found["figure-1-zero-crossing"] is Verdict.IN_PART
 
 
-def test_crossing_claim_fails_with_a_second_crossing(optima, slopes):
+def test_crossing_claim_suffers_from_a_second_crossing(optima, slopes):
     wavy = slopes.copy()
     wavy[3] = -1.0
-    crosses = topic.claims(optima, wavy)[1]
-    assert crosses.verdict is Verdict.NO
-    assert "Sign changes: 3, 3, 3, 3, 3" in crosses.found
+    found = measures(optima, wavy)
+    assert found["sign changes of the derivative after the first at k = 4"].value == 2
+    assert verdicts("figure1", found)["figure-1-zero-crossing"] is Verdict.NO
 
 
 def test_result_is_the_same_in_quick_settings(tmp_path: Path):
-    quick, full = (topic.make(Context(quick, tmp_path)) for quick in (True, False))
+    quick, full = (figure1.make(Context(quick, tmp_path)) for quick in (True, False))
     assert quick.tables == full.tables
-    assert quick.claims == full.claims
-    rows = {row[0]: row for row in full.tables[0].rows}
+    assert quick.measures == full.measures
+    rows = {row[0]: row for row in full.tables["optima"].rows}
     assert rows["4"][1:3] == ("0.938661", "0.892414")
     assert rows["4"][-1] == "-1.77717"
 
 
 def test_drawing_shows_the_curves_and_the_optima(tmp_path: Path):
-    left, right = topic.make(Context(True, tmp_path)).drawings[0].figure.axes
+    left, right = figure1.make(Context(True, tmp_path)).drawings[0].figure.axes
     for index, (theta, best) in enumerate(OPTIMA.values()):
         line, marker = left.lines[2 * index], left.lines[2 * index + 1]
         assert np.max(line.get_ydata()) == pytest.approx(best, abs=1e-4)

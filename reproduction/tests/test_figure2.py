@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import math
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from reproduction import figure2 as topic
-from reproduction.figure2 import KS, LAW, N
-from reproduction.results import Verdict
+from reproduction import figure2
+from reproduction.figure2 import KS, N
+from reproduction.rules import Verdict
+from reproduction.tests.judging import verdicts
 from reproduction.topics import Context
 
 
@@ -24,73 +24,42 @@ def subset_weights(n: int, k: int) -> list[Fraction]:
 
 @pytest.mark.parametrize("k", KS)
 def test_weights_are_shares_of_subsets(k):
-    assert list(topic.paper_weights(N, k)) == subset_weights(N, k)
+    assert list(figure2.paper_weights(N, k)) == subset_weights(N, k)
     np.testing.assert_allclose(
-        topic.package_weights(N, k), [float(w) for w in subset_weights(N, k)], rtol=1e-15, atol=0
+        figure2.package_weights(N, k), [float(w) for w in subset_weights(N, k)], rtol=1e-15, atol=0
     )
 
 
 @pytest.mark.parametrize("k", KS)
 def test_mean_rank(k):
-    assert topic.mean_rank(topic.paper_weights(N, k)) == Fraction(k * (N + 1), k + 1)
-
-
-def test_upper_sums():
-    assert topic.upper_sums(topic.paper_weights(4, 2)) == [
-        Fraction(1, 2),
-        Fraction(5, 6),
-        Fraction(1),
-        Fraction(1),
-    ]
-
-
-def test_expected_largest_by_listing_all_draws():
-    for k in (1, 2, 4):
-        wanted = sum(
-            (
-                max(g for g, _ in draw) * math.prod((p for _, p in draw), start=Fraction(1))
-                for draw in itertools.product(LAW, repeat=k)
-            ),
-            Fraction(0),
-        )
-        assert topic.expected_largest(k) == wanted
-
-
-def test_expected_estimate_by_listing_all_groups():
-    weights = (Fraction(1, 7), Fraction(0), Fraction(2, 5), Fraction(3))
-    wanted = Fraction(0)
-    for group in itertools.product(LAW, repeat=4):
-        ranked = sorted(g for g, _ in group)
-        chance = math.prod((p for _, p in group), start=Fraction(1))
-        wanted += chance * sum((w * g for w, g in zip(weights, ranked)), Fraction(0))
-    assert topic.expected_estimate(weights) == wanted
+    assert figure2.mean_rank(figure2.paper_weights(N, k)) == Fraction(k * (N + 1), k + 1)
 
 
 def test_deviation_is_relative_and_strict_about_zeros():
     exact = (Fraction(0), Fraction(1, 4), Fraction(3, 4))
-    assert topic.deviation([0.0, 0.25, 0.75], exact) == 0.0
-    assert topic.deviation([0.0, 0.25, 0.75 * 1.01], exact) == pytest.approx(0.01)
-    assert topic.deviation([1e-300, 0.25, 0.75], exact) == math.inf
+    assert figure2.deviation([0.0, 0.25, 0.75], exact) == 0.0
+    assert figure2.deviation([0.0, 0.25, 0.75 * 1.01], exact) == pytest.approx(0.01)
+    assert figure2.deviation([1e-300, 0.25, 0.75], exact) == 1.0
 
 
 def test_every_claim_holds():
-    assert [claim.verdict for claim in topic.claims()] == [Verdict.HOLDS] * 5
+    found = verdicts("figure2", figure2.measures([figure2.paper_weights(N, k) for k in KS]))
+    assert len(found) == 4
+    assert set(found.values()) == {Verdict.HOLDS}
 
 
-def test_claims_fail_with_other_weights(monkeypatch: pytest.MonkeyPatch):
-    def reversed_weights(n: int, k: int) -> tuple[Fraction, ...]:
-        return tuple(Fraction(math.comb(n - i, k - 1), math.comb(n, k)) for i in range(1, n + 1))
-
-    monkeypatch.setattr(topic, "paper_weights", reversed_weights)
-    ends, flat, between, unbiased, package = topic.claims()
-    assert [c.verdict for c in (ends, between, package)] == [Verdict.NO] * 3
-    assert flat.verdict is Verdict.HOLDS
-    assert unbiased.verdict is Verdict.IN_PART  # k = 1, where all weights are equal
+def test_claims_fail_with_other_weights():
+    """Those of the smallest of k instead of the largest."""
+    weights = [figure2.paper_weights(N, k)[::-1] for k in KS]
+    found = verdicts("figure2", figure2.measures(weights))
+    for claim in ("figure-2-largest", "figure-2-between", "figure-2-package"):
+        assert found[claim] is Verdict.NO
+    assert found["figure-2-equal"] is Verdict.HOLDS
 
 
 def test_table_and_drawing(tmp_path: Path):
-    result = topic.make(Context(False, tmp_path))
-    (table,) = result.tables
+    result = figure2.make(Context(False, tmp_path))
+    table = result.tables["weights"]
     assert table.rows[5] == (
         "6",
         "1/8 (0.1250)",

@@ -14,28 +14,26 @@ from numpy.polynomial import legendre
 from scipy import integrate
 
 import oracles
-from reproduction.figure5 import claims as judged
-from reproduction.figure5 import topic
-from reproduction.figure5.numbers import (
+from reproduction import figure5
+from reproduction.figure5 import (
     BINS,
-    CENTRED,
     KEYS,
     KS,
-    MINUS_ONE,
-    SLOO,
-    TRANSFORMS,
+    LABELS,
+    RESOLUTION,
     N,
-    S,
     Sampled,
     bin_edges,
     exact_moments,
     expected_bins,
     expected_curve,
     expected_mean,
+    measures,
     sample,
     tilt_gradient,
 )
-from reproduction.results import Verdict
+from reproduction.rules import Verdict
+from reproduction.tests.judging import verdicts
 from reproduction.topics import Context
 
 GROUPS = 2_000
@@ -48,7 +46,7 @@ def samples():
 
 @pytest.fixture(scope="module")
 def moments():
-    return {(transform, k): exact_moments(transform, k) for transform, k in KEYS}
+    return {key: exact_moments(*key) for key in KEYS}
 
 
 def mean_of_largest_with(x: float, others: int) -> float:
@@ -72,25 +70,25 @@ BASELINE_MEANS = {
 }
 
 
-@pytest.mark.parametrize(("transform", "k"), KEYS)
-def test_expected_curve(transform, k):
+@pytest.mark.parametrize(("baseline", "k"), KEYS)
+def test_expected_curve(baseline, k):
     """A sample is in k/n of the subsets; baselines know nothing of it."""
     places = np.array([-0.5, -0.2, 0.0, 0.31, 0.5])
     plain = [k / N * mean_of_largest_with(float(x), k - 1) for x in places]
-    wanted = np.array(plain) - BASELINE_MEANS[transform.baseline](k)
-    np.testing.assert_allclose(expected_curve(transform, k, places), wanted, rtol=0, atol=1e-10)
+    wanted = np.array(plain) - BASELINE_MEANS[baseline](k)
+    np.testing.assert_allclose(expected_curve(baseline, k, places), wanted, rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("transform", "k"), KEYS)
-def test_bins_and_offset_average_the_curve(transform, k):
+@pytest.mark.parametrize(("baseline", "k"), KEYS)
+def test_bins_and_offset_average_the_curve(baseline, k):
     def curve(x: float) -> float:
-        return float(expected_curve(transform, k, np.array(x)))
+        return float(expected_curve(baseline, k, np.array(x)))
 
     edges = np.array([-0.5, -0.1, 0.4, 0.5])
     wanted = [integrate.quad(curve, a, b)[0] / (b - a) for a, b in itertools.pairwise(edges)]
-    np.testing.assert_allclose(expected_bins(transform, k, edges), wanted, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(expected_bins(baseline, k, edges), wanted, rtol=0, atol=1e-12)
     whole = integrate.quad(curve, -0.5, 0.5)[0]
-    assert expected_mean(transform, k) == pytest.approx(whole, abs=1e-12)
+    assert expected_mean(baseline, k) == pytest.approx(whole, abs=1e-12)
 
 
 def integrated(n: int, k: int, baseline: str) -> tuple[float, float, float]:
@@ -112,25 +110,24 @@ def integrated(n: int, k: int, baseline: str) -> tuple[float, float, float]:
     return square, gradient, gradient_square - gradient**2
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.baseline)
-@pytest.mark.parametrize(("n", "k"), [(3, 2)])
-def test_exact_moments(transform, n, k):
-    found = exact_moments(transform, k, n)
-    square, gradient, variance = integrated(n, k, transform.baseline)
+@pytest.mark.parametrize("baseline", LABELS)
+def test_exact_moments(baseline):
+    found = exact_moments(baseline, 2, 3)
+    square, gradient, variance = integrated(3, 2, baseline)
     assert found.square == pytest.approx(square, rel=1e-12)
     assert found.gradient == pytest.approx(gradient, rel=1e-12)
     assert found.variance == pytest.approx(variance, rel=1e-11)
 
 
 def test_exact_moments_with_more_samples():
-    found = exact_moments(MINUS_ONE, 3, 4)
+    found = exact_moments("loo_minus_one", 3, 4)
     wanted = integrated(4, 3, "loo_minus_one")
     assert (found.square, found.gradient, found.variance) == pytest.approx(wanted, rel=1e-11)
 
 
 def test_exact_moments_at_k_1():
     """s is x/n there; s(loo) takes the mean of the others over n - 1 from it."""
-    plain, baselined = exact_moments(S, 1), exact_moments(SLOO, 1)
+    plain, baselined = exact_moments("none", 1), exact_moments("paper_loo", 1)
     assert plain.square == pytest.approx(1 / (12 * N**2), rel=1e-12)
     assert plain.variance == pytest.approx((1 / 80 - 1 / 144) / N, rel=1e-11)
     wanted = (1 / N**2 + 1 / (N - 1) ** 3) / 12
@@ -159,13 +156,10 @@ def test_samples_by_loops():
     groups = 400
     found = sample(groups, seed=11)
     rewards = np.random.default_rng(11).uniform(-0.5, 0.5, (groups, N))
-    for transform, k in ((MINUS_ONE, 4), (SLOO, 8)):
-        seen = found[transform, k]
+    for baseline, k in (("loo_minus_one", 4), ("paper_loo", 8)):
+        seen = found[baseline, k]
         a = np.array(
-            [
-                oracles.exact_advantages(g, oracles.maximum(k), transform.baseline)
-                for g in rewards.tolist()
-            ]
+            [oracles.exact_advantages(g, oracles.maximum(k), baseline) for g in rewards.tolist()]
         )
         edges = bin_edges()
         for b in (0, 17, BINS - 1):
@@ -176,12 +170,12 @@ def test_samples_by_loops():
             error = math.sqrt(sum(d * d for d in per_group)) / inside.sum()
             assert seen.bin_errors[b] == pytest.approx(error, rel=1e-9, abs=1e-15)
         means = a.mean(axis=1)
-        assert seen.offset.mean == pytest.approx(means.mean(), rel=1e-9)
-        assert seen.offset.error == pytest.approx(means.std(ddof=1) / 20, rel=1e-9)
-        assert seen.square.mean == pytest.approx((a**2).mean(), rel=1e-9)
+        assert seen.offset[0] == pytest.approx(means.mean(), rel=1e-9)
+        assert seen.offset[1] == pytest.approx(means.std(ddof=1) / 20, rel=1e-9)
+        assert seen.square[0] == pytest.approx((a**2).mean(), rel=1e-9)
         gradients = (a * rewards).sum(axis=1)
         wanted = ((gradients - tilt_gradient(k)) ** 2).mean()
-        assert seen.variance.mean == pytest.approx(wanted, rel=1e-9)
+        assert seen.variance[0] == pytest.approx(wanted, rel=1e-9)
 
 
 def test_samples_are_the_same_again(samples):
@@ -192,40 +186,41 @@ def test_samples_are_the_same_again(samples):
 
 
 def test_at_k_2_the_smaller_baseline_changes_nothing_on_symmetric_rewards(moments):
-    assert expected_mean(MINUS_ONE, 2) == pytest.approx(expected_mean(S, 2), rel=1e-14)
-    assert moments[MINUS_ONE, 2].square == pytest.approx(moments[S, 2].square, rel=1e-12)
-    assert moments[MINUS_ONE, 2].variance == pytest.approx(moments[S, 2].variance, rel=1e-12)
+    assert expected_mean("loo_minus_one", 2) == pytest.approx(expected_mean("none", 2), rel=1e-14)
+    plain, baselined = moments["none", 2], moments["loo_minus_one", 2]
+    assert baselined.square == pytest.approx(plain.square, rel=1e-12)
+    assert baselined.variance == pytest.approx(plain.variance, rel=1e-12)
 
 
 def test_verdicts(samples, moments):
-    found = [claim.verdict for claim in judged.claims(samples, moments)]
-    assert found == [
-        Verdict.HOLDS,  # the offset grows
-        Verdict.HOLDS,  # s(loo) is more centred
-        Verdict.IN_PART,  # s(loo-1): as s at k = 2
-        Verdict.IN_PART,  # s(loo): more variance at k = 1
-        Verdict.IN_PART,  # s(loo-1): as s at k = 2
-        Verdict.HOLDS,  # the centred one sums to zero
-        Verdict.HOLDS,  # samples and formulas agree
-    ]
+    assert verdicts("figure5", measures(samples, moments)) == {
+        "figure-5-offset": Verdict.HOLDS,
+        "figure-5-loo-centred": Verdict.HOLDS,
+        "figure-5-minus-one-centred": Verdict.IN_PART,  # as s at k = 2
+        "figure-5-loo-variance": Verdict.IN_PART,  # more at k = 1
+        "figure-5-minus-one-variance": Verdict.IN_PART,  # as s at k = 2
+        "centred-sums": Verdict.HOLDS,
+        "figure-5-agreement": Verdict.HOLDS,
+    }
 
 
-def test_offset_claim_fails_with_a_centred_transform(samples):
-    still = {(S, k): samples[CENTRED, k] for k in KS}
-    assert judged.offset_grows(still).verdict is Verdict.NO
+def test_offset_claim_fails_with_a_centred_transform(samples, moments):
+    still = {**samples, **{("none", k): samples["loo", k] for k in KS}}
+    found = verdicts("figure5", measures(still, moments))
+    assert found["figure-5-offset"] is not Verdict.HOLDS
 
 
 def test_agreement_fails_where_one_bin_is_off(samples, moments):
-    seen: Sampled = samples[CENTRED, 4]
+    seen: Sampled = samples["loo", 4]
     bins = seen.bins.copy()
-    bins[BINS // 2] += 6 * seen.bin_errors[BINS // 2] + judged.RESOLUTION * 5
-    off = {**samples, (CENTRED, 4): dataclasses.replace(seen, bins=bins)}
-    assert judged.agreement(off, moments).verdict is Verdict.NO
+    bins[BINS // 2] += 6 * seen.bin_errors[BINS // 2] + RESOLUTION * 5
+    off = {**samples, ("loo", 4): dataclasses.replace(seen, bins=bins)}
+    assert verdicts("figure5", measures(off, moments))["figure-5-agreement"] is Verdict.NO
 
 
 def test_tables_and_drawings(tmp_path: Path):
-    result = topic.make(Context(True, tmp_path))
-    offsets, variances = result.tables
+    result = figure5.make(Context(True, tmp_path))
+    offsets, variances = result.tables["offsets"], result.tables["variances"]
     assert offsets.rows[0][3] == "-"
     assert "(0.03750; +3.84)" in offsets.rows[2][1]
     assert variances.rows[1][3] == "1"

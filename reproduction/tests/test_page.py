@@ -1,224 +1,99 @@
-"""The page stands alone, shows what is stored, and says what is not there."""
+"""The page and the ledger of made-up topics."""
 
 from __future__ import annotations
 
-import base64
-import json
+import csv
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from reproduction import page
-from reproduction.page_parts import table_html
-from reproduction.results import PKPO, Result, Table, Verdict
-from reproduction.stored import topic_folder
-from reproduction.tests.made_up import OTHER, TOPIC, claim, result, store, table
-from reproduction.topics import TOPICS, Topic
-
-VOID = {"meta", "img", "br"}
-
-
-class Reader(HTMLParser):
-    """Checks that elements are closed in order, and keeps ids, links, pictures and text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.ids: list[str] = []
-        self.links: list[str] = []
-        self.images: list[dict[str, str | None]] = []
-        self.tags: set[str] = set()
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        values = dict(attrs)
-        self.tags.add(tag)
-        if tag not in VOID:
-            self.open.append(tag)
-        if "id" in values:
-            self.ids.append(str(values["id"]))
-        if tag == "a":
-            self.links.append(str(values["href"]))
-        if tag == "img":
-            self.images.append(values)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.text += data
+from reproduction.ledger import counts, judge_all
+from reproduction.page import write_page
+from reproduction.results import topic_folder, write_result
+from reproduction.rules import Verdict
+from reproduction.tests.made_up import CLAIMS, OTHER, TOPIC, result
 
 
 @pytest.fixture
-def same_code(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page, "source_digest", lambda: "code")
-
-
-def written(out: Path, *topics: Topic) -> Reader:
-    path = page.write_page(out, topics)
-    assert path == out / "index.html"
-    return Reader(path.read_text(encoding="utf-8"))
-
-
-@pytest.mark.usefixtures("same_code")
-def test_the_page_needs_nothing_else(tmp_path: Path) -> None:
-    store(tmp_path)
-    found = written(tmp_path, TOPIC)
-    assert not found.tags & {"script", "link", "iframe", "object"}
-    assert all(str(image["src"]).startswith("data:image/png;base64,") for image in found.images)
-    html = (tmp_path / "index.html").read_text(encoding="utf-8")
-    style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
-    assert style is not None
-    assert "url(" not in style[1]
-    assert "@import" not in style[1]
-
-
-@pytest.mark.usefixtures("same_code")
-def test_links_lead_somewhere(tmp_path: Path) -> None:
-    store(tmp_path)
-    found = written(tmp_path, TOPIC, OTHER)
-    assert len(found.ids) == len(set(found.ids))
-    local = [link for link in found.links if not link.startswith("https://arxiv.org/abs/")]
-    assert len(local) > 8
-    for link in local:
-        if link.startswith("#"):
-            assert link[1:] in found.ids
-        else:
-            assert (tmp_path / link).is_file(), link
-
-
-@pytest.mark.usefixtures("same_code")
-def test_a_topic_is_shown_with_all_it_has(tmp_path: Path) -> None:
-    stored = store(tmp_path)
-    found = written(tmp_path, TOPIC)
-    for text in (
-        "Curves & more",
-        "Fig. 9",
-        "A <curve>",
-        "How to read it.",
-        "Some numbers",
-        "<1e-12",
-        "Of 0.5*max@8.",
-        "Something was left out.",
-        "python -m reproduction curves",
-        "full settings · 1.5 s",
-        '"seed": 7',
-        "Full settings.",
-        f"numpy {stored.versions['numpy']}",
-    ):
-        assert text in found.text, text
-    (image,) = found.images
-    assert image["alt"] == 'A "parabola".'
-    data = base64.b64decode(str(image["src"]).split(",", 1)[1])
-    assert data == stored.drawings[0].png.read_bytes()
-    assert "incomplete" not in found.text
-
-
-@pytest.mark.usefixtures("same_code")
-def test_every_claim_is_in_the_ledger_with_its_verdict(tmp_path: Path) -> None:
-    store(tmp_path)
-    written(tmp_path, TOPIC)
-    html = (tmp_path / "index.html").read_text(encoding="utf-8")
-    rows = dict(re.findall(r'<tr id="(claim-[^"]+)">(.*?)</tr>', html, re.DOTALL))
-    assert list(rows) == ["claim-curves-2", "claim-curves-3", "claim-curves-1"]
-    marks = {
-        name: re.findall(r'class="verdict ([a-z-]+)">([^<]+)<', row) for name, row in rows.items()
-    }
-    assert marks == {
-        "claim-curves-2": [("holds", "holds")],
-        "claim-curves-3": [("fails", "does not hold here")],
-        "claim-curves-1": [("open", "can&#x27;t tell")],
-    }
-    assert "Ours &amp; theirs differ" in rows["claim-curves-1"]
-    assert "a &lt; 1" in rows["claim-curves-1"]
-    assert (tmp_path / "ledger.csv").read_text(encoding="utf-8").count("\n") == 4
-    assert "| **does not hold here** |" in (tmp_path / "ledger.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.usefixtures("same_code")
-def test_what_is_not_made_is_named_with_the_command(tmp_path: Path) -> None:
-    store(tmp_path, OTHER, Result({}, claims=(claim(PKPO, "A", Verdict.IN_PART),)), quick=True)
-    found = written(tmp_path, TOPIC, OTHER)
-    assert "Not made yet: curves." in found.text
-    assert "not made yet: python -m reproduction curves --quick" in found.text
-    assert "python -m reproduction all --quick" in found.text
-    assert "holds in part: 1" in found.text
-
-
-def test_the_page_of_nothing(tmp_path: Path) -> None:
-    found = written(tmp_path, *TOPICS)
-    assert "Nothing made yet." in found.text
-    assert "No claims yet." in found.text
-    assert {topic.name for topic in TOPICS} <= set(found.ids)
-
-
-@pytest.mark.usefixtures("same_code")
-def test_a_damaged_result_is_named_and_the_others_are_shown(tmp_path: Path) -> None:
-    store(tmp_path)
-    store(tmp_path, OTHER)
-    (topic_folder(tmp_path, "curves") / "numbers.csv").unlink()
-    found = written(tmp_path, TOPIC, OTHER)
-    assert "topics/curves/numbers.csv: the file is missing" in found.text
-    assert str(tmp_path) not in found.text
-    assert "python -m reproduction curves" in found.text
-    assert "Something else" in found.text
-    assert len(found.images) == 1
-
-
-def test_results_of_other_code_are_marked(tmp_path: Path) -> None:
-    store(tmp_path)
-    found = written(tmp_path, TOPIC)
-    assert "Made by other code than the present: curves." in found.text
-
-
-@pytest.mark.usefixtures("same_code")
-def test_versions_that_differ_are_left_to_the_topics(tmp_path: Path) -> None:
-    store(tmp_path)
-    store(tmp_path, OTHER)
-    path = topic_folder(tmp_path, "other") / "result.json"
-    record = json.loads(path.read_bytes())
-    record["versions"]["numpy"] = "99.0"
-    path.write_text(json.dumps(record), encoding="utf-8")
-    head = written(tmp_path, TOPIC, OTHER).text.split("Ledger of claims")[0]
-    assert "others differ from topic to topic" in head
-    assert "numpy" not in head
-    assert "matplotlib" in head
-
-
-@pytest.mark.usefixtures("same_code")
-def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:
-    store(tmp_path)
-    page.write_page(tmp_path, [TOPIC, OTHER])
-    files = ("index.html", "ledger.md", "ledger.csv")
-    first = [(tmp_path / name).read_bytes() for name in files]
-    store(tmp_path)
-    page.write_page(tmp_path, [TOPIC, OTHER])
-    assert [(tmp_path / name).read_bytes() for name in files] == first
-
-
-def test_table_aligns_numbers_marks_bold_and_breaks_long_text() -> None:
-    long = "words " * 10
-    html = table_html(
-        Table("t", "", ("a", "n", "said"), (("x", "1", long),), bold=frozenset({(0, 1)}))
+def out(tmp_path: Path) -> Path:
+    folder = topic_folder(tmp_path, "curves")
+    write_result(
+        folder, "curves", result(), quick=True, command="python -m it", seconds=2.0, source="code"
     )
-    assert '<th scope="col" class="words">a</th><th scope="col">n</th>' in html
-    assert '<td class="strong">1</td>' in html
-    assert f'<td class="words wrapped">{long}</td>' in html
-    assert '<div class="scroll">' in html
-    assert "a|b" in table_html(table())
+    return tmp_path
 
 
-def test_quick_and_full_topics_are_told_apart(tmp_path: Path) -> None:
-    store(tmp_path, quick=True)
-    store(tmp_path, OTHER, result())
-    found = written(tmp_path, TOPIC, OTHER)
-    assert "Quick settings in 1 of 2 topics, full in the others." in found.text
-    assert "python -m reproduction all" in found.text
-    assert "--quick" not in found.text
-    assert "quick settings · 1.5 s" in found.text
+def written(out: Path) -> str:
+    page = write_page(out, [TOPIC, OTHER], CLAIMS)
+    assert page == out / "index.html"
+    return page.read_text(encoding="utf-8")
+
+
+def test_verdicts_are_counted_by_kind_without_a_sum(out: Path):
+    judged = judge_all(CLAIMS, {"curves": result().measures})
+    assert [one.verdict for one in judged] == [
+        Verdict.HOLDS,
+        Verdict.HOLDS,
+        Verdict.NO,
+        Verdict.OPEN,
+    ]
+    found = counts(judged)
+    assert list(found) == ["exact", "paper-tables", "toys", "training"]
+    assert found["training"][Verdict.NO] == 1
+    head = written(out).split("<h2")[0]
+    rows = re.findall(r"<tr>(.*?)</tr>", head)
+    assert [re.sub("<[^>]+>", " ", row).split()[-1] for row in rows[1:]] == ["1", "0", "1", "2"]
+
+
+def test_counts_and_pictures_come_first_and_the_ledger_is_folded(out: Path):
+    html = written(out)
+    places = [html.index(text) for text in ('class="counts"', "<img", 'id="ledger"')]
+    assert places == sorted(places)
+    ledger = html[html.index('id="ledger"') :]
+    assert ledger.index("<details>") < ledger.index('<tr id="one"')
+    assert html.count("<details") == html.count("</details>")
+
+
+def test_pictures_are_linked_and_long_tables_too(out: Path):
+    html = written(out)
+    assert "base64" not in html
+    assert 'src="topics/curves/curve.png"' in html
+    assert 'href="topics/curves/long.csv"' in html
+    assert "a|39" not in html
+    assert "a|1" in html
+    assert len(html) < 20_000
+    for link in re.findall(r'(?:src|href)="([^"#:]+)"', html):
+        assert (out / link).is_file(), link
+
+
+def test_every_word_is_escaped(out: Path):
+    html = written(out)
+    assert "A &lt;curve&gt;" in html
+    assert "it &lt;helps&gt;" in html
+    assert "Claim one &amp; more." in html
+
+
+def test_what_is_missing_or_damaged_is_said(out: Path):
+    html = written(out)
+    assert "Not made yet: other." in html
+    assert "Made with the quick settings: curves." in html
+    assert "Not measured: nothing." in html
+    assert "counted as “can&#x27;t tell”: four." in html
+    (topic_folder(out, "curves") / "curve.png").unlink()
+    html = written(out)
+    assert "Can&#x27;t be read: topics/curves/curve.png: the file is missing" in html
+
+
+def test_the_ledger_is_written_as_text_too(out: Path):
+    written(out)
+    with (out / "ledger.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == ["one", "two", "three", "four"]
+    assert rows[1]["verdict"] == "holds"
+    assert rows[2]["topic"] == "curves"
+    assert rows[3]["topic"] == "curves, other"
+    text = (out / "ledger.md").read_text(encoding="utf-8")
+    assert text.startswith("# Ledger of claims\n")
+    assert "| Training | 1 | 0 | 1 | 0 | 2 |" in text
+    assert "**does not hold here**" in text

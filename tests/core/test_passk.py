@@ -143,6 +143,7 @@ def test_unknown_treatment_of_undefined_values_raises():
         pkpo.pass_at_k(8, 1, 2, undefined="zero")
 
 
+@pytest.mark.claim("theorem-1")
 @pytest.mark.parametrize(("n", "k"), [(8, 1), (16, 4), (16, 16), (50, 8)])
 @pytest.mark.parametrize("p", [Fraction(1, 100), Fraction(1, 10), Fraction(1, 2)])
 def test_mean_and_variance_over_the_binomial_law(n, k, p):

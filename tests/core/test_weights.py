@@ -49,6 +49,8 @@ SIZES = {"binary": range(1, 6), "distinct": range(1, 7), "tied": range(2, 6)}
 GROUPS = [(name, n) for name, sizes in SIZES.items() for n in sizes]
 
 
+@pytest.mark.claim("theorem-3")
+@pytest.mark.claim("figure-2-unbiased")
 @pytest.mark.parametrize(("name", "n"), GROUPS)
 def test_estimates_are_unbiased(name, n):
     rewards, chances, _ = outcomes(name, n)
@@ -59,7 +61,15 @@ def test_estimates_are_unbiased(name, n):
             np.testing.assert_allclose(mean, exact, rtol=1e-12, atol=1e-12, err_msg=str(case))
 
 
-@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize(
+    "baseline",
+    [
+        pytest.param("none", marks=pytest.mark.claim("theorem-4")),
+        pytest.param("paper_loo", marks=pytest.mark.claim("loo-unbiased")),
+        pytest.param("loo_minus_one", marks=pytest.mark.claim("loo-minus-one-unbiased")),
+        "loo",
+    ],
+)
 @pytest.mark.parametrize(("name", "n"), GROUPS)
 def test_gradients_are_unbiased(name, n, baseline):
     rewards, *_ = outcomes(name, n)
@@ -108,6 +118,7 @@ def test_subtracting_the_group_mean_changes_the_objective(name, k):
         )
 
 
+@pytest.mark.claim("reweighting")
 @pytest.mark.parametrize("baseline", BASELINES)
 @pytest.mark.parametrize("p", ["1/50", "1/2", "9/10"])
 def test_slope_of_pass_at_k_in_the_success_rate(p, baseline):

@@ -1,1 +1,0 @@
-"""A bandit on which pass@1 training is stuck."""

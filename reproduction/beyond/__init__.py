@@ -1,1 +1,0 @@
-"""Beyond the papers."""

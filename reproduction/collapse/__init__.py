@@ -1,1 +1,0 @@
-"""Exploration along a run."""

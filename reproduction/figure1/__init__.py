@@ -1,1 +1,0 @@
-"""The best policy for each k."""

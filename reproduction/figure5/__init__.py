@@ -1,1 +1,0 @@
-"""What the baselines do to rewards."""

@@ -1,1 +1,0 @@
-"""Solve rate and entropy over a run."""

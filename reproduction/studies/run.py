@@ -1,0 +1,130 @@
+"""Running a study: every candidate with the tuning seeds, then the chosen ones with the reported
+seeds. Both are ordinary run directories, which the same command continues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.report.load import load_run
+from pkpo.report.records import Arm, Run
+from pkpo.train.config import TrainConfig
+from pkpo.train.job import Job, check_buildable
+from pkpo.train.run_directory import RunDirectory
+from reproduction.studies.controls import run_controls
+from reproduction.studies.settings import K_VALUES, Study
+
+TUNING, REPORTED = "tuning", "reported"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What validation chose of a method's candidates, before any reported seed was trained.
+
+    Args:
+        overall: the arm with the highest mean of pass@k over all k.
+        by_k: for each k, the arm with the highest pass@k; `overall` for all where the study
+            doesn't report each k's.
+    """
+
+    overall: str
+    by_k: Mapping[int, str]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every arm that was chosen for something."""
+        return tuple(dict.fromkeys((self.overall, *self.by_k.values())))
+
+
+def choose(scores: Mapping[str, Mapping[int, float]], *, each_k: bool) -> Chosen:
+    """The best of a method's candidates; the first of equals.
+
+    Args:
+        scores: by arm and k, validation pass@k after the last step, mean over the tuning seeds.
+        each_k: whether each k has a candidate of its own.
+    """
+    overall = max(scores, key=lambda name: float(np.mean(list(scores[name].values()))))
+    by_k = {
+        k: max(scores, key=lambda name: scores[name][k]) if each_k else overall for k in K_VALUES
+    }
+    return Chosen(overall, by_k)
+
+
+def validation_scores(study: Study, tuning: Run) -> dict[str, dict[int, dict[int, float]]]:
+    """By arm, tuning seed and k, validation pass@k after the last step.
+
+    Raises:
+        RunDirectoryError: a run is missing or isn't finished.
+    """
+    trained = {arm.name: arm for arm in tuning.arms}
+    found = {}
+    for arms in study.candidates().values():
+        for arm in arms:
+            if arm.name not in trained:
+                raise RunDirectoryError(f"{tuning.path}: arm {arm.name!r} has not been trained")
+            found[arm.name] = _at_end(trained[arm.name], study, tuning.path)
+    return found
+
+
+def _at_end(arm: Arm, study: Study, path: Path) -> dict[int, dict[int, float]]:
+    found = {}
+    for run in arm.runs:
+        at_end = [c for c in run.checkpoints if c.step == study.steps]
+        if run.evaluation is None or not at_end:
+            raise RunDirectoryError(f"{path}: {arm.name}, seed {run.seed}, is not finished")
+        found[run.seed] = {k: at_end[-1].pass_at_k[k] for k in K_VALUES}
+    if len(found) != len(study.tuning_seeds):
+        raise RunDirectoryError(f"{path}: {arm.name} lacks a seed of {study.tuning_seeds}")
+    return found
+
+
+def over_seeds(scores: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
+    """Means over seeds, by k."""
+    return {k: float(np.mean([by_k[k] for by_k in scores.values()])) for k in K_VALUES}
+
+
+def choices(study: Study, scores: Mapping[str, dict[int, dict[int, float]]]) -> dict[str, Chosen]:
+    """What was chosen, by method."""
+    return {
+        label: choose({arm.name: over_seeds(scores[arm.name]) for arm in arms}, each_k=study.each_k)
+        for label, arms in study.candidates().items()
+    }
+
+
+def reported_config(study: Study, chosen: Mapping[str, Chosen]) -> TrainConfig:
+    """The job that trains what was chosen with the reported seeds."""
+    names = {name for choice in chosen.values() for name in choice.names}
+    candidates = [arm for found in study.candidates().values() for arm in found]
+    return study.config(tuple(arm for arm in candidates if arm.name in names), study.seeds)
+
+
+def run_study(study: Study, folder: Path, *, workers: int, console: Console, command: str) -> None:
+    """Do what is left to do of a study in `folder`.
+
+    Raises:
+        InvalidInputError: the folder holds runs with other settings.
+        Interrupted, JobError: as `pkpo.train.job.Job`; the same call goes on.
+    """
+    _run(study.tuning(), folder / TUNING, workers, console, command)
+    chosen = choices(study, validation_scores(study, load_run(folder / TUNING)))
+    _run(reported_config(study, chosen), folder / REPORTED, workers, console, command)
+    if study.controls:
+        run_controls(folder / REPORTED, workers=workers, console=console, resume=command)
+
+
+def _run(config: TrainConfig, path: Path, workers: int, console: Console, command: str) -> None:
+    if (path / "config.json").exists():
+        directory = RunDirectory.open(path)
+        if directory.config != config:
+            raise InvalidInputError(
+                f"{path} holds a run with other settings; remove it or give another --out"
+            )
+    else:
+        check_buildable(config)
+        directory = RunDirectory.create(path, config, command)
+    Job(directory, workers=workers, console=console, report=False).run()

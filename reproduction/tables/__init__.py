@@ -1,1 +1,0 @@
-"""Trained for k, measured at k."""

@@ -1,1 +1,0 @@
-"""The theorems, by enumeration."""
