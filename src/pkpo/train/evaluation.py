@@ -10,9 +10,8 @@ import torch
 
 from pkpo.core.passk import pass_at_k
 from pkpo.core.transforms import estimate
-from pkpo.engines.embedded.exact import solve_probabilities
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Problems, Split, Task
 from pkpo.train.config import EvaluationSettings
@@ -105,7 +104,9 @@ class Evaluator:
         for start in range(0, len(self.problems), EVALUATED_AT_A_TIME):
             yield slice(start, min(start + EVALUATED_AT_A_TIME, len(self.problems)))
 
-    def _sampled(self, policy: Policy, seed: int, step: int) -> tuple[list[Samples], np.ndarray]:
+    def _sampled(
+        self, policy: Policy, seed: int, step: int
+    ) -> tuple[list[Completions], np.ndarray]:
         generator = torch.Generator(self.device)
         generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
         vocabulary = self.task.vocabulary
@@ -126,7 +127,7 @@ class Evaluator:
             rewards.append(self.task.verify(self.split, numbers, drawn.tokens_PGS.cpu().numpy()))
         return samples, np.concatenate(rewards)
 
-    def _distinct(self, samples: list[Samples], rewards_PG: np.ndarray) -> float:
+    def _distinct(self, samples: list[Completions], rewards_PG: np.ndarray) -> float:
         tokens = [group for drawn in samples for group in drawn.tokens_PGS.cpu().numpy()]
         counts = [
             len({row.tobytes() for row in group[rewards == 1.0]})

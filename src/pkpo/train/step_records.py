@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from pkpo.core.passk import pass_at_k
-from pkpo.engines.embedded.sampling import Samples
+from pkpo.engines.embedded.sampling import Completions
 from pkpo.offpolicy import effective_sample_size
 from pkpo.plans.plan import ByStep, Choice, Plan, Plateau
 from pkpo.tasks.base import Task
@@ -29,7 +29,7 @@ class Batch(NamedTuple):
 
 
 def sample_metrics(
-    samples: Samples, batch: Batch, solved_P: np.ndarray, k_values: Sequence[int]
+    samples: Completions, batch: Batch, solved_P: np.ndarray, k_values: Sequence[int]
 ) -> dict[str, Any]:
     """pass@k, reward, entropy, and the share of groups that have a gradient.
 

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 
 from pkpo.core.passk import pass_at_k
 from pkpo.engines.trl import Generation, PKPOTrainer
-from pkpo.engines.trl.identity import prompt_number
+from pkpo.engines.trl.batches import prompt_number
 from pkpo.errors import RunDirectoryError
 from pkpo.tasks.base import Split
 from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json

@@ -1,0 +1,206 @@
+"""Tables with one sample a row: the problem in one column, the reward in another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+from pkpo.evaluate.readers.contents import POLARS_ERRORS, Log, csv_header, rows
+from pkpo.evaluate.readers.tally import (
+    ONE,
+    RUN,
+    SET,
+    STEP,
+    Collector,
+    Reading,
+    digest,
+    gathered,
+)
+from pkpo.evaluate.readers.values import setting_of
+
+_PLACE = "\0place"
+_EXACT = 2**53
+# What polars makes of half a pair of surrogates, and of an integer of more than 64 bits.
+_MISREAD = r"\x00|^Static\("
+
+
+def read_table(log: Log, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
+    """The tally of a JSONL, CSV or Parquet file, or a JSON array, with one sample a row.
+
+    Args:
+        log: the table.
+        named: column by what it holds, by its name in a tally; `step` holds integers.
+        reading: takes bad rows.
+
+    Raises:
+        LogError: a row is bad and the caller wants to stop at that, or the file is damaged.
+
+    Cost: one pass of polars over the named columns; a pass in Python besides where some row
+    isn't plainly good.
+    """
+    tally = _grouped(log, named)
+    return tally if tally is not None else _one_by_one(log, named, reading)
+
+
+def _one_by_one(log: Log, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
+    collector = Collector(reading, log)
+    optional = {name: c for name, c in named.items() if name not in ("problem", "reward")}
+    needed = [column for name, column in named.items() if not _is_known(name)]
+    for place, row in rows(log, set(named.values())):
+        if isinstance(row, str):
+            collector.bad(place, row)
+            continue
+        missing = [column for column in needed if column not in row]
+        if missing:
+            there = ", ".join(list(row)[:12]) or "nothing"
+            collector.bad(place, f"no {missing[0]!r}; it has {there}")
+            continue
+        collector.add(
+            place,
+            row[named["problem"]],
+            row[named["reward"]],
+            {name: row.get(column) for name, column in optional.items()},
+        )
+    return collector.tally()
+
+
+def _is_known(name: str) -> bool:
+    """Whether it says of a run or a problem what a row may leave out."""
+    return name.startswith((RUN, SET, ONE))
+
+
+def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
+    """By polars, or None if anything in the file needs a closer look."""
+    try:
+        scanned = _scan(log, named)
+        if scanned is None:
+            return None
+        kinds = scanned.collect_schema()
+        if not set(named.values()) <= set(kinds):
+            return None
+        read_as = [
+            _read_as(name, column, kinds[column]).alias(name) for name, column in named.items()
+        ]
+        place = (pl.col(_PLACE).cast(pl.Int64) + 1).alias("first")
+        tally = gathered(scanned.select(*read_as, place)).collect(engine="streaming")
+        tally = tally.with_columns(_as_text(tally[name]) for name in named if name != "reward")
+    except POLARS_ERRORS:
+        return None
+    rewards = tally["rewards"].explode()
+    needed = [name for name in named if name != "reward" and not _is_known(name)]
+    if rewards.null_count() or any(tally[name].null_count() for name in needed):
+        return None
+    if not rewards.is_finite().all() or (tally["problem"] == "").any():
+        return None
+    for name in named:
+        if name.startswith(ONE):
+            misread = tally[name] == "0"
+        elif name != "reward":
+            misread = tally[name].str.contains(_MISREAD)
+        else:
+            continue
+        if misread.any():
+            return None
+    return tally.rename({"step": STEP}) if "step" in named else tally
+
+
+def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
+    """A column as a tally has it; null where a text is no number."""
+    if name == "step":
+        return pl.col(column).cast(pl.Int64, strict=False)
+    if name.startswith(ONE):
+        text = pl.col(column).cast(pl.String)
+        misread = text.str.contains("\0", literal=True)
+        return pl.when(misread).then(pl.lit(0, pl.UInt64)).otherwise(digest(text))
+    if name != "reward":
+        return pl.col(column)
+    if kind != pl.String:
+        return pl.col(column).cast(pl.Float64)
+    words = pl.col(column).str.strip_chars().str.to_lowercase()
+    return words.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
+
+
+def _as_text(values: pl.Series) -> pl.Series:
+    """Ids and settings as the exact way has them."""
+    if values.dtype.is_float():
+        if (values.abs() >= _EXACT).any():
+            raise pl.exceptions.ComputeError("an integer may have lost digits")
+        known = values.unique().to_list()
+        texts = list(map(setting_of, known))
+        return values.replace_strict(known, texts, return_dtype=pl.String)
+    text = values.cast(pl.String)
+    return text.replace("", None) if _is_known(values.name) else text
+
+
+def _scan(log: Log, named: Mapping[str, str]) -> pl.LazyFrame | None:
+    place: dict[str, Any] = {"row_index_name": _PLACE}
+    if log.kind == "json":
+        return None
+    if log.kind == "csv":
+        mark, header = csv_header(log.local)
+        if len(set(header)) != len(header):
+            return None
+        scanned = pl.scan_csv(log.local, separator=mark, infer_schema=False, glob=False, **place)
+        # Polars looks at the fields it was asked for: rows too long or short escape it unless
+        # that is all of them.
+        return scanned.map_batches(_of_whole_rows, projection_pushdown=False, streamable=True)
+    if log.kind == "parquet":
+        known = all(_plain(name, log.schema[column]) for name, column in named.items())
+        return pl.scan_parquet(log.local, glob=False, **place) if known else None
+    kinds = {
+        column: _json_kind(name, [record.get(column) for record in log.looked_at])
+        for name, column in named.items()
+    }
+    if any(kind is None for kind in kinds.values()):
+        return None
+    return pl.scan_ndjson(log.local, schema=kinds, **place)  # type: ignore[arg-type]
+
+
+def _of_whole_rows(batch: pl.DataFrame) -> pl.DataFrame:
+    """The batch itself, unless its last field may be missing.
+
+    Raises:
+        pl.exceptions.ShapeError: it may.
+    """
+    if batch[:, -1].null_count():
+        raise pl.exceptions.ShapeError("a row may lack its last field")
+    return batch
+
+
+def _plain(name: str, kind: pl.DataType) -> bool:
+    if name == "step":
+        return kind.is_integer()
+    if name == "reward":
+        return kind.is_numeric() or kind in (pl.Boolean, pl.String)
+    if kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum):
+        return True
+    return _is_known(name) and (kind.is_float() or kind == pl.Boolean)
+
+
+def _json_kind(name: str, values: Sequence[Any]) -> Any:
+    """The type to read a JSON column as, from its first values; None for none that is safe.
+
+    Of pl.Categorical polars takes text alone, of pl.String also numbers and objects.
+    """
+    if _is_known(name):
+        values = [value for value in values if value is not None] or [""]
+    value = values[0] if values else None
+    if name == "reward":
+        return _json_reward(value)
+    if isinstance(value, str) and name != "step":
+        return pl.String if name.startswith(ONE) else pl.Categorical
+    if isinstance(value, int) and not isinstance(value, bool):
+        return pl.Int64
+    if _is_known(name) and isinstance(value, bool | float):
+        return pl.Boolean if isinstance(value, bool) else pl.Float64
+    return None
+
+
+def _json_reward(value: Any) -> Any:
+    if isinstance(value, bool):
+        return pl.Boolean
+    if isinstance(value, int | float):
+        return pl.Float64
+    return pl.String if isinstance(value, str) else None

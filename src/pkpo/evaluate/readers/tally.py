@@ -1,0 +1,257 @@
+"""Records taken in one by one, the bad ones counted or raised, as one tally of a file.
+
+A tally is a data frame; each of its rows holds samples that share all but the reward:
+
+    problem   String         its id
+    rewards   List(Float64)  of the samples; just one in a row if there is a column `sample`
+    first     Int64          the place of the first of them in the file
+    cluster   String         optional: of the problem
+    sample    String         optional: what tells a sample from the others of its problem
+    run.NAME  String         what the run was: a model, a temperature, a step of training
+    set.NAME  String         what the problem ids are ids in: a task, a data set
+    one.NAME  String         what has one value for all samples of a problem: its text, the metric
+
+A null in the last three says that the log gives no value. `pkpo.evaluate.readers.identity`
+decides by them what belongs together.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from pkpo.errors import LogError
+from pkpo.evaluate.read_result import BadLine
+from pkpo.evaluate.readers.contents import UNITS, Log
+from pkpo.evaluate.readers.files import matched
+from pkpo.evaluate.readers.values import (
+    BadValueError,
+    object_of,
+    problem_of,
+    reward_of,
+    setting_of,
+    step_of,
+    text_of,
+)
+from pkpo.evaluate.samples import SolveProbabilities
+
+OnBadLine = Literal["error", "count"]
+Duplicates = Literal["error", "drop", "keep"]
+Step = int | Literal["last", "all"]
+RUN, SET, ONE, STEP = "run.", "set.", "one.", "run.step"
+_EXAMPLES = 100
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the caller asked for; see `pkpo.evaluate.read.read`. None stands for: by the form's
+    own rule."""
+
+    problem: str | None = None
+    reward: str | None = None
+    cluster: str | None = None
+    sample: str | None = None
+    run: tuple[str, ...] = ()
+    task: tuple[str, ...] = ()
+    step: Step | None = None
+    filter: str | None = None
+    pool: tuple[str, ...] = ()
+    threshold: float | None = None
+    on_bad_line: OnBadLine = "error"
+    duplicates: Duplicates = "error"
+
+
+@dataclass
+class Reading:
+    """What reading has found so far, over all files; see `ReadResult`."""
+
+    wanted: Wanted
+    notes: dict[str, None] = field(default_factory=dict)
+    bad_lines: list[BadLine] = field(default_factory=list)
+    num_bad: int = 0
+
+    def note(self, text: str) -> None:
+        """Keep a note, once."""
+        self.notes.setdefault(text)
+
+    def bad(self, line: BadLine) -> None:
+        """Count a bad record.
+
+        Raises:
+            LogError: under on_bad_line="error".
+        """
+        if self.wanted.on_bad_line == "error":
+            raise LogError(str(line))
+        self.num_bad += 1
+        if len(self.bad_lines) < _EXAMPLES:
+            self.bad_lines.append(line)
+
+
+class Collector:
+    """Takes the records of one file.
+
+    Args:
+        reading: takes the bad ones.
+        log: the file.
+        of_file: what is known of all its samples, by the name of a tally's column.
+        unit: what a place in it is called, if not by its kind.
+    """
+
+    def __init__(
+        self, reading: Reading, log: Log, of_file: Mapping[str, Any] | None = None, unit: str = ""
+    ) -> None:
+        self._reading, self._path = reading, log.path
+        self._unit = unit or UNITS[log.kind]
+        self._of_file = of_file or {}
+        self._ids: dict[str, int] = {}
+        self._problems, self._places = array("q"), array("q")
+        self._rewards = array("d")
+        self._optional: dict[str, list[str | None]] = {}
+        self._digests: dict[str, str] = {}
+
+    def add(
+        self,
+        place: int,
+        problem: Any,
+        reward: Any,
+        fields: Mapping[str, Any] | None = None,
+        *,
+        count: int = 1,
+    ) -> None:
+        """Take `count` equal samples as they stand at a place of the file, or count them as bad.
+
+        Fields are the optional columns of a tally, and `step` for a run.step that must be an
+        integer; always the same ones in a file.
+
+        Raises:
+            LogError: it is bad, and the caller wants to stop at that.
+        """
+        try:
+            name, number = problem_of(problem), reward_of(reward)
+            values = {key: self._value(key, value) for key, value in (fields or {}).items()}
+        except BadValueError as error:
+            self.bad(place, str(error))
+            return
+        index = self._ids.setdefault(name, len(self._ids))
+        for _ in range(count):
+            self._problems.append(index)
+            self._rewards.append(number)
+            self._places.append(place)
+            for key, value in values.items():
+                self._optional.setdefault(key, []).append(value)
+
+    def _value(self, key: str, value: Any) -> str | None:
+        if key == "step":
+            return str(step_of(value))
+        if key.startswith((RUN, SET)):
+            return setting_of(value)
+        if key.startswith(ONE):
+            return self._digest(setting_of(value))
+        if value is None:
+            raise BadValueError(f"the {key} is missing (null)")
+        return text_of(value)
+
+    def _digest(self, text: str | None) -> str | None:
+        if text is not None and text not in self._digests:
+            self._digests[text] = str(pl.select(digest(pl.lit(text))).item())
+        return None if text is None else self._digests[text]
+
+    def bad(self, place: int, reason: str) -> None:
+        """Count the record at `place` as bad."""
+        self._reading.bad(BadLine(self._path, f"{self._unit} {place}", reason))
+
+    def tally(self) -> pl.DataFrame:
+        """All that was added."""
+        names = pl.Series("problem", list(self._ids), dtype=pl.String)
+        index = pl.Series("index", self._problems, dtype=pl.Int64)
+        rows = pl.DataFrame(
+            [
+                names.gather(index) if len(names) else names,
+                pl.Series("reward", self._rewards, dtype=pl.Float64),
+                pl.Series("first", self._places, dtype=pl.Int64),
+                *(
+                    pl.Series(STEP if key == "step" else key, values, dtype=pl.String)
+                    for key, values in self._optional.items()
+                ),
+            ]
+        )
+        return with_file(gathered(rows.lazy()).collect(), self._of_file)
+
+
+def gathered(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """A tally from one sample a row: `reward` and `first`, the others as in a tally."""
+    keys = [name for name in rows.collect_schema().names() if name not in ("reward", "first")]
+    if "sample" in keys:
+        return rows.select(*keys, pl.concat_list("reward").alias("rewards"), "first")
+    return rows.group_by(keys).agg(pl.col("reward").alias("rewards"), pl.col("first").min())
+
+
+def with_file(tally: pl.DataFrame, of_file: Mapping[str, Any]) -> pl.DataFrame:
+    """With what is known of all samples of a file, where its rows don't say otherwise."""
+    known = {name: setting_of(value) for name, value in of_file.items()}
+    return tally.with_columns(
+        pl.lit(value, dtype=pl.String).alias(name)
+        for name, value in known.items()
+        if name not in tally.columns
+    )
+
+
+def digest(text: pl.Expr) -> pl.Expr:
+    """A number that stands for a text, which may be long; null for none."""
+    return pl.when(text != "").then(text.hash())
+
+
+def fields(prefix: str, values: Any) -> dict[str, Any]:
+    """A JSON object's members as columns of a tally; of anything else, none."""
+    return {prefix + key: value for key, value in object_of(values).items()}
+
+
+def folder_of(pattern: str) -> Callable[[Path], dict[str, Any]]:
+    """The folder as a run, for tools that write one run into a folder, under these names."""
+    return lambda path: {f"{RUN}folder": str(path.parent)} if matched(pattern, path) else {}
+
+
+def chosen(
+    log: Log,
+    what: str,
+    found: Sequence[str],
+    wanted: str | None,
+    flag: str = "reward= (--reward)",
+    no: str = "",
+) -> str | None:
+    """What is wanted of what was found, or the only one there is; None if there are none.
+
+    Raises:
+        LogError: it isn't there, or there are several to choose from; called `no` and `what`.
+    """
+    if wanted is not None and wanted not in found:
+        there = ", ".join(found) or "none"
+        raise LogError(f"{log.path} has no {no or what} {wanted!r}; it has {there}")
+    if wanted is None and len(found) > 1:
+        raise LogError(
+            f"{log.path} has several {what}s ({', '.join(found)}): choose one with {flag}"
+        )
+    return wanted or next(iter(found), None)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kind of log, and how to read it.
+
+    Args:
+        name: what `format=` calls it.
+        looks_like: what its content is recognised by, for messages.
+        matches: whether a file that begins like this is of this form.
+        read: the tally of one file, or exact probabilities; raises LogError if it is damaged,
+            or there is a choice that the caller hasn't made.
+    """
+
+    name: str
+    looks_like: str
+    matches: Callable[[Log], bool]
+    read: Callable[[Log, Reading], pl.DataFrame | SolveProbabilities]
