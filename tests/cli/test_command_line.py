@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -183,7 +184,7 @@ sys.argv[1:] = {arguments!r}
 from pkpo.cli import main
 main()
 """
-    return python(code)
+    return python(code, env=os.environ | {"FORCE_COLOR": "1"})  # for rich
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,7 @@ main()
         ("torch", ["train", "--steps", "1", "--out", "/dev/null/run"], "train"),
         ("pydantic", ["train"], "train"),
         ("polars", ["eval", "x"], "eval"),
-        ("rich", ["compare", "x"], "eval"),
+        ("rich", ["compare", "x", "y"], "eval"),
         ("zstandard", ["--help"], "eval"),
     ],
 )
