@@ -15,7 +15,8 @@ from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.report.load import load_run
 from pkpo.report.records import Arm, ArmRun, Evaluation, Run
 from pkpo.train.config import ArmSettings, TrainConfig
-from pkpo.train.job import Job, check_buildable
+from pkpo.train.embedded.devices import check_buildable
+from pkpo.train.job import Job
 from pkpo.train.run_directory import RunDirectory
 from reproduction.studies.controls import controls_left, run_controls
 from reproduction.studies.settings import K_VALUES, Study

@@ -52,11 +52,6 @@ def config_with(**arm: Any) -> TrainConfig:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def finished(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {}
     for case in CASES:

@@ -9,10 +9,9 @@ import torch
 
 from pkpo.errors import InvalidInputError
 from pkpo.execution import processes
-from pkpo.train import devices
 from pkpo.train.config import TrainConfig
-from pkpo.train.devices import device_of
-from pkpo.train.job import check_buildable
+from pkpo.train.embedded import devices
+from pkpo.train.embedded.devices import check_buildable, device_of
 
 from .tiny import settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pkpo.train.order import problems_of_step
+from pkpo.train.problems import problems_of_step
 
 SIZES = ((1, 5), (2, 6), (4, 6), (5, 5), (7, 3), (13, 4))
 """Problems in a step and in all: divisors, remainders, and steps longer than an epoch."""

@@ -15,7 +15,8 @@ import pkpo
 from pkpo.errors import RunDirectoryError
 from pkpo.files import write_atomically
 from pkpo.train import run_directory
-from pkpo.train.run_directory import JsonLines, RunDirectory, new_folder, write_json
+from pkpo.train.json_lines import JsonLines, write_json
+from pkpo.train.run_directory import RunDirectory, new_folder
 
 from .tiny import make_config
 

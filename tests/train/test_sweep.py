@@ -6,31 +6,28 @@ import csv
 import io
 import itertools
 import json
-import os
 import shutil
 import signal
 import statistics
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
 
+from execution.watching import wait_for
 from pkpo.errors import InvalidInputError, RunDirectoryError
-from pkpo.execution.pool import Pool
+from pkpo.execution.pool import ThisProcess
 from pkpo.execution.processes import LocalProcesses
 from pkpo.report import write_report
 from pkpo.report.sweep import to_rich, write_sweep_report
 from pkpo.report.sweep_load import load_sweep
+from pkpo.train.display import Display, sweep_display
 from pkpo.train.job import Job, JobError
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.sweep import Sweep, SweepDirectory, SweepSettings, check_cells
-from pkpo.train.sweep.live import SweepProgress
 
+from .forks import Attempts
 from .tiny import assert_same_run, settings
 
 SEEDS, ARMS, KS = (0, 1), ("k=1", "k=2"), (1, 2, 4)
@@ -68,7 +65,7 @@ class Done:
         out = io.StringIO()
         console = Console(file=out, width=200)
         with pytest.raises(JobError) as caught:
-            Sweep(sweep, executor=LocalProcesses(2), console=console, cache=cache).run()
+            Sweep(sweep, executor=ThisProcess(lambda: False), console=console, cache=cache).run()
         self.error, self.out = str(caught.value), out.getvalue()
 
     def evaluation(self, cell: str, arm: str, seed: int) -> dict[str, float]:
@@ -122,7 +119,7 @@ def test_a_warm_start_is_made_once_for_all_cells_that_share_it(done: Done):
 def test_warm_starts_that_are_shared_wait_for_the_first(tmp_path: Path):
     sweep = SweepDirectory.create(tmp_path / "sweep", grid(), "")
     runner = Sweep(sweep, executor=LocalProcesses(1), console=Console(), cache=tmp_path)
-    items = [item for cell in runner._work() for item in cell.work.items]
+    items = [part.item for _, parts in runner._parts() for part in parts]
     waits = {item.name: item.after for item in items if "warm start" in item.name}
     first = "learning_rate=0.003, num_train={}: warm start of seed {}"
     second = "learning_rate=0.01, num_train={}: warm start of seed {}"
@@ -137,7 +134,9 @@ def test_warm_starts_that_are_shared_wait_for_the_first(tmp_path: Path):
 def test_a_cell_is_the_run_that_it_would_be_alone(done: Done, tmp_path: Path):
     cell = RunDirectory.open(done.path / "cells" / GOOD[1])
     alone = RunDirectory.create(tmp_path / "alone", cell.config, "")
-    Job(alone, workers=2, console=Console(file=io.StringIO()), cache=tmp_path / "cache").run()
+    executor = LocalProcesses(2)
+    cache = tmp_path / "cache"
+    Job(alone, workers=2, console=Console(quiet=True), cache=cache, executor=executor).run()
     for arm, seed in itertools.product(cell.config.arms, SEEDS):
         assert_same_run(cell.arm(arm, seed).path, alone.arm(arm, seed).path)
 
@@ -322,62 +321,37 @@ def test_what_can_not_be_built_is_found_before_a_sweep_is_made():
 # Interrupts
 
 
-def start(*arguments: Any) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from pkpo.cli import main; main()", "sweep"]
-    return subprocess.Popen(
-        [*command, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def steps_made(path: Path) -> int:
     return sum(
         file.read_bytes().count(b"\n") for file in path.glob("cells/*/arms/*/*/metrics.jsonl")
     )
 
 
-def wait_for_steps(path: Path, steps: int, process: subprocess.Popen[str]) -> None:
-    end = time.monotonic() + 60
-    while steps_made(path) < steps:
-        assert time.monotonic() < end, "waited in vain"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.005)
-
-
-def test_interrupted_and_killed_sweeps_end_like_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("PKPO_CACHE", str(tmp_path / "cache"))
+def test_interrupted_and_killed_sweeps_end_like_others(attempts: Attempts, tmp_path: Path):
     base = settings(steps=100) | {"checkpoint_every": 10, "completions_every": 50}
     given = {"base": base, "vary": {"learning_rate": [0.003, 0.01]}}
     (tmp_path / "grid.json").write_text(json.dumps(given))
-    path, whole = tmp_path / "sweep", tmp_path / "whole"
+    path, whole, cache = tmp_path / "sweep", tmp_path / "whole", tmp_path / "cache"
+    first = ("sweep", "--config", tmp_path / "grid.json", "--out")
+    again = ("sweep", "--resume", path)
 
-    process = start("--config", tmp_path / "grid.json", "--out", path)
-    try:
-        wait_for_steps(path, 5, process)
-        os.killpg(process.pid, signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert f"`pkpo sweep --resume {path}` goes on" in err
-        assert "unfinished" in (path / "summary.md").read_text()
-        made = steps_made(path)
-        assert made < 200
+    with attempts.started(*first, path, cache=cache) as process:
+        wait_for(lambda: steps_made(path) >= 5)
+        process.signal(signal.SIGINT, group=True)
+        assert process.ended() == 130
+        assert f"`pkpo sweep --resume {path}` goes on" in process.err
+    assert "unfinished" in (path / "summary.md").read_text()
+    made = steps_made(path)
+    assert made < 200
 
-        process = start("--resume", path)
-        wait_for_steps(path, made + 5, process)
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+    with attempts.started(*again, cache=cache) as process:
+        wait_for(lambda: steps_made(path) >= made + 5)
+        process.signal(signal.SIGKILL, group=True)
 
-    for arguments in (("--resume", path), ("--config", tmp_path / "grid.json", "--out", whole)):
-        process = start(*arguments)
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert "Summary: " in out
+    for arguments in (again, (*first, whole)):
+        done = attempts.command(*arguments, cache=cache)
+        assert done.code == 0, done.err
+        assert "Summary: " in done.out
     assert (path / "results.csv").read_bytes() == (whole / "results.csv").read_bytes()
     for cell in ("learning_rate=0.003", "learning_rate=0.01"):
         folders = [root / "cells" / cell / "arms" / "arm" / "seed_0" for root in (path, whole)]
@@ -387,19 +361,17 @@ def test_interrupted_and_killed_sweeps_end_like_others(
 # The live table
 
 
-def live(done: Done, tmp_path: Path, height: int) -> tuple[SweepProgress, io.StringIO]:
+def live(done: Done, tmp_path: Path, height: int) -> tuple[Display, io.StringIO]:
     shutil.copytree(done.path, tmp_path / "sweep")
     shutil.rmtree(tmp_path / "sweep" / "cells" / GOOD[1] / "arms" / "k=2" / "seed_1")
     sweep = SweepDirectory.open(tmp_path / "sweep")
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120, height=height, no_color=True)
-    work = Sweep(sweep, executor=LocalProcesses(1), console=console, cache=tmp_path)._work()
-    items = [item for cell in work for item in cell.work.items]
-    pool = Pool(items, [name for cell in work for name in cell.work.done])
-    return SweepProgress(console, work, pool), out
+    cells = Sweep(sweep, executor=LocalProcesses(1), console=console, cache=tmp_path)._parts()
+    return sweep_display(console, [(cell.labels, parts) for cell, parts in cells]), out
 
 
-def shown(progress: SweepProgress) -> list[str]:
+def shown(progress: Display) -> list[str]:
     console = Console(file=io.StringIO(), width=120, height=progress.console.height)
     console.print(progress.table())
     assert isinstance(console.file, io.StringIO)

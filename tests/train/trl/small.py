@@ -12,9 +12,9 @@ from rich.console import Console
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
-from pkpo.train.run_directory import ArmDirectory
-from pkpo.train.trl_job import job
-from pkpo.train.trl_job.config import TrlConfig
+from pkpo.train.config import TrlConfig
+from pkpo.train.job import resume_job, start_job
+from pkpo.train.run_directory import ArmDirectory, RunDirectory
 
 from ..tiny import OPTIONS, make_task, rows, untimed
 
@@ -42,8 +42,12 @@ def make_config(model: Path, schedule: str = "max@2", **changes: Any) -> TrlConf
 
 
 def start(config: TrlConfig, out: Path) -> ArmDirectory:
-    job.start(config, out, "pkpo train", Console(quiet=True))
+    start_job(config, out, "pkpo train", Console(quiet=True))
     return arm_of(out)
+
+
+def resume(out: Path) -> None:
+    resume_job(RunDirectory.open(out), Console(quiet=True))
 
 
 def arm_of(out: Path, name: str = "arm") -> ArmDirectory:

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import torch
 
+from pkpo.engines.embedded.model import PolicyConfig
 from pkpo.errors import InvalidInputError
 from pkpo.execution.processes import worker_number
 from pkpo.tasks.base import Task
+from pkpo.tasks.registry import build_task
 from pkpo.train.config import PolicySettings, TrainConfig
+from pkpo.train.problems import check_problems
 
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 EVALUATED_AT_A_TIME = 64
@@ -23,16 +26,21 @@ def device_of(name: str) -> str:
     return f"cuda:{worker_number() % count}" if count > 1 else name
 
 
-def check_problems(prompts_per_step: int, task: Task) -> None:
-    """
+def check_buildable(config: TrainConfig) -> None:
+    """Find out before a run directory is made whether the task, device and policy exist, with
+    enough problems and memory.
+
     Raises:
-        InvalidInputError: a step takes more problems than there are.
+        InvalidInputError: not so.
     """
-    problems = len(task.problems("train"))
-    if prompts_per_step > problems:
-        raise InvalidInputError(
-            f"prompts_per_step is {prompts_per_step}, but there are {problems} problems"
-        )
+    task = build_task(config.task.name, config.task.options)
+    PolicyConfig(vocab_size=len(task.vocabulary), **config.policy.model_dump())
+    try:
+        torch.empty(0, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(f"device {config.device!r} can't be used: {error}") from error
+    check_problems(config.training.prompts_per_step, task)
+    check_room(config, task)
 
 
 def check_room(config: TrainConfig, task: Task) -> None:

@@ -10,8 +10,8 @@ from transformers import AutoTokenizer
 
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.grids import MOVES
-from pkpo.train.trl_job.arm import load_tokenizer, prompt_dataset
-from pkpo.train.trl_job.prompts import (
+from pkpo.train.trl.arm import load_tokenizer, prompt_dataset
+from pkpo.train.trl.prompts import (
     QuestionPrompts,
     TokenPrompts,
     make_prompts,

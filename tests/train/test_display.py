@@ -13,16 +13,17 @@ import pytest
 from rich.console import Console
 
 from pkpo import errors
-from pkpo.execution.pool import Failure, Item, Pool, State
+from pkpo.execution.pool import Failure, Item, State
 from pkpo.files import write_atomically
 from pkpo.report.summary import fits
-from pkpo.train import view
+from pkpo.train import display
 from pkpo.train.config import ArmSettings
-from pkpo.train.progress import Progress
-from pkpo.train.run_directory import ArmDirectory
-from pkpo.train.work import PROGRESS, ArmWork, RunWork, WarmStartWork
+from pkpo.train.display import job_display
+from pkpo.train.parts import Part
+from pkpo.train.run_directory import WARM_START_PROGRESS, RunDirectory
 
 from . import attempts
+from .tiny import make_config
 
 STEPS = 20
 
@@ -55,22 +56,16 @@ class Shown:
     ) -> None:
         self.out = io.StringIO() if file is None else file
         self.console = Console(file=self.out, force_terminal=terminal, width=width, height=50)
-        arms = tuple(
-            ArmWork(
-                ArmSettings(name="arm", schedule="mean", learning_rate=0.1),
-                0,
-                ArmDirectory(folder / str(number)),
-                Item(name, attempts.work),
-                done=False,
-            )
-            for number, name in enumerate(names)
-        )
-        warm = WarmStartWork(0, folder / "warm", Item("warm start", attempts.work), done=False)
-        self.work = RunWork((warm,), arms)
-        self.pool = Pool(self.work.items)
-        self.progress = Progress(self.console, self.work, self.pool, steps=STEPS, num_generations=4)
-        self.metrics = [part.directory.metrics for part in arms]
-        for path in (*self.metrics, folder / "warm" / "x"):
+        run = RunDirectory(folder, make_config(steps=STEPS))
+        parts = [Part(run, Item("warm start", attempts.work), False, 0)]
+        for number, name in enumerate(names):
+            arm = ArmSettings(name=f"arm {number}", schedule="mean", learning_rate=0.1)
+            parts.append(Part(run, Item(name, attempts.work), False, 0, arm))
+        self.progress = job_display(self.console, parts, run.config)
+        self.pool = self.progress.pool
+        self.metrics = [run.arm(part.arm, 0).metrics for part in parts if part.arm is not None]
+        self.warm = run.warm_start(0)
+        for path in (*self.metrics, self.warm / "x"):
             path.parent.mkdir(parents=True, exist_ok=True)
         self.state("k=1", State.RUNNING)
 
@@ -169,7 +164,7 @@ def test_a_failure_is_told_once_with_its_reason(tmp_path: Path, terminal: bool):
 
 def test_the_time_left_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     now = iter(range(0, 10_000, 5))
-    monkeypatch.setattr(view.time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(display.time, "monotonic", lambda: float(next(now)))
     shown = Shown(tmp_path)
     for steps in (1, 11):
         shown.write(*range(steps))
@@ -246,7 +241,7 @@ def test_damaged_lines_are_passed_over(tmp_path: Path, line: str):
 def test_a_damaged_progress_of_a_warm_start(tmp_path: Path, content: str):
     shown = Shown(tmp_path)
     shown.state("warm start", State.RUNNING)
-    (tmp_path / "warm" / PROGRESS).write_text(content)
+    (shown.warm / WARM_START_PROGRESS).write_text(content)
     shown.console.print(shown.progress.table())
     assert "Warm start: seed 0, starting" in shown.out.getvalue()
 

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 from safetensors.torch import load_file
 
 import pkpo
@@ -24,12 +23,11 @@ from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.train.config import EvaluationSettings
-from pkpo.train.evaluation import Evaluator
+from pkpo.train.embedded.evaluation import Evaluator
 from pkpo.train.job import JobError
 from pkpo.train.run_directory import ArmDirectory
-from pkpo.train.trl_job import job
-from pkpo.train.trl_job.evaluation import SampleEvaluator
-from pkpo.train.trl_job.recording import TaskReward
+from pkpo.train.trl.evaluation import SampleEvaluator
+from pkpo.train.trl.recording import TaskReward
 
 from ..tiny import make_task, rows, untimed
 from .small import (
@@ -41,6 +39,7 @@ from .small import (
     column,
     groups,
     make_config,
+    resume,
     reward_of,
     start,
 )
@@ -237,7 +236,7 @@ def test_a_signal_ends_after_the_step_and_resume_repeats_the_rest(
     assert (out / "report.html").exists()
     assert [row["step"] for row in rows(arm_of(out).metrics)] == [0, 1, 2]
     assert not arm_of(out).finished
-    job.resume(out, Console(quiet=True))
+    resume(out)
     assert_same_run(arm_of(out), arm_of(run))
 
 
@@ -290,10 +289,10 @@ def test_a_crash_ends_its_arm_alone_and_resume_goes_back_to_the_last_checkpoint(
     content = weights.read_bytes()
     weights.write_bytes(content[:100])
     with pytest.raises(JobError, match="1 arms failed: arm"):
-        job.resume(out, Console(quiet=True))
+        resume(out)
     assert f"can't continue from {weights.parent}: " in arm.failure.read_text()
     weights.write_bytes(content)
-    job.resume(out, Console(quiet=True))
+    resume(out)
     assert_same_run(arm, arm_of(run))
     assert not arm.failure.exists()
 
@@ -303,7 +302,7 @@ def test_a_run_that_ended_before_its_last_measurement_makes_it(run: Path, tmp_pa
     shutil.copytree(run, out)
     arm_of(out).evaluation.unlink()
     shutil.rmtree(arm_of(out).model)
-    job.resume(out, Console(quiet=True))
+    resume(out)
     assert_same_run(arm_of(out), arm_of(run))
 
 
@@ -315,7 +314,7 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over(run: Path, tmp_path: Pat
     (cut,) = arm.path.glob("checkpoints/checkpoint-6")
     for name in ("pkpo_job.json", "optimizer.pt", "trainer_state.json"):
         (cut / name).unlink()
-    job.resume(out, Console(quiet=True))
+    resume(out)
     assert_same_run(arm, arm_of(run))
 
 
@@ -332,7 +331,7 @@ def test_arms_after_one_another_train_as_each_does_alone(
     first = rows(arm_of(both, "first").metrics)
     assert first[0]["pass@1"] == rows(arm_of(run).metrics)[0]["pass@1"]
     before = {path: path.stat().st_mtime_ns for path in both.glob("arms/*/*/*.json*")}
-    job.resume(both, Console(quiet=True))
+    resume(both)
     assert before == {path: path.stat().st_mtime_ns for path in both.glob("arms/*/*/*.json*")}
 
 

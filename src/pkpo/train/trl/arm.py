@@ -13,13 +13,20 @@ from transformers import AutoTokenizer, PrinterCallback
 from pkpo.engines.trl import PKPOConfig
 from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.tasks.base import Task
-from pkpo.train.config import ArmSettings
-from pkpo.train.run_directory import ArmDirectory, write_json
-from pkpo.train.trl_job.config import TrlConfig, batch_sizes
-from pkpo.train.trl_job.evaluation import SampleEvaluator
-from pkpo.train.trl_job.prompts import Prompts, make_prompts
-from pkpo.train.trl_job.ranks import on_main
-from pkpo.train.trl_job.recording import STATE_FILE, Recorder, RecordingTrainer, TaskReward
+from pkpo.train.arm_log import ArmLog
+from pkpo.train.config import ArmSettings, TrlConfig, TrlTrainingSettings
+from pkpo.train.json_lines import write_json
+from pkpo.train.run_directory import RunDirectory
+from pkpo.train.trl.evaluation import SampleEvaluator
+from pkpo.train.trl.prompts import Prompts, make_prompts
+from pkpo.train.trl.ranks import on_main
+from pkpo.train.trl.recording import (
+    STATE_FILE,
+    Recorder,
+    RecordingTrainer,
+    TaskReward,
+    restore,
+)
 
 _EVALUATION_BATCH = 1024
 _CHECKPOINTS = "checkpoints"
@@ -61,6 +68,28 @@ def last_checkpoint(folder: Path) -> tuple[int, Path | None]:
     return max(complete, default=(0, None))
 
 
+def batch_sizes(training: TrlTrainingSettings, processes: int) -> tuple[int, int]:
+    """Completions of a process at a time, and how many times a step.
+
+    Raises:
+        InvalidInputError: a step's completions can't be shared out so.
+    """
+    total = training.prompts_per_step * training.num_generations
+    if total % processes:
+        raise InvalidInputError(
+            f"a step's {total} completions (prompts_per_step * num_generations) can't be shared "
+            f"evenly among {processes} processes"
+        )
+    share = total // processes
+    size = training.per_device_batch_size or share
+    if share % size:
+        raise InvalidInputError(
+            f"per_device_batch_size must divide the {share} completions that each of {processes} "
+            f"processes has in a step, got {size}"
+        )
+    return size, share // size
+
+
 def trainer_config(
     config: TrlConfig, arm: ArmSettings, seed: int, length: int, folder: Path
 ) -> Any:
@@ -88,7 +117,7 @@ def trainer_config(
         **config.trl,
         "output_dir": str(folder),
         "objective_schedule": arm.schedule,
-        "baseline": config.baseline_of(arm),
+        "baseline": config.credit(arm).baseline,
         "seed": seed,
         "max_steps": training.steps,
         "learning_rate": arm.learning_rate,
@@ -116,44 +145,28 @@ class TrlArm:
     """One arm and seed of a job on TRL.
 
     Args:
+        run: the job's folder; the last checkpoint of the arm in it is continued.
         task: the problems and their verifier.
-        config: the whole job's settings.
         arm: objective schedule and learning rate.
         seed: of this run.
-        directory: the arm's folder; the last checkpoint in it is continued.
-        base: folder for the measurement of the untrained model, made by the first arm.
         stop: whether to end after the current step.
-        progress: called in the main process after each step.
     """
 
     def __init__(
         self,
+        run: RunDirectory[TrlConfig],
         task: Task,
-        config: TrlConfig,
         arm: ArmSettings,
         seed: int,
-        directory: ArmDirectory,
-        base: Path,
         *,
         stop: Callable[[], bool],
-        progress: Callable[[], object],
     ) -> None:
-        self.config, self.arm, self.seed = config, arm, seed
-        self.directory, self.base = directory, base
-        self.tokenizer = load_tokenizer(config.model_of(seed))
-        self.prompts = make_prompts(task, self.tokenizer, config.training.max_completion_length)
+        self.run_directory, self.config, self.arm, self.seed = run, run.config, arm, seed
+        self.directory, self._stop = run.arm(arm, seed), stop
+        self.tokenizer = load_tokenizer(self.config.model_of(seed))
+        length = self.config.training.max_completion_length
+        self.prompts = make_prompts(task, self.tokenizer, length)
         self.reward = TaskReward(self.prompts, "train")
-        self.recorder = Recorder(
-            directory,
-            self.reward,
-            learning_rate=arm.learning_rate,
-            every=config.evaluation.every,
-            completions_every=config.completions_every,
-            before_training=self._measure_base,
-            validate=self._validate,
-            stop=stop,
-            progress=progress,
-        )
 
     def run(self) -> bool:
         """Train to the last step, then measure the model on the test split and store it.
@@ -164,26 +177,16 @@ class TrlArm:
         steps, folder = self.config.training.steps, self.directory.path / _CHECKPOINTS
         on_main(self._begin)
         step, found = on_main(lambda: last_checkpoint(folder))
-        if found is not None:
-            self.recorder.restore(found)
         # From a checkpoint of the last step transformers' trainer would make one step more.
         model = str(found) if step >= steps else self.config.model_of(self.seed)
         self.trainer = self._make_trainer(model, folder)
         if step < steps:
-            try:
-                self.trainer.train(resume_from_checkpoint=None if found is None else str(found))
-            except Exception as error:
-                if found is None or self.recorder.begun or isinstance(error, PkpoError):
-                    raise
-                raise RunDirectoryError(
-                    f"can't continue from {found}: {error}. Remove that folder to continue from "
-                    "the checkpoint before"
-                ) from error
-            finally:
-                self.recorder.close()
+            self._train(found)
             if self.trainer.state.global_step < steps:
                 return False
-        self._finish()
+        final = self._evaluator("test").full(self.trainer, seed=self.seed, step=steps)
+        self.trainer.save_model(str(self.directory.model))
+        on_main(lambda: write_json(self.directory.evaluation, final))
         return True
 
     def _begin(self) -> None:
@@ -204,9 +207,40 @@ class TrlArm:
         except OSError as error:
             raise InvalidInputError(f"can't load --model {model!r}: {error}") from error
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(self.recorder)
-        self.recorder.trainer = trainer
         return trainer
+
+    def _train(self, found: Path | None) -> None:
+        """From the checkpoint `found`, if there is one."""
+        trainer = self.trainer
+        log = ArmLog(
+            self.directory,
+            self.config,
+            self.arm,
+            trainer.plan,
+            self.prompts.task.problems("train").ids,
+            writing=trainer.accelerator.is_main_process,
+        )
+        if found is not None:
+            restore(log, found)
+        recorder = Recorder(
+            log,
+            trainer,
+            self.reward,
+            before_training=self._measure_base,
+            validate=self._validate,
+            stop=self._stop,
+        )
+        trainer.add_callback(recorder)
+        try:
+            with log:
+                trainer.train(resume_from_checkpoint=None if found is None else str(found))
+        except Exception as error:
+            if found is None or recorder.begun or isinstance(error, PkpoError):
+                raise
+            raise RunDirectoryError(
+                f"can't continue from {found}: {error}. Remove that folder to continue from the "
+                "checkpoint before"
+            ) from error
 
     def _evaluator(self, split: Any) -> SampleEvaluator:
         size = self.config.training.per_device_batch_size or _EVALUATION_BATCH
@@ -216,14 +250,9 @@ class TrlArm:
         return self._evaluator("validation").pass_at_k(self.trainer, seed=self.seed, step=step)
 
     def _measure_base(self) -> None:
-        path = self.base / "evaluation.json"
+        """The untrained model, once for all arms of a seed."""
+        path = self.run_directory.warm_start(self.seed) / "evaluation.json"
         if on_main(path.exists):
             return
         found = self._evaluator("test").full(self.trainer, seed=self.seed, step=0)
         on_main(lambda: write_json(path, found))
-
-    def _finish(self) -> None:
-        steps = self.config.training.steps
-        final = self._evaluator("test").full(self.trainer, seed=self.seed, step=steps)
-        self.trainer.save_model(str(self.directory.model))
-        on_main(lambda: write_json(self.directory.evaluation, final))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import pkpo
-from pkpo.train.trl_job.arm import last_checkpoint
+from pkpo.train.trl.arm import last_checkpoint
 
 from ..tiny import rows
 from .small import (

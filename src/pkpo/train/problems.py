@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
+from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
+from pkpo.tasks.base import Task
+
+
+def check_problems(prompts_per_step: int, task: Task) -> None:
+    """
+    Raises:
+        InvalidInputError: a step takes more problems than there are.
+    """
+    problems = len(task.problems("train"))
+    if prompts_per_step > problems:
+        raise InvalidInputError(
+            f"prompts_per_step is {prompts_per_step}, but there are {problems} problems"
+        )
 
 
 def problems_of_step(step: int, size: int, num_problems: int, seed: int) -> np.ndarray:

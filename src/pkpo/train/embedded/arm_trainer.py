@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,22 +15,18 @@ from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import sample
 from pkpo.errors import DivergenceError
-from pkpo.plans.plan import Plateau, plan
+from pkpo.offpolicy import effective_sample_size
+from pkpo.plans.plan import Choice, Plateau, plan
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Task
+from pkpo.train.arm_log import ArmLog, StepRecord
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
-from pkpo.train.evaluation import Evaluator
-from pkpo.train.order import problems_of_step
-from pkpo.train.run_directory import ArmDirectory, JsonLines, write_json
-from pkpo.train.step_records import (
-    Batch,
-    ChoiceLog,
-    completion_rows,
-    mean_effective_sample_size,
-    sample_metrics,
-)
-from pkpo.train.warm_start import save_policy
+from pkpo.train.embedded.evaluation import Evaluator
+from pkpo.train.embedded.warm_start import save_policy
+from pkpo.train.json_lines import write_json
+from pkpo.train.problems import problems_of_step
+from pkpo.train.run_directory import ArmDirectory
 
 _SECONDS_BETWEEN_CHECKPOINTS = 45.0
 """At most, plus a step: what a crash costs where steps are slow."""
@@ -86,11 +83,8 @@ class ArmTrainer:
             entropy_coef=arm.entropy_coef,
         )
         self.problems = task.problems("train")
-        self.solved_P = np.zeros(len(self.problems), dtype=bool)
-        self.elapsed = 0.0
+        self.log = ArmLog(directory, config, arm, self.plan, self.problems.ids)
         self.step = 0
-        self._shown = ""
-        self._lines: dict[str, int | None] = {"evaluations": None, "choices": None}
         self._settings = deciding_settings(config, arm, seed)
         if isinstance(self.plan, Plateau):
             self._settings["evaluation"] = config.evaluation.model_dump(mode="json")
@@ -104,36 +98,25 @@ class ArmTrainer:
         if state is None:
             return
         with checkpoints.restoring():
-            checkpoints.check(state, self._state())
+            like = self._state()
+            checkpoints.check(state, {name: like[name] for name in like if name != "lines"})
             self.policy.load_state_dict(state["policy"])
             self.learner.optimizer.load_state_dict(state["optimizer"])
             _check_moments(self.learner.optimizer)
-            solved_P = state["solved"].cpu().numpy()
-            if solved_P.shape != self.solved_P.shape or solved_P.dtype != bool:
-                raise ValueError(f"'solved' isn't {len(self.solved_P)} truth values")
+            self.log.restore(state, state["solved"].cpu().numpy())
             if not 0 <= state["step"] <= self.config.training.steps:
                 raise ValueError(f"there is no step {state['step']}")
-            self.solved_P, self.step, self.elapsed = solved_P, state["step"], state["elapsed"]
+            self.step = state["step"]
             self.plan.restore(state["plan"])
-            self._shown = state["shown_choice"]
-            lines = state.get("lines", self._lines)
-            self._lines = {name: lines[name] for name in self._lines}
 
     def _state(self) -> dict[str, Any]:
-        return {
+        return self.log.state() | {
             "step": self.step,
-            "elapsed": self.elapsed,
             "policy": self.policy.state_dict(),
             "optimizer": self.learner.optimizer.state_dict(),
-            "solved": torch.from_numpy(self.solved_P),
+            "solved": torch.from_numpy(self.log.solved_P),
             "plan": self.plan.state(),
-            "shown_choice": self._shown,
         }
-
-    def _save(self, evaluations: JsonLines, choices: ChoiceLog) -> None:
-        lines = {"evaluations": evaluations.count, "choices": choices.count}
-        self._shown = choices.shown
-        self.directory.checkpoints.save(self._state() | {"lines": lines}, self._settings)
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> bool:
         """Train to the last step, then measure the policy on the test split and export it.
@@ -148,80 +131,44 @@ class ArmTrainer:
             DivergenceError: the policy is no longer finite; says at which step.
         """
         try:
-            return self._run(stop)
+            with self.log.open(self.step):
+                if not self._train(stop):
+                    return False
+            save_policy(self.policy, self.directory.model, self.task)
+            test = Evaluator(self.task, "test", self.config.evaluation, self.device)
+            write_json(self.directory.evaluation, test.full(self.policy, **self._now()))
         except DivergenceError as error:
             raise DivergenceError(
                 f"step {self.step}: the policy diverged: {error}. A lower learning rate or "
                 "max_grad_norm may help"
             ) from error
-
-    def _run(self, stop: Callable[[], bool]) -> bool:
-        config, steps = self.config, self.config.training.steps
-        with (
-            JsonLines(self.directory.metrics, before_step=self.step, every_step=True) as metrics,
-            JsonLines(
-                self.directory.evaluations,
-                before_step=self.step,
-                count=self._lines["evaluations"],
-            ) as evaluations,
-            ChoiceLog(
-                self.directory.path / "choices.jsonl",
-                self.plan,
-                before_step=self.step,
-                count=self._lines["choices"],
-                shown=self._shown,
-            ) as choices,
-        ):
-            if not self._train(metrics, evaluations, choices, stop):
-                return False
-        save_policy(self.policy, self.directory.model, self.task)
-        test = Evaluator(self.task, "test", config.evaluation, self.device)
-        final = test.full(self.policy, seed=self.seed, step=steps)
-        write_json(self.directory.evaluation, final)
         return True
 
-    def _train(
-        self,
-        metrics: JsonLines,
-        evaluations: JsonLines,
-        choices: ChoiceLog,
-        stop: Callable[[], bool],
-    ) -> bool:
+    def _now(self) -> dict[str, int]:
+        return {"seed": self.seed, "step": self.step}
+
+    def _train(self, stop: Callable[[], bool]) -> bool:
         config, steps = self.config, self.config.training.steps
         validation = Evaluator(self.task, "validation", config.evaluation, self.device)
         saved = time.monotonic()
         while self.step < steps:
             if self.step % config.evaluation.every == 0:
-                found = self._validate(validation)
-                evaluations.append(found)
-                self.plan.observe_validation(
-                    self.step, {int(k): value for k, value in found["pass_at_k"].items()}
-                )
-            row, batch = self._train_step(choices)
-            metrics.append(row)
-            if (self.step + 1) % config.completions_every == 0 or self.step + 1 == steps:
-                rows = completion_rows(self.task, self.problems.ids, self.step, batch)
-                self.directory.add_completions(rows, step=self.step)
+                self.log.measured(self.step, validation.pass_at_k(self.policy, **self._now()))
+            self.log.step(self.step, self._train_step())
             self.step += 1
             stopping = stop()
             due = self.step % config.checkpoint_every == 0 or self.step == steps
             if stopping or due or time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
-                metrics.sync()
-                evaluations.sync()
-                choices.sync()
-                self._save(evaluations, choices)
+                self.log.sync()
+                self.directory.checkpoints.save(self._state(), self._settings)
                 saved = time.monotonic()
             if stopping:
                 return False
-        evaluations.append(self._validate(validation))
-        evaluations.sync()
+        self.log.measured(self.step, validation.pass_at_k(self.policy, **self._now()))
+        self.log.sync()
         return True
 
-    def _validate(self, evaluator: Evaluator) -> dict[str, Any]:
-        found = evaluator.pass_at_k(self.policy, seed=self.seed, step=self.step)
-        return {"step": self.step, "split": evaluator.split, "pass_at_k": found}
-
-    def _train_step(self, choices: ChoiceLog) -> tuple[dict[str, Any], Batch]:
+    def _train_step(self) -> StepRecord:
         training, vocabulary = self.config.training, self.task.vocabulary
         watch = _Stopwatch()
         chosen_P = problems_of_step(
@@ -229,7 +176,6 @@ class ArmTrainer:
         )
         names = [self.problems.ids[i] for i in chosen_P]
         choice = self.plan.choose(self.step, names)
-        choices.append(self.step, names, choice)
         prompts = torch.as_tensor(self.problems.prompts_PT[chosen_P], device=self.device)
         lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
         with watch.part("sample"):
@@ -267,26 +213,39 @@ class ArmTrainer:
                 reweigh=reweigh if training.reweighs else None,
             )
         self.plan.observe(self.step, names, rewards_PG)
-        self.solved_P[chosen_P] |= (rewards_PG == 1.0).any(axis=1)
-        seconds = sum(watch.seconds.values())
-        self.elapsed += seconds
-        batch = Batch(chosen_P, tokens_PGS, rewards_PG, advantages_PG)
-        row = {
-            "step": self.step,
-            **sample_metrics(samples, batch, self.solved_P, self.config.evaluation.k_values),
-            "objective": str(choice),
-            "learning_rate": self.arm.learning_rate,
-            "loss": stats.loss,
-            "grad_norm": stats.grad_norm,
-            "samples_per_second": rewards_PG.size / seconds,
-            "elapsed": self.elapsed,
-            **{f"{name}_share": spent / seconds for name, spent in watch.seconds.items()},
-        }
+        measures = {"loss": stats.loss, "grad_norm": stats.grad_norm}
         if stats.log_ratios_PG is not None:
-            row["effective_sample_size"] = mean_effective_sample_size(
+            measures["effective_sample_size"] = mean_effective_sample_size(
                 stats.log_ratios_PG, choice, training.truncate
             )
-        return row, batch
+        return StepRecord(
+            chosen_P,
+            rewards_PG,
+            advantages_PG,
+            choice,
+            entropy=float(samples.entropies_PGS.sum(-1).mean()),
+            measures=measures,
+            seconds=sum(watch.seconds.values()),
+            parts=watch.seconds,
+            texts=self._texts(chosen_P, tokens_PGS) if self.log.keeps(self.step) else None,
+        )
+
+    def _texts(self, chosen_P: np.ndarray, tokens_PGS: np.ndarray) -> tuple[list[str], list[str]]:
+        prompts = [self.task.describe_prompt("train", int(problem)) for problem in chosen_P]
+        completions = [self.task.describe_completion(tokens) for g in tokens_PGS for tokens in g]
+        return prompts, completions
+
+
+def mean_effective_sample_size(
+    log_ratios_PG: np.ndarray, choice: Choice, truncate: float | None
+) -> float:
+    """Mean over prompts of the effective number of samples for the prompt's own k."""
+    if truncate is not None:
+        log_ratios_PG = np.minimum(log_ratios_PG, math.log(truncate))
+    found_P = np.empty(len(log_ratios_PG))
+    for objective, rows in choice.parts():
+        found_P[rows] = effective_sample_size(log_ratios_PG[rows], objective.k)
+    return float(found_P.mean())
 
 
 def _check_moments(optimizer: torch.optim.Optimizer) -> None:

@@ -23,7 +23,7 @@ from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import Task
 from pkpo.train.config import TrainConfig, WarmStartSettings
-from pkpo.train.devices import device_of
+from pkpo.train.embedded.devices import device_of
 
 _SPECIAL_TOKENS = 3
 _CHECKSUMS = "SHA256SUMS"

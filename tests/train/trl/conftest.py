@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def warm_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A warm start of the tiny task, as the embedded engine exports it."""
-    from pkpo.train.warm_start import save_policy
+    from pkpo.train.embedded.warm_start import save_policy
 
     from ..tiny import make_config, make_policy, make_task
 

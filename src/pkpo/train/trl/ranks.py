@@ -9,6 +9,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather_object
 
 from pkpo.errors import InvalidInputError, PkpoError
+from pkpo.train.engine import Launch
 
 T = TypeVar("T")
 
@@ -25,6 +26,20 @@ def start_processes(device: str) -> PartialState:
     return state
 
 
+class Ranks(Launch):
+    """The processes of the launch."""
+
+    def __init__(self, state: PartialState) -> None:
+        self.is_main: bool = state.is_main_process
+        self.alone: bool = state.num_processes == 1
+
+    def on_main(self, work: Callable[[], T]) -> T:
+        return on_main(work)
+
+    def any(self, flag: bool) -> bool:
+        return any(gather_object([flag]))
+
+
 def on_main(work: Callable[[], T]) -> T:
     """What `work` returns in the main process, in all of them; so too for a PkpoError."""
     outcome: list[Any] = [None, None]
@@ -37,11 +52,6 @@ def on_main(work: Callable[[], T]) -> T:
     if outcome[1] is not None:
         raise outcome[1]
     return outcome[0]
-
-
-def any_process(flag: bool) -> bool:
-    """Whether `flag` holds in some process."""
-    return any(gather_object([flag]))
 
 
 def gathered(values: list[T]) -> list[T]:

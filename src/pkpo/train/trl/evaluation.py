@@ -12,13 +12,13 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from trl.models.utils import unwrap_model_for_generation
 
-from pkpo.core.passk import pass_at_k
-from pkpo.core.transforms import estimate
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split
+from pkpo.train.arm_log import mean_pass_at_k
 from pkpo.train.config import EvaluationSettings
-from pkpo.train.trl_job.prompts import Prompts, prompt_ids
-from pkpo.train.trl_job.ranks import gathered
+from pkpo.train.measurement import measurement
+from pkpo.train.trl.prompts import Prompts, prompt_ids
+from pkpo.train.trl.ranks import gathered
 
 
 class _Sampled(NamedTuple):
@@ -71,33 +71,21 @@ class SampleEvaluator:
 
     def pass_at_k(self, trainer: Any, *, seed: int, step: int) -> dict[str, float]:
         """Mean unbiased pass@k over the problems, by str(k); the same in all processes."""
-        return self._pass_at_k(_rewards(self._sampled(trainer, seed, step)))
+        return mean_pass_at_k(_rewards(self._sampled(trainer, seed, step)), self.settings.k_values)
 
     def full(self, trainer: Any, *, seed: int, step: int) -> dict[str, Any]:
-        """All that the report shows of a model, as JSON values; see
-        `pkpo.train.evaluation.Evaluator.full`."""
+        """All that the report shows of a model; see `measurement`."""
         groups = self._sampled(trainer, seed, step)
-        rewards_PG = _rewards(groups)
-        binary = bool(np.isin(rewards_PG, (0.0, 1.0)).all())
-        max_at_k = {str(k): float(estimate(rewards_PG, k).mean()) for k in self.settings.k_values}
         distinct = [len({one.answer for one in group if one.reward == 1.0}) for group in groups]
-        return {
-            "split": self.split,
-            "step": step,
-            "exact": False,
-            "num_problems": len(self.problem_ids),
-            "num_samples": self.settings.num_samples,
-            "pass_at_k": self._pass_at_k(rewards_PG),
-            "max_at_k": None if binary else max_at_k,
-            "solve_probability": (rewards_PG == 1.0).mean(axis=1).tolist(),
-            "problem_ids": list(self.problem_ids),
-            "entropy": float(np.mean([one.entropy for group in groups for one in group])),
-            "distinct_solutions": float(np.mean(distinct)),
-        }
-
-    def _pass_at_k(self, rewards_PG: np.ndarray) -> dict[str, float]:
-        correct, n = (rewards_PG == 1.0).sum(axis=1), rewards_PG.shape[1]
-        return {str(k): float(np.mean(pass_at_k(n, correct, k))) for k in self.settings.k_values}
+        return measurement(
+            self.split,
+            step,
+            self.problem_ids,
+            self.settings,
+            _rewards(groups),
+            entropy=float(np.mean([one.entropy for group in groups for one in group])),
+            distinct_solutions=float(np.mean(distinct)),
+        )
 
     def _sampled(self, trainer: Any, seed: int, step: int) -> list[list[_Sampled]]:
         """The completions of each problem, in order."""
