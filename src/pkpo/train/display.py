@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pkpo.execution.pool import Pool, State
-from pkpo.report.summary import fits
+from pkpo.tables import fits
 from pkpo.terminal import visible
 from pkpo.train.config import ArmSettings, JobSettings
 from pkpo.train.parts import Part
