@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Split
+from pkpo.tasks.base import Split, last_answer
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.tasks.grids import LANGUAGES, MOVES, PAINTING
 
@@ -449,3 +449,69 @@ def test_more_demonstrations_than_exist_are_refused():
     few = make(size=2, num_examples=1, max_ops=1, lengths=(1.0,))
     with pytest.raises(InvalidInputError, match="distinct"):
         few.demonstrations(5000, seed=0)
+
+
+# In plain language
+
+FEW = {"num_train": 4, "num_validation": 4, "num_test": 4}
+
+
+@pytest.fixture(scope="module")
+def few() -> GridProgramTask:
+    return GridProgramTask(**FEW, size=2, max_ops=2, lengths=(1.0, 2.0))
+
+
+def test_a_grid_question_shows_the_examples_and_names_every_operation(
+    few: GridProgramTask,
+) -> None:
+    question = few.question("test", 1)
+    shown = re.findall(r"(?<=:\n)((?:\d(?: \d)*\n)+)", question)
+    numbers = [[list(map(int, row.split())) for row in grid.splitlines()] for grid in shown]
+    drawn = few.describe_prompt("test", 1).replace("  ", " -> ").split(" -> ")
+    assert numbers == [[list(map(int, row)) for row in grid.split("/")] for grid in drawn]
+    assert all(f"\n{name}: " in question for name in MOVES.names)
+    assert "1 to 2 of these operations" in question
+    example = last_answer(re.findall("<answer>[^<]+</answer>", question)[0])
+    assert example is not None
+    assert set(example.split()) <= set(MOVES.names)
+
+
+def test_grid_text_scores_what_the_program_does(few: GridProgramTask) -> None:
+    examples = few._splits["test"]
+    for problem in range(4):
+        before, after = examples.inputs_PEHW[problem], examples.outputs_PEHW[problem]
+        for first, second in itertools.product(MOVES.names[:6], MOVES.names):
+            made = PAINTING.operations[second](PAINTING.operations[first](before))
+            text = f"I'd say\n<answer>{first}, {second}</answer>."
+            assert few.score_text("test", problem, text) == float((made == after).all())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "rot90 rot90 rot90 rot90",
+        "ROT90",
+        "<answer>rot90 spin</answer>",
+        "<answer></answer>",
+        "<eos>",
+        "é" * 10_000,
+    ],
+)
+def test_malformed_grid_answers_score_nothing(text: str) -> None:
+    # Some cells match whatever a program does, so that only the form can cost everything.
+    task = GridProgramTask(**FEW, reward="cells")
+    assert task.score_text("test", 0, "<answer>rot90 rot90 rot90</answer>") > 0
+    assert task.score_text("test", 0, text) == 0.0
+
+
+@pytest.mark.parametrize("reward", ["binary", "grids", "cells"])
+def test_text_and_tokens_of_a_program_score_alike(reward: str) -> None:
+    task = GridProgramTask(**FEW, reward=reward)  # type: ignore[arg-type]
+    rng = np.random.default_rng(0)
+    for problem, _ in itertools.product(range(4), range(20)):
+        names = rng.choice(MOVES.names, size=rng.integers(1, 4)).tolist()
+        ids = task.vocabulary.encode([*names, "<eos>"])[: task.max_new_tokens]
+        ids += [task.vocabulary.pad_id] * (task.max_new_tokens - len(ids))
+        rewards = task.verify("train", np.array([problem]), np.array([[ids]]))
+        assert task.score_text("train", problem, " ".join(names)) == rewards[0, 0]

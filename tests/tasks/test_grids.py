@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from pkpo.tasks.grids import LANGUAGES, MOVES, OPERATIONS, PAINTING, Language
+from pkpo.tasks.grids import LANGUAGES, MOVES, PAINTING, Language
 
 Grid = list[list[int]]
 
@@ -56,17 +56,24 @@ def random_grids(seed: int, *shape: int) -> np.ndarray:
 
 
 def test_there_are_sixteen_operations_and_names_number_them():
-    assert len(OPERATIONS) == 16
-    assert tuple(OPERATIONS) == MOVES.names
+    assert len(MOVES.operations) == 16
+    assert tuple(MOVES.operations) == MOVES.names
+
+
+@pytest.mark.parametrize("language", LANGUAGES.values(), ids=LANGUAGES)
+def test_every_operation_is_described(language: Language):
+    words = {operation.words for operation in language.operations.values()}
+    assert len(words) == len(language.names)
+    assert all(words)
 
 
 def test_known_results():
     grid = np.array([[1, 2, 0], [0, 3, 0], [2, 0, 1]], dtype=np.uint8)
-    assert OPERATIONS["rot90"](grid).tolist() == [[0, 0, 1], [2, 3, 0], [1, 0, 2]]
-    assert OPERATIONS["fall_down"](grid).tolist() == [[0, 0, 0], [1, 2, 0], [2, 3, 1]]
-    assert OPERATIONS["fall_left"](grid).tolist() == [[1, 2, 0], [3, 0, 0], [2, 1, 0]]
-    assert OPERATIONS["shift_left"](grid).tolist() == [[2, 0, 1], [3, 0, 0], [0, 1, 2]]
-    assert OPERATIONS["cycle"](grid).tolist() == [[2, 3, 0], [0, 1, 0], [3, 0, 2]]
+    assert MOVES.operations["rot90"](grid).tolist() == [[0, 0, 1], [2, 3, 0], [1, 0, 2]]
+    assert MOVES.operations["fall_down"](grid).tolist() == [[0, 0, 0], [1, 2, 0], [2, 3, 1]]
+    assert MOVES.operations["fall_left"](grid).tolist() == [[1, 2, 0], [3, 0, 0], [2, 1, 0]]
+    assert MOVES.operations["shift_left"](grid).tolist() == [[2, 0, 1], [3, 0, 0], [0, 1, 2]]
+    assert MOVES.operations["cycle"](grid).tolist() == [[2, 3, 0], [0, 1, 0], [3, 0, 2]]
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
@@ -74,7 +81,7 @@ def test_known_results():
 def test_operation_equals_the_oracle(name: str, size: int):
     grids = random_grids(size, 40, size, size)
     before = grids.copy()
-    out = OPERATIONS[name](grids)
+    out = MOVES.operations[name](grids)
     assert out.dtype == np.uint8
     assert out.tolist() == [slow(name, grid) for grid in grids.tolist()]
     np.testing.assert_array_equal(grids, before)
@@ -83,14 +90,14 @@ def test_operation_equals_the_oracle(name: str, size: int):
 @pytest.mark.parametrize("name", MOVES.names)
 def test_operation_on_every_2x2_grid(name: str):
     grids = np.array(list(itertools.product(range(4), repeat=4)), dtype=np.uint8).reshape(-1, 2, 2)
-    assert OPERATIONS[name](grids).tolist() == [slow(name, grid) for grid in grids.tolist()]
+    assert MOVES.operations[name](grids).tolist() == [slow(name, grid) for grid in grids.tolist()]
 
 
 @pytest.mark.parametrize("name", MOVES.names)
 def test_leading_axes_are_batches(name: str):
     grids = random_grids(1, 5, 2, 3, 3)
-    flat = OPERATIONS[name](grids.reshape(10, 3, 3))
-    np.testing.assert_array_equal(OPERATIONS[name](grids), flat.reshape(grids.shape))
+    flat = MOVES.operations[name](grids.reshape(10, 3, 3))
+    np.testing.assert_array_equal(MOVES.operations[name](grids), flat.reshape(grids.shape))
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
@@ -150,4 +157,3 @@ def test_painting_turns_one_colour_into_another():
     made = PAINTING.run(grid, np.array([[number]]))
     assert made.tolist() == [[[1 if cell == 4 else cell for cell in row] for row in grid[0]]]
     assert len(PAINTING.names) == 16 + 6 * 5
-    assert tuple(PAINTING.descriptions) == PAINTING.names

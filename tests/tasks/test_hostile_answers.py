@@ -54,6 +54,12 @@ SPELLINGS = {
 
 
 @functools.cache
+def item(name: str, index: int) -> dict[str, Any]:
+    """Some are slow to make; never changed."""
+    return scorer(name).dataset[index]
+
+
+@functools.cache
 def scorer(name: str, fast_check: bool = True) -> Scorer:
     return Scorer(name, {"seed": 7, "size": 100}, fast_check=fast_check)
 
@@ -214,7 +220,7 @@ def test_a_version_whose_verifiers_were_not_read_is_refused(
 def test_what_is_no_code_scores_as_the_dataset_scores_it(name: str) -> None:
     judge, rng = scorer(name), random.Random(name)
     for i in range(ITEMS):
-        entry = judge.dataset[i]
+        entry = item(name, i)
         for text in answers(name, entry["answer"], rng):
             try:
                 expected = float(judge.dataset.score_answer(text, copy.deepcopy(entry)))
@@ -238,7 +244,7 @@ def test_no_answer_runs_changes_a_later_score_or_takes_long(
     if not fast_check and ANSWER_RULES[name].quick_score is None:
         return
     judge, mark = scorer(name, fast_check), tmp_path / "mark"
-    entry = judge.dataset[0]
+    entry = item(name, 0)
     honest = [*answers(name, entry["answer"], random.Random(name))]
     before = [judge.score(entry, text) for text in honest]
     saved = json.dumps(entry, default=repr)

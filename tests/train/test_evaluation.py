@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.engines.embedded.sampling import Completions, sample
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split
 from pkpo.tasks.grid_programs import GridProgramTask
@@ -54,7 +54,7 @@ def evaluator(task: Any, *, num_samples: int = 8, k_values: tuple[int, ...] = (1
 
 def draw_again(
     task: Any, policy: Policy, num_samples: int, *, seed: int, step: int = 0
-) -> tuple[Samples, Any]:
+) -> tuple[Completions, Any]:
     """The samples that an evaluation takes, fewer than 65 problems at once."""
     problems = task.problems("test")
     generator = torch.Generator().manual_seed(seed_of(seed, Stream.EVALUATION, "test", step))

@@ -18,6 +18,31 @@ Split = Literal["train", "validation", "test"]
 PAD, EOS, ANSWER = "<pad>", "<eos>", "<answer>"
 """Special tokens. A prompt ends with ANSWER; a completion ends with EOS or by length."""
 
+ANSWER_FORMAT = (
+    "You may think first. End with the answer alone between <answer> and </answer>; only what "
+    "stands between the last such pair is read."
+)
+"""What a question in plain language tells of the form of its answer."""
+
+
+def last_answer(text: str) -> str | None:
+    """The answer in what a language model wrote, stripped: what stands in the last
+    <answer>...</answer>, or the last line that isn't blank where there is no such pair. None
+    if nothing is left.
+
+    Cost: linear in the text.
+
+    >>> last_answer("Say 1+2. <answer>2+1</answer> or <answer> 3*1 </answer>, so 3.")
+    '3*1'
+    >>> last_answer("First 3.\\nThen 4.\\n")
+    'Then 4.'
+    """
+    close = text.rfind("</answer>")
+    start = text.rfind("<answer>", 0, close) if close >= 0 else -1
+    if start >= 0:
+        return text[start + len("<answer>") : close].strip() or None
+    return next((line for raw in reversed(text.splitlines()) if (line := raw.strip())), None)
+
 
 @dataclass(frozen=True)
 class Vocabulary:
@@ -133,7 +158,7 @@ class Task(Protocol):
 
     def score_text(self, split: Split, problem: int, text: str) -> float:
         """The reward in [0, 1] of what a language model wrote to `question`. The answer is
-        `pkpo.tasks.answers.last_answer(text)`; a malformed one gets 0 and never raises."""
+        `last_answer(text)`; a malformed one gets 0 and never raises."""
         ...
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:

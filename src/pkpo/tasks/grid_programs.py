@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, get_args
@@ -12,12 +13,22 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
-from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
-from pkpo.tasks.base import ANSWER, Demonstrations, Problems, Split, Vocabulary
+from pkpo.tasks.base import (
+    ANSWER,
+    ANSWER_FORMAT,
+    Demonstrations,
+    Problems,
+    Split,
+    Vocabulary,
+    last_answer,
+)
 from pkpo.tasks.grids import LANGUAGES, Language
 
 Reward = Literal["binary", "grids", "cells"]
 _LARGEST_ENUMERATION = 100_000
+_LEAST = dict.fromkeys(
+    ("num_train", "num_validation", "num_test", "num_examples", "max_ops", "min_ops"), 1
+) | {"size": 2, "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -28,11 +39,19 @@ class _Examples:
     outputs_PEHW: np.ndarray
     programs_PL: np.ndarray
 
-    def __getitem__(self, rows: np.ndarray | slice) -> _Examples:
+    def __getitem__(self, rows: Sequence[int] | np.ndarray | slice) -> _Examples:
         return _Examples(self.inputs_PEHW[rows], self.outputs_PEHW[rows], self.programs_PL[rows])
 
     def __len__(self) -> int:
         return len(self.inputs_PEHW)
+
+    def key(self, row: int) -> bytes:
+        """The same for problems that show the same grids."""
+        return self.inputs_PEHW[row].tobytes() + self.outputs_PEHW[row].tobytes()
+
+    def pairs(self, row: int) -> list[tuple[list[list[int]], list[list[int]]]]:
+        """Each example of one problem, before and after."""
+        return list(zip(self.inputs_PEHW[row].tolist(), self.outputs_PEHW[row].tolist()))
 
 
 @dataclass(frozen=True)
@@ -80,18 +99,12 @@ class GridProgramTask:
     name: str = field(default="grid-programs", init=False)
 
     def __post_init__(self) -> None:
-        if self.reward not in get_args(Reward):
-            raise InvalidInputError(
-                f"reward must be one of {get_args(Reward)}, got {self.reward!r}"
-            )
-        if self.language not in LANGUAGES:
-            raise InvalidInputError(
-                f"language must be one of {tuple(LANGUAGES)}, got {self.language!r}"
-            )
-        smallest = {"size": 2, "seed": 0}
-        splits = ("num_train", "num_validation", "num_test")
-        for setting in (*splits, "num_examples", "max_ops", "min_ops", *smallest):
-            value, least = getattr(self, setting), smallest.get(setting, 1)
+        for setting, known in (("reward", get_args(Reward)), ("language", tuple(LANGUAGES))):
+            value = getattr(self, setting)
+            if value not in known:
+                raise InvalidInputError(f"{setting} must be one of {known}, got {value!r}")
+        for setting, least in _LEAST.items():
+            value = getattr(self, setting)
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InvalidInputError(f"{setting} must be an integer >= {least}, got {value!r}")
         if self.min_ops > self.max_ops:
@@ -157,36 +170,31 @@ class GridProgramTask:
         language, shares = self._language, np.asarray(lengths) / sum(lengths)
         shape = (count, self.num_examples, self.size, self.size)
         kept: list[_Examples] = []
-        total = 0
         for _ in range(100):
             inputs = rng.integers(0, language.colours, shape, dtype=np.uint8)
             length = rng.choice(self.max_ops, size=count, p=shares) + 1
             programs = rng.integers(0, len(language.names), (count, self.max_ops))
             programs[np.arange(self.max_ops) >= length[:, None]] = -1
-            outputs = language.run(inputs, programs)
+            drawn = _Examples(inputs, language.run(inputs, programs), programs)
+            outputs = drawn.outputs_PEHW
             fresh = [
                 row
-                for row in np.flatnonzero((inputs != outputs).any(axis=(1, 2, 3)))
+                for row in np.flatnonzero((inputs != outputs).any(axis=(1, 2, 3))).tolist()
                 if length[row] >= min_ops
                 and (min_ops == 1 or language.needs_at_least(inputs[row], outputs[row], min_ops))
-                and (key := inputs[row].tobytes() + outputs[row].tobytes()) not in seen
+                and (key := drawn.key(row)) not in seen
                 and not seen.add(key)
             ]
-            kept.append(_Examples(inputs, outputs, programs)[np.asarray(fresh, dtype=np.intp)])
-            total += len(fresh)
-            if total >= count:
+            kept.append(drawn[np.asarray(fresh, dtype=np.intp)])
+            if sum(map(len, kept)) >= count:
                 break
         else:
             raise InvalidInputError(
                 f"{count} distinct problems of size {self.size} with {self.num_examples} "
                 "examples can't be found; ask for fewer or for larger grids"
             )
-        return _Examples(
-            *(
-                np.concatenate([getattr(part, name) for part in kept])[:count]
-                for name in ("inputs_PEHW", "outputs_PEHW", "programs_PL")
-            )
-        )
+        parts = zip(*((one.inputs_PEHW, one.outputs_PEHW, one.programs_PL) for one in kept))
+        return _Examples(*map(np.concatenate, parts))[:count]
 
     def _prompts(self, examples: _Examples) -> tuple[np.ndarray, np.ndarray]:
         """One token a cell, which names its place and its colour before and after."""
@@ -205,11 +213,8 @@ class GridProgramTask:
         return Problems(ids, *self._prompts(examples))
 
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
-        seen: set[bytes] = set()
-        for split in ("validation", "test"):
-            held_out = self._splits[split]
-            for row in range(len(held_out)):
-                seen.add(held_out.inputs_PEHW[row].tobytes() + held_out.outputs_PEHW[row].tobytes())
+        held_out = [self._splits["validation"], self._splits["test"]]
+        seen = {examples.key(row) for examples in held_out for row in range(len(examples))}
         rng = generator_of(seed, Stream.DEMONSTRATIONS, self.seed)
         examples = self._draw(rng, count, seen, self.demonstration_lengths or self.lengths)
         return Demonstrations(*self._prompts(examples), self._answers(examples.programs_PL))
@@ -245,15 +250,12 @@ class GridProgramTask:
         return (rewards * well_formed).reshape(-1, num_generations).astype(np.float64)
 
     def question(self, split: Split, problem: int) -> str:
-        example = self._splits[split][slice(problem, problem + 1)]
         shown = [
-            f"Input {number}:\n{_lines(before)}\nOutput {number}:\n{_lines(after)}"
-            for number, (before, after) in enumerate(
-                zip(example.inputs_PEHW[0].tolist(), example.outputs_PEHW[0].tolist()), start=1
-            )
+            f"Input {number}:\n{_grid_text(before)}\nOutput {number}:\n{_grid_text(after)}"
+            for number, (before, after) in enumerate(self._splits[split].pairs(problem), start=1)
         ]
-        operations = [f"{name}: {said}" for name, said in self._language.descriptions.items()]
-        shown_answer = self._language.names[3:0:-2][: self.max_ops]
+        operations = [f"{name}: {one.words}" for name, one in self._language.operations.items()]
+        answer = " ".join(self._language.names[3:0:-2][: self.max_ops])
         return "\n".join(
             [
                 f"Find one program that turns each {self.size}x{self.size} input grid into its "
@@ -263,7 +265,7 @@ class GridProgramTask:
                 "right:",
                 *operations,
                 "The answer is the operations' names, separated by spaces, such as "
-                f"<answer>{' '.join(shown_answer)}</answer>. {ANSWER_FORMAT}",
+                f"<answer>{answer}</answer>. {ANSWER_FORMAT}",
             ]
         )
 
@@ -281,7 +283,7 @@ class GridProgramTask:
         language = self._language
         if len(language.names) ** self.max_ops > _LARGEST_ENUMERATION:
             return None
-        example = self._splits[split][slice(problem, problem + 1)]
+        example = self._splits[split][[problem]]
         states, target = example.inputs_PEHW, example.outputs_PEHW[0]
         found: list[tuple[int, ...]] = []
         for length in range(1, self.max_ops + 1):
@@ -299,9 +301,8 @@ class GridProgramTask:
         return drawn + self._first_operation
 
     def describe_prompt(self, split: Split, problem: int) -> str:
-        example = self._splits[split][slice(problem, problem + 1)]
-        pairs = zip(example.inputs_PEHW[0].tolist(), example.outputs_PEHW[0].tolist())
-        return "  ".join(f"{_rows(before)} -> {_rows(after)}" for before, after in pairs)
+        shown = (map(_grid_line, pair) for pair in self._splits[split].pairs(problem))
+        return "  ".join(map(" -> ".join, shown))
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         return self.vocabulary.decode(ids_T.tolist())
@@ -311,9 +312,9 @@ def _cell(row: int, column: int, before: int, after: int) -> str:
     return f"r{row}c{column}:{before}>{after}"
 
 
-def _lines(grid: list[list[int]]) -> str:
+def _grid_text(grid: list[list[int]]) -> str:
     return "\n".join(" ".join(map(str, row)) for row in grid)
 
 
-def _rows(grid: list[list[int]]) -> str:
+def _grid_line(grid: list[list[int]]) -> str:
     return "/".join("".join(map(str, row)) for row in grid)

@@ -1,4 +1,4 @@
-"""Small languages of grid programs: what each operation does to a grid.
+"""Small languages of grid programs: what each operation does to a grid, in words and in code.
 
 Grids are uint8 arrays (..., size, size); 0 is the background, 1..colours-1 are colours.
 """
@@ -9,81 +9,34 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-Operation = Callable[[np.ndarray], np.ndarray]
+
+class Operation(NamedTuple):
+    """What an operation does to grids, in words and as a function."""
+
+    words: str
+    function: Callable[[np.ndarray], np.ndarray]
+
+    def __call__(self, grids: np.ndarray) -> np.ndarray:
+        return self.function(grids)
 
 
-def _recoloured(*cycle: int) -> Operation:
-    """Each colour of the cycle becomes the next one; the rest stay."""
-
-    def apply(grids: np.ndarray) -> np.ndarray:
-        table = np.arange(256, dtype=np.uint8)
-        table[list(cycle)] = np.roll(cycle, -1)
-        return table[grids]
-
-    return apply
-
-
-def _painted(before: int, after: int) -> Operation:
-    """Cells of one colour take another."""
-
-    def apply(grids: np.ndarray) -> np.ndarray:
-        return np.where(grids == before, np.uint8(after), grids)
-
-    return apply
-
-
-def _fall(grids: np.ndarray) -> np.ndarray:
-    """Coloured cells fall to the bottom of their column, in order."""
-    order = np.argsort(grids != 0, axis=-2, kind="stable")
-    return np.take_along_axis(grids, order, axis=-2)
+def _recoloured(words: str, changes: Mapping[int, int]) -> Operation:
+    table = np.arange(256, dtype=np.uint8)
+    table[list(changes)] = list(changes.values())
+    return Operation(words, lambda grids: table[grids])
 
 
 def _turned(grids: np.ndarray, quarter_turns: int) -> np.ndarray:
     return np.rot90(grids, quarter_turns, axes=(-2, -1))
 
 
-OPERATIONS: dict[str, Operation] = {
-    "rot90": lambda g: _turned(g, 1),
-    "rot180": lambda g: _turned(g, 2),
-    "rot270": lambda g: _turned(g, 3),
-    "flip_h": lambda g: g[..., ::-1],
-    "flip_v": lambda g: g[..., ::-1, :],
-    "transpose": lambda g: np.swapaxes(g, -2, -1),
-    "shift_left": lambda g: np.roll(g, -1, axis=-1),
-    "shift_right": lambda g: np.roll(g, 1, axis=-1),
-    "shift_up": lambda g: np.roll(g, -1, axis=-2),
-    "shift_down": lambda g: np.roll(g, 1, axis=-2),
-    "fall_down": _fall,
-    "fall_left": lambda g: _turned(_fall(_turned(g, 1)), 3),
-    "swap_1_2": _recoloured(1, 2),
-    "swap_1_3": _recoloured(1, 3),
-    "invert_1": _recoloured(0, 1),
-    "cycle": _recoloured(1, 2, 3),
-}
-"""Name -> function; the order gives the operations their numbers."""
-
-DESCRIPTIONS = {
-    "rot90": "turn the grid a quarter counterclockwise",
-    "rot180": "turn it by half",
-    "rot270": "turn it a quarter clockwise",
-    "flip_h": "mirror it left to right",
-    "flip_v": "mirror it top to bottom",
-    "transpose": "swap rows and columns",
-    "shift_left": "move every column one to the left; the first becomes the last",
-    "shift_right": "move every column one to the right; the last becomes the first",
-    "shift_up": "move every row one up; the first becomes the last",
-    "shift_down": "move every row one down; the last becomes the first",
-    "fall_down": "in each column, cells that aren't 0 fall to the bottom in their order",
-    "fall_left": "in each row, cells that aren't 0 slide to the left in their order",
-    "swap_1_2": "swap 1 and 2",
-    "swap_1_3": "swap 1 and 3",
-    "invert_1": "swap 0 and 1",
-    "cycle": "1 becomes 2, 2 becomes 3, 3 becomes 1",
-}
-"""Name -> what the operation does, in words."""
+def _fallen(grids: np.ndarray) -> np.ndarray:
+    order = np.argsort(grids != 0, axis=-2, kind="stable")
+    return np.take_along_axis(grids, order, axis=-2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +44,11 @@ class Language:
     """The operations that programs are made of.
 
     Args:
-        operations: name -> function on grids (..., size, size); the order numbers them.
-        descriptions: name -> what the operation does, in words.
+        operations: by name; the order gives them their numbers.
         colours: how many values a cell has.
     """
 
     operations: Mapping[str, Operation]
-    descriptions: Mapping[str, str]
     colours: int
 
     @cached_property
@@ -117,16 +68,16 @@ class Language:
         Cost: L passes over the operations, O(N L) cells.
         """
         grids = grids_NHW.copy()
-        for step in range(programs_NL.shape[1]):
+        for number_N in programs_NL.T:
             for number, operation in enumerate(self.operations.values()):
-                rows = np.flatnonzero(programs_NL[:, step] == number)
+                rows = np.flatnonzero(number_N == number)
                 if len(rows):
                     grids[rows] = operation(grids[rows])
         return grids
 
     def successors(self, grids: np.ndarray) -> np.ndarray:
         """Every operation applied to every grid: (N, ...) -> (N, number of operations, ...)."""
-        return np.stack([operation(grids) for operation in self.operations.values()], axis=1)
+        return np.stack([each(grids) for each in self.operations.values()], axis=1)
 
     def needs_at_least(self, grids: np.ndarray, target: np.ndarray, num_operations: int) -> bool:
         """Whether no program of fewer operations turns `grids` into `target`.
@@ -157,14 +108,52 @@ def _different(grids: np.ndarray) -> np.ndarray:
     return grids[np.unique(keys, return_index=True)[1]]
 
 
-_PAINTS = tuple(itertools.permutations(range(6), 2))
-
-MOVES = Language(OPERATIONS, DESCRIPTIONS, colours=4)
-"""The 16 operations, on 4 colours."""
+MOVES = Language(
+    {
+        "rot90": Operation("turn the grid a quarter counterclockwise", lambda g: _turned(g, 1)),
+        "rot180": Operation("turn it by half", lambda g: _turned(g, 2)),
+        "rot270": Operation("turn it a quarter clockwise", lambda g: _turned(g, 3)),
+        "flip_h": Operation("mirror it left to right", lambda g: g[..., ::-1]),
+        "flip_v": Operation("mirror it top to bottom", lambda g: g[..., ::-1, :]),
+        "transpose": Operation("swap rows and columns", lambda g: np.swapaxes(g, -2, -1)),
+        "shift_left": Operation(
+            "move every column one to the left; the first becomes the last",
+            lambda g: np.roll(g, -1, axis=-1),
+        ),
+        "shift_right": Operation(
+            "move every column one to the right; the last becomes the first",
+            lambda g: np.roll(g, 1, axis=-1),
+        ),
+        "shift_up": Operation(
+            "move every row one up; the first becomes the last", lambda g: np.roll(g, -1, axis=-2)
+        ),
+        "shift_down": Operation(
+            "move every row one down; the last becomes the first", lambda g: np.roll(g, 1, axis=-2)
+        ),
+        "fall_down": Operation(
+            "in each column, cells that aren't 0 fall to the bottom in their order", _fallen
+        ),
+        "fall_left": Operation(
+            "in each row, cells that aren't 0 slide to the left in their order",
+            lambda g: _turned(_fallen(_turned(g, 1)), 3),
+        ),
+        "swap_1_2": _recoloured("swap 1 and 2", {1: 2, 2: 1}),
+        "swap_1_3": _recoloured("swap 1 and 3", {1: 3, 3: 1}),
+        "invert_1": _recoloured("swap 0 and 1", {0: 1, 1: 0}),
+        "cycle": _recoloured("1 becomes 2, 2 becomes 3, 3 becomes 1", {1: 2, 2: 3, 3: 1}),
+    },
+    colours=4,
+)
+"""16 operations on 4 colours."""
 
 PAINTING = Language(
-    OPERATIONS | {f"paint_{a}_{b}": _painted(a, b) for a, b in _PAINTS},
-    DESCRIPTIONS | {f"paint_{a}_{b}": f"{a} becomes {b}" for a, b in _PAINTS},
+    {
+        **MOVES.operations,
+        **{
+            f"paint_{before}_{after}": _recoloured(f"{before} becomes {after}", {before: after})
+            for before, after in itertools.permutations(range(6), 2)
+        },
+    },
     colours=6,
 )
 """Those and one for each pair of 6 colours: 46 operations, 4.5 million programs of four."""

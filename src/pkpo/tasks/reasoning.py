@@ -14,16 +14,21 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.answers import ANSWER_FORMAT, last_answer
-from pkpo.tasks.base import Demonstrations, Problems, Split, Vocabulary
-from pkpo.tasks.reasoning_presets import REASONING_GYM_PRESETS, ReasoningGymPreset
+from pkpo.tasks.base import (
+    ANSWER_FORMAT,
+    Demonstrations,
+    Problems,
+    Split,
+    Vocabulary,
+    last_answer,
+)
+from pkpo.tasks.reasoning_presets import PLAIN, REASONING_GYM_PRESETS, ReasoningGymPreset
 from pkpo.tasks.scoring import Scorer
 
 _SEED_SPACING = 10_000_000
 _ITEMS = {"acre": 10_000, "list_functions": 10_000, "word_ladder": 20_000}
 _PATIENCE = 500
 _CACHE_SIZE = 100_000
-_PRINTABLE = "\n" + "".join(map(chr, range(32, 127)))
 
 
 class _Item(NamedTuple):
@@ -110,7 +115,7 @@ class ReasoningGymTask:
         self.reward = reward
         self.fast_check = fast_check
         self._settings = {
-            **(self._preset.options if self._preset else {}),
+            **self._preset.options,
             **(options or {}),
             "seed": seed * _SEED_SPACING,
             "size": num_items,
@@ -122,7 +127,7 @@ class ReasoningGymTask:
             for split, size in sizes.items()
         }
         items = [item for split_items in self._items.values() for item in split_items]
-        alphabet = self._preset.alphabet if self._preset else _PRINTABLE
+        alphabet = self._preset.alphabet
         others = {c for item in items for c in item.prompt + (item.answer or "")} - set(alphabet)
         self.vocabulary = Vocabulary((*alphabet, *sorted(others)))
         if max_new_tokens is None:
@@ -136,8 +141,8 @@ class ReasoningGymTask:
         self._problems = {split: self._as_problems(rows) for split, rows in self._items.items()}
 
     @property
-    def _preset(self) -> ReasoningGymPreset | None:
-        return REASONING_GYM_PRESETS.get(self.dataset)
+    def _preset(self) -> ReasoningGymPreset:
+        return REASONING_GYM_PRESETS.get(self.dataset, PLAIN)
 
     def _connect(self) -> None:
         self._scorer = Scorer(self.dataset, self._settings, fast_check=self.fast_check)
@@ -248,20 +253,17 @@ class ReasoningGymTask:
             if len(self._cache) >= _CACHE_SIZE:
                 del self._cache[next(iter(self._cache))]
             entry = self._items[split][problem].entry
-            answer = text if spelled else self._spelled_out(text, entry)
+            answer = text if spelled else self._preset.spell_out(text, entry["metadata"])
             score = 0.0 if answer is None else self._scorer.score(entry, answer)
             self._cache[key] = float(score == 1.0) if self.reward == "binary" else score
         return self._cache[key]
 
-    def _spelled_out(self, text: str, entry: Mapping[str, Any]) -> str | None:
-        return self._preset.spell_out(text, entry["metadata"]) if self._preset else text
-
     def _is_solved(self, item: _Item) -> bool:
-        answer = self._spelled_out(item.answer or "", item.entry)
+        if item.answer is None or len(item.answer) > self.max_new_tokens:
+            return False
+        answer = self._preset.spell_out(item.answer, item.entry["metadata"])
         return (
-            item.answer is not None
-            and answer is not None
-            and len(item.answer) <= self.max_new_tokens
+            answer is not None
             and set(item.prompt + item.answer) <= set(self.vocabulary.symbols)
             and self._scorer.score(item.entry, answer) == 1.0
         )
@@ -295,12 +297,10 @@ class ReasoningGymTask:
             entry = self._scorer.dataset[index]
         except ValueError:
             return None
-        if self._preset is None:
-            answer = entry["answer"] if isinstance(entry["answer"], str) else None
-            return _Item(index, entry, entry["question"], answer, entry["question"])
-        metadata = entry["metadata"]
-        prompt, identity = self._preset.prompt(metadata), self._preset.identity(metadata)
-        return _Item(index, entry, prompt, self._preset.own_answer(entry), identity)
+        preset = self._preset
+        prompt = preset.prompt(entry)
+        identity = prompt if preset.identity is None else preset.identity(entry)
+        return _Item(index, entry, prompt, preset.own_answer(entry), identity)
 
     def _as_problems(self, items: Sequence[_Item]) -> Problems:
         ids = tuple(f"{self.dataset}/{self._settings['seed']}/{item.index}" for item in items)

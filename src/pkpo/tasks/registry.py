@@ -10,17 +10,11 @@ from typing import Any
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Task
 from pkpo.tasks.grid_programs import GridProgramTask
+from pkpo.tasks.reasoning import ReasoningGymTask
 
-
-def _reasoning_gym(**options: Any) -> Task:
-    from pkpo.tasks.reasoning import ReasoningGymTask
-
-    return ReasoningGymTask(**options)
-
-
-TASKS: dict[str, Callable[..., Task]] = {
+TASKS: Mapping[str, Callable[..., Task]] = {
     "grid-programs": GridProgramTask,
-    "reasoning-gym": _reasoning_gym,
+    "reasoning-gym": ReasoningGymTask,
 }
 
 
@@ -30,15 +24,15 @@ def build_task(name: str, options: Mapping[str, Any]) -> Task:
     Raises:
         InvalidInputError: unknown task or option, or an option out of range.
     """
-    known = inspect.signature(_documented(name)).parameters
-    if unknown := sorted(options.keys() - known):
+    build = _builder(name)
+    if unknown := sorted(options.keys() - inspect.signature(build).parameters):
         raise InvalidInputError(
             f"task {name!r} has no option {', '.join(map(repr, unknown))}; its options:\n\n"
             f"{describe_options(name)}"
         )
     given = {key: tuple(v) if isinstance(v, list) else v for key, v in options.items()}
     try:
-        return TASKS[name](**given)
+        return build(**given)
     except (TypeError, InvalidInputError) as error:
         raise InvalidInputError(f"task {name!r}: {error}") from error
 
@@ -49,17 +43,12 @@ def describe_options(name: str) -> str:
     Raises:
         InvalidInputError: unknown task.
     """
-    text = inspect.getdoc(_documented(name)) or ""
+    text = inspect.getdoc(_builder(name)) or ""
     found = re.search(r"^Args:\n(.*?)(?=\n+^\S)", text, re.MULTILINE | re.DOTALL)
     return inspect.cleandoc(found[1]) if found else ""
 
 
-def _documented(name: str) -> Callable[..., Task]:
-    """What builds the task, with its signature and docstring."""
+def _builder(name: str) -> Callable[..., Task]:
     if name not in TASKS:
         raise InvalidInputError(f"no task {name!r}; tasks: {', '.join(TASKS)}")
-    if TASKS[name] is not _reasoning_gym:
-        return TASKS[name]
-    from pkpo.tasks.reasoning import ReasoningGymTask
-
-    return ReasoningGymTask
+    return TASKS[name]

@@ -1,11 +1,8 @@
 """What an answer to a reasoning-gym item scores, without ever running the answer.
 
-Some of the package's verifiers hand the answer to `eval` or to SymPy's parser, which runs
-it as Python, or take a time that an answer can make as long as it likes. `ANSWER_RULES`
-says for every data set which answers its verifier may see: those of a grammar in which
-nothing but numbers, signs and quoted letters can be written, and no longer than what is
-scored in a fraction of a second. `REFUSED` names the rest. Both were made by reading the
-verifiers of one version, so another version is refused.
+`ANSWER_RULES` says for every data set which answers its verifier may see: those of a grammar
+in which nothing but numbers, signs and quoted letters can be written, and no longer than what
+is scored in a fraction of a second. `REFUSED` names the rest. verifiers.toml has both.
 """
 
 from __future__ import annotations
@@ -16,16 +13,17 @@ import difflib
 import importlib.metadata
 import operator
 import re
+import tomllib
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from types import MappingProxyType
+from pathlib import Path
 from typing import Any
 
 from pkpo.errors import InvalidInputError, needing
 
-_READ_VERSION = "0.1.25"
+_VERIFIERS = tomllib.loads(Path(__file__).with_name("verifiers.toml").read_text(encoding="utf-8"))
 _OPERATIONS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -121,77 +119,30 @@ def _names_pegs(answer: str, metadata: Mapping[str, Any]) -> bool:
     return all(1 <= int(peg) <= metadata["num_pegs"] for peg in re.findall(r"Peg (\d+)", answer))
 
 
-# SymPy drops the space in "* *" and "/ /", which makes them "**" and "//".
-_ARITHMETIC = r"(?:[0-9+\-() ]|\*(?! *\*)|/(?! */)){1,256}"
-_POWER = r"(?<![A-Za-z0-9.])[A-Za-z](?![A-Za-z0-9]| *\()(?: ?\*\* ?[0-9]{1,2}(?![0-9]))?"
-_PRODUCTS = rf"(?:[0-9+\- (]|\)(?! *[A-Za-z0-9(])|\*(?! *\*)|/(?= ?[0-9])|{_POWER})*"
-_INTEGER = "[0-9]{1,15}"
-_FRACTION = rf"{_INTEGER}(?:\.{_INTEGER})?(?: ?/ ?{_INTEGER})?"
-_FACTOR = rf"(?:{_FRACTION}|\( ?(?:- ?)?{_FRACTION} ?\))"
-_MONOMIAL = rf"(?:{_FACTOR} ?\* ?)?{_POWER}(?: ?/ ?{_INTEGER})?"
-_TERM = rf"(?:{_MONOMIAL}|{_FACTOR}|\( ?(?:- ?)?{_MONOMIAL} ?\)(?: ?/ ?{_INTEGER})?)"
-_ATOM = r"[¬( ]*[A-Z][) ]*"
-_HANOI_MOVE = "Move disk [0-9]{1,3} from Peg [0-9]{1,3} to Peg [0-9]{1,3}"
+def _read_rules() -> dict[str, AnswerRule]:
+    parts: dict[str, str] = {}
 
-# Verifiers that compare text, numbers made with int, float, Decimal or Fraction, or JSON,
-# in time that grows at most a little faster than the answer.
-_COMPARING = """
-    ab acre advanced_geometry aiw arc_1d arc_agi base_conversion basic_arithmetic bf
-    binary_alternation bitwise_arithmetic caesar_cipher calendar_arithmetic chain_sum
-    circuit_logic color_cube_rotation complex_arithmetic count_bits count_primes
-    course_schedule cryptarithm decimal_arithmetic decimal_chain_sum dice emoji_mystery
-    family_relationships figlet_font fraction_simplification futoshiki game_of_life
-    game_of_life_halting gcd graph_color group_anagrams gsm_symbolic isomorphic_strings jugs
-    kakurasu knight_swap knights_knaves largest_island lcm leg_counting letter_counting
-    letter_jumble list_functions mahjong_puzzle manipulate_matrix maze mini_sudoku
-    modulo_grid needle_haystack number_filtering number_format number_sequence
-    number_sorting palindrome_generation palindrome_partitioning path_star
-    polynomial_equations pool_matrix power_function prime_factorization products
-    ransom_note rearc rectangle_count rotate_matrix rotten_oranges self_reference
-    sentence_reordering shortest_path simple_equations simple_geometry sokoban
-    spell_backward string_manipulation string_splitting string_synthesis sudoku survo
-    syllogism time_intervals tsumego word_ladder word_sequence_reversal word_sorting
-    zebra_puzzles
-"""
+    def filled(grammar: str) -> str:
+        return re.sub("{([A-Z]+)}", lambda found: parts[found[1]], grammar)
 
-ANSWER_RULES: Mapping[str, AnswerRule] = MappingProxyType(
-    dict.fromkeys(_COMPARING.split(), AnswerRule())
-    | {
-        # eval of what does not equal the answer: lists of numbers, or of quoted letters.
-        "binary_matrix": AnswerRule(r"[0-9,\[\]()\s-]*", 20_000),
-        "n_queens": AnswerRule(r"[Q_'\",\[\]\s]*", 20_000),
-        "spiral_matrix": AnswerRule(r"[0-9,\[\]()\s-]*", 20_000),
-        "string_insertion": AnswerRule(r"[A-E'\",\[\]\s]*", 1_000),
-        # SymPy's parser, which is eval of what it makes of the text.
-        "countdown": AnswerRule(_ARITHMETIC, quick_score=countdown_score),
-        "polynomial_multiplication": AnswerRule(_PRODUCTS, 1_000),
-        "puzzle24": AnswerRule(_ARITHMETIC),
-        "simple_integration": AnswerRule(rf"(?:[+-] ?)?{_TERM}(?: ?[+-] ?(?:- ?)?{_TERM})*", 200),
-        # Repeats, exponents, variables and patterns that would take for ever.
-        "boxnet": AnswerRule(max_length=5_000),
-        "coin_flip": AnswerRule(r"(?!.*[eE][+-]?[\d_]{4}).*"),
-        "propositional_logic": AnswerRule(rf"{_ATOM}(?:[∧∨→↔]{_ATOM})*", 200, accepts=_is_balanced),
-        "quantum_lock": AnswerRule(max_length=10_000),
-        "rubiks_cube": AnswerRule(r"(?!.*\d\d).*", 1_000),
-        "rush_hour": AnswerRule(r"(?!.*\d\d\d).*", 2_000),
-        # It prints what it can't read and pegs that aren't there.
-        "tower_of_hanoi": AnswerRule(
-            rf"{_HANOI_MOVE}(?:[^\S\n]*\n\s*{_HANOI_MOVE})*", accepts=_names_pegs
-        ),
+    for name, grammar in _VERIFIERS["parts"].items():
+        parts[name] = filled(grammar)
+    checks: dict[str, dict[str, Any]] = {
+        "countdown": {"quick_score": countdown_score},
+        "propositional_logic": {"accepts": _is_balanced},
+        "tower_of_hanoi": {"accepts": _names_pegs},
     }
-)
+    rules = dict.fromkeys(_VERIFIERS["comparing"].split(), AnswerRule())
+    for name, rule in _VERIFIERS["rules"].items():
+        texts = {key: filled(value) for key, value in rule.items() if isinstance(value, str)}
+        rules[name] = AnswerRule(**rule | texts | checks.get(name, {}))
+    return rules
+
+
+ANSWER_RULES: Mapping[str, AnswerRule] = _read_rules()
 """What may be scored, by data set. The others are in `REFUSED`."""
 
-REFUSED: Mapping[str, str] = MappingProxyType(
-    {
-        "codeio": "it compares JSON trees in time that an answer can make as long as it likes",
-        "composite": "it mixes other data sets: give each a task of its own",
-        "intermediate_integration": (
-            "it hands the answer to SymPy, which runs it as code and simplifies it in time "
-            "that an answer can make as long as it likes"
-        ),
-    }
-)
+REFUSED: Mapping[str, str] = _VERIFIERS["refused"]
 """Why a data set is no task, by data set."""
 
 
@@ -207,11 +158,11 @@ def create_dataset(name: str, settings: Mapping[str, Any]) -> Any:
     with needing("the task reasoning-gym", "reasoning-gym"):
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
-    installed = importlib.metadata.version("reasoning-gym")
-    if installed != _READ_VERSION:
+    installed, read = importlib.metadata.version("reasoning-gym"), _VERIFIERS["version"]
+    if installed != read:
         raise InvalidInputError(
-            f"reasoning-gym {installed} is installed, but only {_READ_VERSION} is known not to "
-            f"run what a model wrote: pip install 'reasoning-gym=={_READ_VERSION}'"
+            f"reasoning-gym {installed} is installed, but only {read} is known not to "
+            f"run what a model wrote: pip install 'reasoning-gym=={read}'"
         )
     if name in REFUSED:
         raise InvalidInputError(f"reasoning-gym's {name} is no task, for {REFUSED[name]}")

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from pkpo.core.passk import pass_at_k
-from pkpo.plans.plan import ByStep, Choice, Plan, Plateau
+from pkpo.plans.choice_log import ChoiceLog
+from pkpo.plans.plan import Choice, Plan
 from pkpo.train.config import ArmSettings, JobSettings
 from pkpo.train.json_lines import JsonLines
 from pkpo.train.run_directory import ArmDirectory
@@ -49,9 +50,7 @@ class StepRecord(NamedTuple):
 class ArmLog:
     """metrics.jsonl, evaluations.jsonl, choices.jsonl and completions.parquet of an arm.
 
-    A schedule leaves no choices.jsonl, since the metrics say it all. A plateau plan leaves a line
-    at the first step of each stage; any other plan a line a step, with an objective and a reason
-    for each problem.
+    Of choices it keeps those that `pkpo.plans.choice_log.ChoiceLog` tells it.
 
     Args:
         directory: the arm's folder.
@@ -79,7 +78,7 @@ class ArmLog:
         self.problem_ids, self._writing = problem_ids, writing
         self.solved_P = np.zeros(len(problem_ids), dtype=bool)
         self.elapsed = 0.0
-        self._shown = ""
+        self._choices = ChoiceLog(plan, lambda row: self._files["choices"].append(row))
         self._counts: dict[str, int | None] = {"evaluations": None, "choices": None}
         self._files: dict[str, JsonLines] = {}
         self._closing = ExitStack()
@@ -100,7 +99,7 @@ class ArmLog:
             files = {"metrics": JsonLines(folder.metrics, before_step=step, every_step=True)}
             opened.enter_context(files["metrics"])
             wanted = {"evaluations": (folder.evaluations, step + measured)}
-            if not isinstance(self.plan, ByStep):
+            if ChoiceLog.keeps(self.plan):
                 wanted["choices"] = (folder.choices, step)
             for name, (path, before) in wanted.items():
                 files[name] = JsonLines(path, before_step=before, count=self._counts[name])
@@ -121,7 +120,7 @@ class ArmLog:
         if not self._files:
             return
         names = [self.problem_ids[i] for i in found.problems_P.tolist()]
-        self._choose(step, names, found.choice)
+        self._choices.append(step, names, found.choice)
         self._files["metrics"].append(self._row(step, found))
         if found.texts is not None:
             rows = completion_rows(step, names, found, found.texts)
@@ -144,7 +143,7 @@ class ArmLog:
         counts = {n: file.count for n, file in self._files.items() if n in self._counts}
         return {
             "elapsed": self.elapsed,
-            "shown_choice": self._shown,
+            "shown_choice": self._choices.shown,
             "lines": {**dict.fromkeys(self._counts), **counts},
         }
 
@@ -159,7 +158,7 @@ class ArmLog:
         counts = state.get("lines", self._counts)
         self._counts = {name: counts[name] for name in self._counts}
         self.solved_P, self.elapsed = solved_P, float(state["elapsed"])
-        self._shown = str(state.get("shown_choice", ""))
+        self._choices.shown = str(state.get("shown_choice", ""))
 
     def close(self) -> None:
         self._files = {}
@@ -188,17 +187,6 @@ class ArmLog:
             "elapsed": self.elapsed,
             **{f"{name}_share": spent / found.seconds for name, spent in found.parts.items()},
         }
-
-    def _choose(self, step: int, names: Sequence[str], choice: Choice) -> None:
-        if "choices" not in self._files:
-            return
-        if not isinstance(self.plan, Plateau):
-            self._files["choices"].append(choice.record(step, names))
-            return
-        (reason,) = choice.reasons
-        if reason != self._shown:
-            self._files["choices"].append(choice.record(step))
-        self._shown = reason
 
 
 def mean_pass_at_k(

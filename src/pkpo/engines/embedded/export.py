@@ -15,33 +15,26 @@ from tokenizers import decoders, models, pre_tokenizers
 from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.errors import InvalidInputError
 
-_TIED = "lm_head.weight"
-
-
-def _llama_config(config: PolicyConfig, *, eos_id: int, pad_id: int) -> dict[str, object]:
-    return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "vocab_size": config.vocab_size,
-        "hidden_size": config.hidden,
-        "intermediate_size": config.intermediate,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.heads,
-        "head_dim": config.head_size,
-        "hidden_act": "silu",
-        "rms_norm_eps": config.norm_eps,
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "max_position_embeddings": config.max_positions,
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": True,
-        "bos_token_id": None,
-        "eos_token_id": eos_id,
-        "pad_token_id": pad_id,
-        "torch_dtype": "float32",
-    }
+_ARCHITECTURE = {
+    "architectures": ["LlamaForCausalLM"],
+    "model_type": "llama",
+    "hidden_act": "silu",
+    "attention_bias": False,
+    "mlp_bias": False,
+    "tie_word_embeddings": True,
+    "bos_token_id": None,
+    "torch_dtype": "float32",
+}
+_SIZES = {
+    "vocab_size": "vocab_size",
+    "hidden_size": "hidden",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "intermediate_size": "intermediate",
+    "rms_norm_eps": "norm_eps",
+    "max_position_embeddings": "max_positions",
+}
+"""Field of a transformers config -> field of `PolicyConfig`."""
 
 
 def make_tokenizer(tokens: tuple[str, ...], special: tuple[str, ...]) -> tokenizers.Tokenizer:
@@ -71,22 +64,32 @@ def save_pretrained(
         tokens: the vocabulary in id order.
         special: those of `tokens` that are no text (padding, end, ...).
     """
+    config, ends = policy.config, {"eos_token_id": eos_id, "pad_token_id": pad_id}
+    written = {
+        "config.json": {
+            **_ARCHITECTURE,
+            **{theirs: getattr(config, ours) for theirs, ours in _SIZES.items()},
+            "num_key_value_heads": config.heads,
+            "head_dim": config.head_size,
+            "rope_theta": config.rope_theta,
+            "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+            **ends,
+        },
+        "generation_config.json": {**ends, "do_sample": True},
+        "tokenizer_config.json": {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "eos_token": tokens[eos_id],
+            "pad_token": tokens[pad_id],
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": config.max_positions,
+        },
+    }
     directory.mkdir(parents=True, exist_ok=True)
-    config = _llama_config(policy.config, eos_id=eos_id, pad_id=pad_id)
-    (directory / "config.json").write_text(json.dumps(config, indent=2))
-    generation = {"eos_token_id": eos_id, "pad_token_id": pad_id, "do_sample": True}
-    (directory / "generation_config.json").write_text(json.dumps(generation, indent=2))
+    for name, content in written.items():
+        (directory / name).write_text(json.dumps(content, indent=2))
     # Written by Python, whose errors tell a full disk from other ills.
     tokenizer = make_tokenizer(tokens, special).to_str(pretty=True)
     (directory / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
-    settings = {
-        "tokenizer_class": "PreTrainedTokenizerFast",
-        "eos_token": tokens[eos_id],
-        "pad_token": tokens[pad_id],
-        "clean_up_tokenization_spaces": False,
-        "model_max_length": policy.config.max_positions,
-    }
-    (directory / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))
     weights = {
         name: value.detach().cpu().contiguous() for name, value in policy.state_dict().items()
     }
@@ -103,9 +106,8 @@ def load_pretrained(directory: Path, *, device: str = "cpu") -> Policy:
     try:
         stored = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         weights = load_file(directory / "model.safetensors", device=device)
-        config = _policy_config(stored)
-        policy = Policy(config).to(device)
-        weights.pop(_TIED, None)
+        policy = Policy(_policy_config(stored)).to(device)
+        weights.pop("lm_head.weight", None)  # a copy of the embeddings
         policy.load_state_dict(weights)
     except InvalidInputError as error:
         raise InvalidInputError(f"{directory}: {error}") from error
@@ -135,13 +137,5 @@ def _policy_config(stored: Any) -> PolicyConfig:
             f"this engine reads llama checkpoints with tied embeddings and plain attention, "
             f"such as its own; not {names}"
         )
-    return PolicyConfig(
-        vocab_size=stored["vocab_size"],
-        hidden=stored["hidden_size"],
-        layers=stored["num_hidden_layers"],
-        heads=stored["num_attention_heads"],
-        intermediate=stored["intermediate_size"],
-        rope_theta=float(rope.get("rope_theta") or stored["rope_theta"]),
-        norm_eps=stored["rms_norm_eps"],
-        max_positions=stored["max_position_embeddings"],
-    )
+    sizes = {ours: stored[theirs] for theirs, ours in _SIZES.items()}
+    return PolicyConfig(**sizes, rope_theta=float(rope.get("rope_theta") or stored["rope_theta"]))

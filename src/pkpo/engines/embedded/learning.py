@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import (
-    Samples,
+    Completions,
     padding,
     token_logprobs,
     token_logprobs_and_entropies,
@@ -168,7 +168,7 @@ class Learner:
         self,
         prompts_PT: Tensor,
         lengths_P: Tensor,
-        samples: Samples,
+        samples: Completions,
         advantages_PG: Tensor,
         *,
         eos_id: int,
@@ -222,7 +222,7 @@ class Learner:
         self,
         prompts_PT: Tensor,
         lengths_P: Tensor,
-        samples: Samples,
+        samples: Completions,
         reweigh: Reweigh,
         *,
         eos_id: int,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,8 +14,8 @@ from pkpo.errors import DivergenceError
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Completions of each prompt.
+class Completions:
+    """What was drawn for each prompt.
 
     Args:
         tokens_PGS: int64; PAD after EOS.
@@ -59,7 +61,7 @@ def sample(
     eos_id: int,
     pad_id: int,
     generator: torch.Generator,
-) -> Samples:
+) -> Completions:
     """`num_generations` completions of each prompt at temperature 1.
 
     Cost: one pass over the prompts, and for each further token one over the different
@@ -103,7 +105,7 @@ def sample(
     if not bool(logprobs_NS.isfinite().all() & entropies_NS.isfinite().all()):
         raise DivergenceError("probabilities are no longer finite")
     found = (tokens_NS, logprobs_NS, entropies_NS)
-    return Samples(*(x_NS[:, : step + 1].unflatten(0, shape[:2]) for x_NS in found))
+    return Completions(*(x_NS[:, : step + 1].unflatten(0, shape[:2]) for x_NS in found))
 
 
 def token_logprobs(
@@ -142,3 +144,46 @@ def token_logprobs_and_entropies(
     entropies = -(logs_RSV.exp() * logs_RSV).sum(-1)
     padded = padding(completions_RS, eos_id)
     return drawn.masked_fill(padded, 0.0), entropies.masked_fill(padded, 0.0)
+
+
+@torch.inference_mode()
+def solve_probabilities(
+    policy: Policy,
+    prompts_PT: Tensor,
+    lengths_P: Tensor,
+    solutions: Sequence[Sequence[tuple[int, ...]]],
+    *,
+    eos_id: int,
+    batch_size: int = 64,
+) -> np.ndarray:
+    """Probability (P,) float64 that one sample of the policy is one of `solutions`.
+
+    Args:
+        solutions: of each problem, every correct completion as token ids, ended as the
+            sampler ends them; an empty list gives 0.
+
+    Raises:
+        DivergenceError: the policy's probabilities aren't finite.
+
+    Cost: one pass over the prompts and over all solutions; problems with
+    a like number of solutions go together.
+    """
+    out = np.zeros(len(solutions))
+    width = max((len(ids) for found in solutions for ids in found), default=1)
+    by_count = np.argsort([len(found) for found in solutions], kind="stable")
+    for start in range(0, len(by_count), batch_size):
+        problems = by_count[start : start + batch_size]
+        listed = [(i, ids) for i, problem in enumerate(problems) for ids in solutions[problem]]
+        if not listed:
+            continue
+        owner_R = torch.tensor([i for i, _ in listed])
+        tokens_RS = torch.tensor([(*ids, *[0] * (width - len(ids))) for _, ids in listed])
+        index = torch.as_tensor(problems, device=prompts_PT.device)
+        prompts, tokens_RS = (prompts_PT[index], lengths_P[index]), tokens_RS.to(policy.device)
+        logprobs = token_logprobs(policy, *prompts, tokens_RS, owner_R, eos_id=eos_id)
+        chances_R = logprobs.sum(-1).double().exp().cpu()
+        chances_P = chances_R.new_zeros(len(problems)).index_add_(0, owner_R, chances_R)
+        if not bool(chances_P.isfinite().all()):
+            raise DivergenceError("probabilities are no longer finite")
+        out[problems] = chances_P.clamp(max=1.0).numpy()
+    return out

@@ -1,18 +1,12 @@
 """TRL's GRPO and RLOO trainers for pass@k, max@k and their relatives."""
 
-from __future__ import annotations
+from pkpo.errors import needing
 
-from importlib.util import find_spec
-
-from pkpo.errors import MissingExtraError
-
-if find_spec("trl") is None:
-    raise MissingExtraError("pkpo.engines.trl", "trl", "trl")
-
-from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
-from pkpo.engines.trl.rewards import InternalsChangedError
-from pkpo.engines.trl.trainer import Generation, PKPORLOOTrainer, PKPOTrainer
-from pkpo.engines.trl.wrapper import joint_rewards
+with needing("pkpo.engines.trl", "trl"):
+    from pkpo.engines.trl.batches import InternalsChangedError
+    from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
+    from pkpo.engines.trl.reward_function import joint_rewards
+    from pkpo.engines.trl.trainer import Generation, PKPORLOOTrainer, PKPOTrainer
 
 __all__ = [
     "Generation",

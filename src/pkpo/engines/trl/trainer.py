@@ -12,7 +12,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -25,30 +25,30 @@ from trl import GRPOTrainer, RLOOTrainer
 
 from pkpo.core.transforms import estimate
 from pkpo.core.weights import required_size
-from pkpo.engines.trl.choice_file import ChoiceFile
-from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
-from pkpo.engines.trl.identity import check_repeats, prompt_numbers
-from pkpo.engines.trl.loss_check import check_loss
-from pkpo.engines.trl.reuse import Reweighing
-from pkpo.engines.trl.rewards import (
-    Batch,
+from pkpo.engines.trl.batches import (
     InternalsChangedError,
+    RewardedGroups,
     as_tensor,
+    check_repeats,
     check_trl_advantages,
-    group,
     on_host,
+    prompt_numbers,
     total_rewards,
 )
-from pkpo.engines.trl.sampling import model_problems
-from pkpo.engines.trl.settings import refuse
+from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
+from pkpo.engines.trl.loss_check import check_loss
+from pkpo.engines.trl.refusals import model_problems, refuse
+from pkpo.engines.trl.reuse import Reweighing
 from pkpo.errors import InvalidInputError
+from pkpo.files import write_atomically
+from pkpo.plans.choice_log import ChoiceLog
 from pkpo.plans.credit import Credit
 from pkpo.plans.plan import Choice
 
 # A mix-in: what it overrides and calls is that of TRL's class, which follows it.
 _Trainer = GRPOTrainer if TYPE_CHECKING else object
 
-_PLAN_FILE = "pkpo_plan.json"
+_PLAN_FILE, _CHOICES_FILE = "pkpo_plan.json", "pkpo_choices.jsonl"
 _HOOKS = (
     "_calculate_rewards",
     "_generate_and_score_completions",
@@ -67,23 +67,54 @@ class Generation(NamedTuple):
         seconds: that advantages and checks took, gathering included.
     """
 
-    batch: Batch
+    batch: RewardedGroups
     choice: Choice
     advantages_PG: np.ndarray
     seconds: float
 
 
-class _SavesPlan(TrainerCallback):
-    """Puts the plan's history into each checkpoint."""
+class _PlanFiles(TrainerCallback):
+    """The main process's files of a plan: its memory in each checkpoint, and the log of its
+    choices, from which the lines of this and later steps that an earlier run left are dropped."""
 
     def __init__(self, trainer: JointAdvantages) -> None:
         self._trainer = trainer
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        plan, path = self._trainer.plan, Path(args.output_dir, _CHOICES_FILE)
+        if not state.is_world_process_zero or not ChoiceLog.keeps(plan):
+            return
+        kept = [line for line in _whole_lines(path) if line["step"] < state.global_step]
+        text = "".join(map(_line, kept))
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+        def write(row: dict[str, Any]) -> None:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(_line(row))
+
+        shown = kept[-1].get("reason", "") if kept else ""
+        self._trainer._choices = ChoiceLog(plan, write, shown=shown)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero:
             folder = os.path.join(args.output_dir, f"checkpoint-{state.global_step}")
             with open(os.path.join(folder, _PLAN_FILE), "w", encoding="utf-8") as file:
                 json.dump(self._trainer.plan.state(), file)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return json.dumps(row, allow_nan=False) + "\n"
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """A killed run may have left half a line at the end."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            break
+    return found
 
 
 class JointAdvantages(_Trainer):
@@ -105,27 +136,24 @@ class JointAdvantages(_Trainer):
             )
         config.check()
         super().__init__(*args, **kwargs)
-        refuse(model_problems(self, config.accept_bias or ()))
+        refuse([*model_problems(self, config.accept_bias or ())])
         self.plan = config.plan()
-        self._choices = ChoiceFile(Path(config.output_dir) / "pkpo_choices.jsonl", self.plan)
+        self._choices: ChoiceLog | None = None
         self._credit = Credit(baseline=config.baseline)
-        self._reweighing = Reweighing(self) if config.reuse == "exact" else None
+        self._reweighing: Reweighing | None = None
         self._seen: list[Tensor] = []
-        self._evaluated: list[Batch] = []
-        self._evaluating = False
+        self._evaluated: list[RewardedGroups] | None = None
         self._loss_checked = False
-        self.add_callback(_SavesPlan(self))
+        self.add_callback(_PlanFiles(self))
 
     @property
-    def _mode(self) -> str:
+    def _training(self) -> bool:
         model: Any = self.model
-        return "train" if model.training else "eval"
+        return model.training
 
     @property
     def _group_size(self) -> int:
-        return cast(
-            int, self.num_generations if self._mode == "train" else self.num_generations_eval
-        )
+        return cast(int, self.num_generations if self._training else self.num_generations_eval)
 
     def train(self, resume_from_checkpoint: str | bool | None = None, **kwargs: Any) -> Any:
         folder = resume_from_checkpoint
@@ -162,92 +190,86 @@ class JointAdvantages(_Trainer):
                 f"rewards were computed {len(self._seen)} times for a batch, and the batch has "
                 f"the entries {sorted(output) if isinstance(output, dict) else type(output)}"
             )
-        numbers_B = torch.tensor(numbers, device=self.accelerator.device)
-        self._replace_advantages(output, self._seen.pop(), numbers_B)
-        return output
-
-    def _replace_advantages(
-        self, output: dict[str, Any], rewards_NF: Tensor, prompts_B: Tensor
-    ) -> None:
         began = time.perf_counter()
-        training = self._mode == "train"
-        n = self._group_size
-        own_B: Tensor = output["advantages"]
-        start = self.accelerator.process_index * len(prompts_B)
-        rewards_N = total_rewards(rewards_NF, self.reward_weights)
-        check_trl_advantages(own_B, rewards_N, n, start, leave_one_out=self._leave_one_out)
-        if len(own_B) != len(prompts_B):
-            raise InternalsChangedError(f"{len(prompts_B)} rows became {len(own_B)} completions")
-        counted_N = self._gathered_counts(output, len(rewards_N))
-        batch = group(rewards_N, counted_N, self._gathered(prompts_B).tolist(), n)
+        groups = self._grouped(output, self._seen.pop(), numbers, start)
         step = self.state.global_step
-        choice = self.plan.choose(step, batch.prompts_P)
-        if training and self.accelerator.is_main_process:
-            self._choices.append(step, batch.prompts_P, choice)
-        everything = bool(batch.counted_PG.all())
-        advantages_N = self._credit(
-            batch.rewards_PG,
-            choice,
-            mask_PG=None if everything else batch.counted_PG,
-            small_groups="raise" if everything and training else "zero",
-        ).reshape(-1)
-        # TRL's loss averages over all completions, counted or not.
-        advantages_N = advantages_N * n
-        output["advantages"] = as_tensor(advantages_N[start : start + len(own_B)], like=own_B)
-        self._correct_log(own_B, advantages_N)
-        self._log_batch(batch, choice, advantages_N)
-        if not training:
-            self._evaluated.append(batch)
-            return
-        self._tell_small_groups(batch, choice)
-        self.plan.observe(step, batch.prompts_P, batch.rewards_PG, batch.counted_PG)
-        if self._reweighing is not None:
-            self._reweighing.begin(output, batch, choice, start)
-        advantages_PG = advantages_N.reshape(batch.rewards_PG.shape)
-        self.on_generation(Generation(batch, choice, advantages_PG, time.perf_counter() - began))
+        choice = self.plan.choose(step, groups.prompts_P)
+        advantages_PG = self._replace_advantages(output, groups, choice, start)
+        if not self._training:
+            if self._evaluated is not None:
+                self._evaluated.append(groups)
+            return output
+        if self._choices is not None:
+            self._choices.append(step, groups.prompts_P, choice)
+        self._tell_small_groups(groups, choice)
+        self.plan.observe(step, groups.prompts_P, groups.rewards_PG, groups.counted_PG)
+        if cast(Any, self.args).reuse == "exact":
+            self._reweighing = Reweighing(self, output, groups, choice, start)
+        self.on_generation(Generation(groups, choice, advantages_PG, time.perf_counter() - began))
+        return output
 
     def on_generation(self, generation: Generation) -> None:
         """Called in every process when a training batch has its advantages. Does nothing here."""
 
-    def _gathered(self, values: Tensor) -> Tensor:
-        return cast(Tensor, self.accelerator.gather(values))
+    def _grouped(
+        self, output: dict[str, Any], rewards_NF: Tensor, numbers: Sequence[int], start: int
+    ) -> RewardedGroups:
+        """The whole batch's rewards, from this process's `output`; its rows are checked."""
+        gather: Any = self.accelerator.gather
+        own_B, n = output["advantages"], self._group_size
+        rewards_N = total_rewards(rewards_NF, self.reward_weights)
+        check_trl_advantages(own_B, rewards_N, n, start, leave_one_out=self._leave_one_out)
+        if len(own_B) != len(numbers):
+            raise InternalsChangedError(f"{len(numbers)} rows became {len(own_B)} completions")
+        counted_N = np.ones(len(rewards_N), dtype=bool)
+        if self.mask_truncated_completions:
+            counted_N = on_host(gather(output["completion_mask"].any(dim=1)))
+        prompts_N = gather(torch.tensor(numbers, device=self.accelerator.device)).tolist()
+        return RewardedGroups.of(rewards_N, counted_N, prompts_N, n)
 
-    def _gathered_counts(self, output: Mapping[str, Any], size: int) -> np.ndarray:
-        """Which completions mask_truncated_completions leaves in the loss."""
-        if not self.mask_truncated_completions:
-            return np.ones(size, dtype=bool)
-        return on_host(self._gathered(output["completion_mask"].any(dim=1)))
-
-    def _correct_log(self, own_B: Tensor, advantages_N: np.ndarray) -> None:
-        """Put the advantages that are trained on where TRL logged its own."""
+    def _replace_advantages(
+        self, output: dict[str, Any], groups: RewardedGroups, choice: Choice, start: int
+    ) -> np.ndarray:
+        """Put the objective's advantages into the batch and the log; returns those of all."""
+        everything = bool(groups.counted_PG.all())
+        advantages_PG = self._credit(
+            groups.rewards_PG,
+            choice,
+            mask_PG=None if everything else groups.counted_PG,
+            small_groups="raise" if everything and self._training else "zero",
+        )
+        # TRL's loss averages over all completions, counted or not.
+        advantages_PG = advantages_PG * groups.rewards_PG.shape[1]
+        advantages_N = advantages_PG.reshape(-1)
+        own_B = output["advantages"]
+        output["advantages"] = as_tensor(advantages_N[start : start + len(own_B)], like=own_B)
+        # What TRL logged as its own.
         logged = self._logs["advantages"]
         if len(logged) < min(len(own_B), logged.maxlen or len(own_B)):
             raise InternalsChangedError("the log of completions has no advantages of this batch")
         shown = advantages_N[-logged.maxlen :] if logged.maxlen else advantages_N
-        for _ in range(len(shown)):
+        for _ in shown:
             logged.pop()
         logged.extend(shown.tolist())
-
-    def _log_batch(self, batch: Batch, choice: Choice, advantages_N: np.ndarray) -> None:
-        advantages_PG = advantages_N.reshape(batch.rewards_PG.shape)
         values = {
-            **best_of_k(batch),
+            **best_of_k(groups),
             "signal_fraction": float((advantages_PG != 0).any(axis=1).mean()),
-            "counted_fraction": float(batch.counted_PG.mean()),
+            "counted_fraction": float(groups.counted_PG.mean()),
             "advantage_std": float(advantages_N.std()),
         }
         if len(choice.objectives) > 1 or len(choice.reasons) > 1:
             ks = np.array([objective.k for objective in choice.objectives])
             values["mean_k"] = float(ks[choice.index_P].mean())
-        metrics = self._metrics[self._mode]
+        metrics = self._metrics["train" if self._training else "eval"]
         for name, value in values.items():
             metrics[f"pkpo/{name}"].append(value)
+        return advantages_PG
 
-    def _tell_small_groups(self, batch: Batch, choice: Choice) -> None:
+    def _tell_small_groups(self, groups: RewardedGroups, choice: Choice) -> None:
         """Log the share of groups with too few counted completions; warn if that is all."""
         baseline = self._credit.baseline
         needed = [required_size(objective, baseline) for objective in choice.objectives]
-        small_P = batch.counted_PG.sum(axis=1) < np.array(needed)[choice.index_P]
+        small_P = groups.counted_PG.sum(axis=1) < np.array(needed)[choice.index_P]
         self._metrics["train"]["pkpo/small_group_fraction"].append(float(small_P.mean()))
         if small_P.all() and self.accelerator.is_main_process:
             warnings.warn(
@@ -259,17 +281,16 @@ class JointAdvantages(_Trainer):
             )
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        if self._evaluating:  # one of several sets of an evaluation
+        if self._evaluated is not None:  # one of several sets of an evaluation
             return super().evaluate(*args, **kwargs)
-        self._evaluated.clear()
-        self._evaluating = True
+        evaluated = self._evaluated = []
         try:
             metrics = super().evaluate(*args, **kwargs)
         finally:
-            self._evaluating = False
-        if self._evaluated:
-            found = [best_of_k(batch) for batch in self._evaluated]
-            sizes = [len(batch.rewards_PG) for batch in self._evaluated]
+            self._evaluated = None
+        if evaluated:
+            found = [best_of_k(groups) for groups in evaluated]
+            sizes = [len(groups.rewards_PG) for groups in evaluated]
             values = {
                 int(name.removeprefix("max@")): float(
                     np.average([one[name] for one in found], weights=sizes)
@@ -277,30 +298,29 @@ class JointAdvantages(_Trainer):
                 for name in found[0]
             }
             self.plan.observe_validation(self.state.global_step, values)
-        self._evaluated.clear()
         return metrics
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         inputs = super()._prepare_inputs(generation_batch)
-        if self._reweighing is None or self._mode != "train":
-            return inputs
-        return self._reweighing.current(inputs)
+        if self._reweighing is not None and self._training:
+            self._reweighing.update()
+        return inputs
 
     def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if not self._loss_checked and self._mode == "train":
+        if not self._loss_checked and self._training:
             self._loss_checked = True
             check_loss(self, super().compute_loss, model, inputs)
         return super().compute_loss(model, inputs, *args, **kwargs)
 
 
-def best_of_k(batch: Batch) -> dict[str, float]:
+def best_of_k(groups: RewardedGroups) -> dict[str, float]:
     """Unbiased max@k by name for k = 1, 2, 4, ... and n, averaged over the groups with
     enough counted completions; NaN where there are none."""
-    n = batch.rewards_PG.shape[1]
+    n = groups.rewards_PG.shape[1]
     ks = sorted({2**power for power in range(n.bit_length()) if 2**power <= n} | {n})
     found = {}
     for k in ks:
-        values_P = estimate(batch.rewards_PG, k, mask=batch.counted_PG, small_groups="nan")
+        values_P = estimate(groups.rewards_PG, k, mask=groups.counted_PG, small_groups="nan")
         found[f"max@{k}"] = float(np.nanmean(values_P)) if (~np.isnan(values_P)).any() else np.nan
     return found
 

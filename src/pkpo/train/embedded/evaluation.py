@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from pkpo.engines.embedded.exact import solve_probabilities
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Problems, Split, Task
 from pkpo.train.arm_log import mean_pass_at_k
@@ -71,7 +70,9 @@ class Evaluator:
             policy, self._prompts, self._lengths, self._solutions, eos_id=eos_id
         )
 
-    def _sampled(self, policy: Policy, seed: int, step: int) -> tuple[list[Samples], np.ndarray]:
+    def _sampled(
+        self, policy: Policy, seed: int, step: int
+    ) -> tuple[list[Completions], np.ndarray]:
         generator = torch.Generator(self.device)
         generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
         vocabulary = self.task.vocabulary
@@ -94,7 +95,7 @@ class Evaluator:
         return samples, np.concatenate(rewards)
 
 
-def _distinct(samples: list[Samples], rewards_PG: np.ndarray) -> float:
+def _distinct(samples: list[Completions], rewards_PG: np.ndarray) -> float:
     tokens = [group for drawn in samples for group in drawn.tokens_PGS.cpu().numpy()]
     counts = [
         len({row.tobytes() for row in group[rewards == 1.0]})

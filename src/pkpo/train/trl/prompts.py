@@ -9,8 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.answers import last_answer
-from pkpo.tasks.base import Problems, Split, Task
+from pkpo.tasks.base import Problems, Split, Task, last_answer
 
 Prompt = str | list[dict[str, str]]
 """Text, or a conversation of one message for the tokenizer's chat template."""

@@ -12,7 +12,7 @@ import numpy as np
 from transformers import TrainerCallback
 
 from pkpo.engines.trl import Generation, PKPOTrainer
-from pkpo.engines.trl.identity import prompt_number
+from pkpo.engines.trl.batches import prompt_number
 from pkpo.errors import RunDirectoryError
 from pkpo.tasks.base import Split
 from pkpo.train.arm_log import ArmLog, StepRecord, Texts

@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 
 import oracles
-from pkpo.engines.trl.identity import prompt_number
+from pkpo.engines.trl.batches import prompt_number
 from pkpo.errors import InvalidInputError
 
 from . import tiny

@@ -7,10 +7,9 @@ import math
 import pytest
 import torch
 
-from pkpo.engines.embedded.exact import solve_probabilities
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, sample
+from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.errors import DivergenceError
 
 from .slow_policy import EOS, PAD, group_logprobs, make_policy, make_prompts, parameters_of
@@ -23,7 +22,7 @@ ADVANTAGES = torch.tensor([[1.0, -0.5], [0.25, -2.0]])
 def step(policy: Policy, advantages: torch.Tensor, **settings: float) -> None:
     with torch.no_grad():
         logprobs = group_logprobs(policy, *PROMPTS, TOKENS)
-    samples = Samples(TOKENS, logprobs, torch.zeros_like(logprobs))
+    samples = Completions(TOKENS, logprobs, torch.zeros_like(logprobs))
     learner = Learner(policy, **{"learning_rate": 0.01, **settings})  # type: ignore[arg-type]
     learner.step(*PROMPTS, samples, advantages, eos_id=EOS)
 

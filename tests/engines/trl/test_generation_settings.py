@@ -112,8 +112,18 @@ def weights_after(tmp_path: Path, model_folder: Path, **changes: Any) -> dict[st
     return trainer.model.state_dict()
 
 
-def test_what_is_harmless(tmp_path: Path, model_folder: Path) -> None:
-    plain = weights_after(tmp_path, model_folder)
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> dict[str, torch.Tensor]:
+    """The weights after a training without settings of generation."""
+    return weights_after(tmp_path_factory.mktemp("plain"), model_folder)
+
+
+def assert_same(found: dict[str, torch.Tensor], plain: dict[str, torch.Tensor]) -> None:
+    for name, value in plain.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+
+
+def test_what_is_harmless(tmp_path: Path, model_folder: Path, plain: Any) -> None:
     found = weights_after(tmp_path, model_folder, generation_kwargs=HARMLESS)
     for name, value in plain.items():
         torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-5)
@@ -130,12 +140,12 @@ def model_with(folder: Path, model_folder: Path, **settings: Any) -> Path:
     return folder
 
 
-def test_trl_overrides_these_of_the_checkpoint(tmp_path: Path, model_folder: Path) -> None:
-    plain = weights_after(tmp_path / "a", model_folder)
+def test_trl_overrides_these_of_the_checkpoint(
+    tmp_path: Path, model_folder: Path, plain: Any
+) -> None:
     narrow = {"temperature": 0.1, "top_p": 0.1, "top_k": 1, "repetition_penalty": 2.0}
-    found = weights_after(tmp_path / "b", model_with(tmp_path / "m", model_folder, **narrow))
-    for name, value in plain.items():
-        torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+    folder = model_with(tmp_path / "m", model_folder, **narrow)
+    assert_same(weights_after(tmp_path / "b", folder), plain)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +161,11 @@ def test_trl_overrides_these_of_the_checkpoint(tmp_path: Path, model_folder: Pat
     ids=str,
 )
 def test_what_trl_leaves_of_the_checkpoint(
-    tmp_path: Path, model_folder: Path, settings: dict[str, Any], remedy: dict[str, Any] | None
+    tmp_path: Path,
+    model_folder: Path,
+    plain: Any,
+    settings: dict[str, Any],
+    remedy: dict[str, Any] | None,
 ) -> None:
     folder, (name,) = model_with(tmp_path / "m", model_folder, **settings), settings
     with pytest.raises(
@@ -162,10 +176,7 @@ def test_what_trl_leaves_of_the_checkpoint(
         assert f"set model.generation_config.{name} = None" in str(e.value)
         return
     assert f"generation_kwargs={remedy!r}" in str(e.value)
-    plain = weights_after(tmp_path / "b", model_folder)
-    found = weights_after(tmp_path / "c", folder, generation_kwargs=remedy)
-    for key, value in plain.items():
-        torch.testing.assert_close(found[key], value, rtol=0, atol=0)
+    assert_same(weights_after(tmp_path / "c", folder, generation_kwargs=remedy), plain)
 
 
 def test_a_none_of_the_config_is_filled_by_the_checkpoint(

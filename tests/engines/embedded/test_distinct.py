@@ -13,7 +13,12 @@ from torch import Tensor
 
 from pkpo.engines.embedded.learning import Learner, mean_token_entropy, policy_gradient_loss
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, padding, sample, token_logprobs_and_entropies
+from pkpo.engines.embedded.sampling import (
+    Completions,
+    padding,
+    sample,
+    token_logprobs_and_entropies,
+)
 
 from .slow_policy import (
     EOS,
@@ -52,15 +57,15 @@ def evaluate_all(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Te
     return tuple(part.unflatten(0, completions.shape[:2]) for part in found)
 
 
-def samples_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Samples:
+def samples_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Completions:
     with torch.no_grad():
-        return Samples(completions, *evaluate_all(policy, prompts, completions))
+        return Completions(completions, *evaluate_all(policy, prompts, completions))
 
 
 def descend_all(
     policy: Policy,
     prompts: tuple[Tensor, Tensor],
-    samples: Samples,
+    samples: Completions,
     advantages: Tensor,
     *,
     passes: int,

@@ -13,14 +13,8 @@ from pkpo.core.objectives import Objective
 from pkpo.core.parsing import as_objective
 from pkpo.core.transforms import advantages
 from pkpo.core.weights import required_size
-from pkpo.engines.trl.identity import prompt_numbers
-from pkpo.engines.trl.settings import (
-    GRPO_RULES,
-    RLOO_RULES,
-    bad_acceptance,
-    refuse,
-    setting_problems,
-)
+from pkpo.engines.trl.batches import prompt_numbers
+from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, refuse, setting_problems
 from pkpo.errors import InvalidInputError
 
 RewardFunction = Callable[..., Sequence[float | None]]
@@ -61,9 +55,9 @@ def joint_rewards(
     functions = [reward_funcs] if callable(reward_funcs) else list(reward_funcs)
     wanted = as_objective(objective)
     _check_functions(functions)
-    _check_args(args, wanted, accept_bias)
-    weights = np.ones(len(functions)) if reward_weights is None else np.asarray(reward_weights)
-    if weights.shape != (len(functions),):
+    _check_config(args, wanted, accept_bias)
+    weights_F = np.ones(len(functions)) if reward_weights is None else np.asarray(reward_weights)
+    if weights_F.shape != (len(functions),):
         raise InvalidInputError(
             f"reward_weights needs one number for each of {len(functions)} functions, got "
             f"{reward_weights!r}"
@@ -74,19 +68,18 @@ def joint_rewards(
 
     def joint(prompts: list[Any], completions: list[Any], **kwargs: Any) -> list[float]:
         size = _group_size(prompts, n, n_eval)
-        given_FN = [
-            [np.nan if value is None else float(value) for value in values]
-            for values in (f(prompts=prompts, completions=completions, **kwargs) for f in functions)
-        ]
-        for function, values in zip(functions, given_FN):
+        given_FN = []
+        for function in functions:
+            values = function(prompts=prompts, completions=completions, **kwargs)
             if len(values) != len(prompts):
                 raise InvalidInputError(
                     f"reward function {_name(function)} gave {len(values)} rewards for "
                     f"{len(prompts)} completions"
                 )
+            given_FN.append([np.nan if value is None else float(value) for value in values])
         given = np.array(given_FN)
         counted = ~np.isnan(given).all(axis=0)
-        totals = np.nansum(given * weights[:, None], axis=0)
+        totals = np.nansum(given * weights_F[:, None], axis=0)
         joint_PG = advantages(
             totals.reshape(-1, size),
             wanted,
@@ -119,21 +112,20 @@ def _check_functions(functions: Sequence[Any]) -> None:
             )
 
 
-def _check_args(
-    args: GRPOConfig | RLOOConfig, objective: Objective, accepted: Sequence[str]
+def _check_config(
+    config: GRPOConfig | RLOOConfig, objective: Objective, accepted: Sequence[str]
 ) -> None:
-    rules = RLOO_RULES if isinstance(args, RLOOConfig) else GRPO_RULES
-    problems = bad_acceptance(args, rules, accepted)
-    problems += setting_problems(args, rules, accepted)
-    if args.mask_truncated_completions:
+    rules = RLOO_RULES if isinstance(config, RLOOConfig) else GRPO_RULES
+    problems = [*setting_problems(config, rules, accepted)]
+    if config.mask_truncated_completions:
         problems.append(
             "mask_truncated_completions=True: a reward function can't see which completions "
             "are left out of the loss; use PKPOTrainer"
         )
-    n, size = args.num_generations or 0, required_size(objective, "loo")
+    n, size = config.num_generations or 0, required_size(objective, "loo")
     if n < size:
         problems.append(f"{objective} needs num_generations >= {size} here, got {n}")
-    rows = args.per_device_train_batch_size * (args.steps_per_generation or 1)
+    rows = config.per_device_train_batch_size * (config.steps_per_generation or 1)
     if rows % n:
         problems.append(
             f"each process generates {rows} completions at a time (per_device_train_batch_size "

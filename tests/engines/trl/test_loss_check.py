@@ -14,7 +14,7 @@ from pkpo.engines.trl import InternalsChangedError
 from pkpo.errors import InvalidInputError
 
 from . import tiny
-from .test_trl_changed_internals import changed
+from .test_changed_internals import changed
 
 TRAINERS = {"grpo": GRPOTrainer, "rloo": RLOOTrainer}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 import pkpo
 from pkpo.engines.embedded.learning import Learner, policy_gradient_loss
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples
+from pkpo.engines.embedded.sampling import Completions
 
 from .slow_policy import (
     EOS,
@@ -68,10 +68,10 @@ def logprobs_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Ten
     return group_logprobs(policy, *prompts, completions)
 
 
-def samples_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Samples:
+def samples_of(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor) -> Completions:
     with torch.no_grad():
         logprobs = logprobs_of(policy, prompts, completions)
-    return Samples(completions, logprobs, torch.zeros_like(logprobs))
+    return Completions(completions, logprobs, torch.zeros_like(logprobs))
 
 
 # The loss
@@ -354,7 +354,7 @@ def test_drawn_pad_tokens_are_learned_from(prompts: tuple[Tensor, Tensor]):
         drawn = logits.log_softmax(-1).gather(-1, completions[..., None])[..., 0]
     learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9)
     advantages = torch.tensor([[-1.0, 1.0]] * 3)
-    samples = Samples(completions, drawn, torch.zeros_like(drawn))
+    samples = Completions(completions, drawn, torch.zeros_like(drawn))
     learner.step(*prompts, samples, advantages, eos_id=EOS)
     expected = slow_gradients(policy, prompts, completions, advantages)
     assert_same_gradients(held_gradients(policy), expected)

@@ -10,7 +10,7 @@ from torch import Tensor
 from pkpo.engines.embedded.learning import Learner, mean_token_entropy, policy_gradient_loss
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import (
-    Samples,
+    Completions,
     padding,
     token_logprobs,
     token_logprobs_and_entropies,
@@ -68,7 +68,7 @@ def step(policy: Policy, prompts: tuple[Tensor, Tensor], advantages: Tensor, **s
     learner = Learner(policy, **{"learning_rate": 0.0, "max_grad_norm": 1e9, **settings})  # type: ignore[arg-type]
     with torch.no_grad():
         logprobs = group_logprobs(policy, *prompts, COMPLETIONS)
-    samples = Samples(COMPLETIONS, logprobs, torch.zeros_like(logprobs))
+    samples = Completions(COMPLETIONS, logprobs, torch.zeros_like(logprobs))
     return learner.step(*prompts, samples, advantages, eos_id=EOS)
 
 

@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
-from pkpo.engines.trl.identity import check_repeats, prompt_number, prompt_numbers
+from pkpo.engines.trl.batches import check_repeats, prompt_number, prompt_numbers
 from pkpo.errors import InvalidInputError
 
 from . import tiny

@@ -14,7 +14,7 @@ from torch import Tensor
 import pkpo
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples
+from pkpo.engines.embedded.sampling import Completions
 from pkpo.errors import InvalidInputError
 from pkpo.plans.credit import Credit
 from pkpo.plans.plan import Choice
@@ -68,11 +68,11 @@ def groups_of(size: int) -> np.ndarray:
     return np.array(list(itertools.product(range(len(OUTCOMES)), repeat=size)))
 
 
-def samples_of(policy: Policy, groups: np.ndarray) -> Samples:
+def samples_of(policy: Policy, groups: np.ndarray) -> Completions:
     tokens = torch.tensor(OUTCOMES)[torch.as_tensor(groups)]
     with torch.no_grad():
         logprobs = group_logprobs(policy, *prompts_of(len(tokens)), tokens)
-    return Samples(tokens, logprobs, torch.zeros_like(logprobs))
+    return Completions(tokens, logprobs, torch.zeros_like(logprobs))
 
 
 def brute_force(rewards: np.ndarray, ratios: np.ndarray, k: int, baseline: str) -> np.ndarray:

@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pkpo.engines.embedded.exact import solve_probabilities
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
-from pkpo.engines.embedded.sampling import sample
+from pkpo.engines.embedded.sampling import sample, solve_probabilities
 from pkpo.tasks.grid_programs import GridProgramTask
 
 from .slow_policy import EOS, PAD, group_logits, make_policy, make_prompts, slow_logprob

@@ -1,4 +1,4 @@
-"""Tasks by name, and vocabularies."""
+"""Tasks by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Vocabulary
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.tasks.registry import TASKS, build_task
 
@@ -44,34 +43,3 @@ def test_unknown_task_names_the_known_ones():
 def test_bad_options_name_the_place(options: dict[str, Any], message: str):
     with pytest.raises(InvalidInputError, match=message):
         build_task("grid-programs", SIZES | options)
-
-
-def test_vocabulary_ids_are_in_order_after_the_special_tokens():
-    vocabulary = Vocabulary(("x", "y"))
-    assert len(vocabulary) == 5
-    assert [vocabulary.tokens[i] for i in (0, 1, 2)] == ["<pad>", "<eos>", "<answer>"]
-    assert (vocabulary.pad_id, vocabulary.eos_id, vocabulary.answer_id) == (0, 1, 2)
-    assert vocabulary.encode(["y", "<answer>", "x"]) == [4, 2, 3]
-
-
-@pytest.mark.parametrize("symbols", [("x", "x"), ("<pad>",), ("x", "<eos>")])
-def test_vocabulary_symbols_must_be_distinct(symbols: tuple[str, ...]):
-    with pytest.raises(InvalidInputError):
-        Vocabulary(symbols)
-
-
-def test_unknown_symbol_is_refused():
-    with pytest.raises(InvalidInputError, match="'z'"):
-        Vocabulary(("x",)).encode(["x", "z"])
-
-
-@pytest.mark.parametrize(
-    ("ids", "text"),
-    [([3, 4], "x y"), ([3, 1, 4], "x"), ([3, 0, 4], "x"), ([2, 3], "x"), ([1], ""), ([], "")],
-)
-def test_decode_stops_at_the_end(ids: list[int], text: str):
-    assert Vocabulary(("x", "y")).decode(ids) == text
-
-
-def test_decode_joins_with_the_separator():
-    assert Vocabulary(("x", "y")).decode([4, 3, 4], separator="") == "yxy"

@@ -1,4 +1,4 @@
-"""Samples against the probabilities that the policy gives them."""
+"""Completions against the probabilities that the policy gives them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Samples, draw, sample, token_logprobs
+from pkpo.engines.embedded.sampling import Completions, draw, sample, token_logprobs
 
 from .slow_policy import (
     EOS,
@@ -81,11 +81,11 @@ def prompts() -> tuple[Tensor, Tensor]:
 
 
 @pytest.fixture(scope="module")
-def samples(policy: Policy, prompts: tuple[Tensor, Tensor]) -> Samples:
+def samples(policy: Policy, prompts: tuple[Tensor, Tensor]) -> Completions:
     return take(policy, *prompts, num_generations=100)
 
 
-def test_shapes(samples: Samples):
+def test_shapes(samples: Completions):
     for part in (samples.tokens_PGS, samples.logprobs_PGS, samples.entropies_PGS):
         assert part.shape == (3, 100, 4)
     assert samples.tokens_PGS.dtype == torch.int64
@@ -110,12 +110,12 @@ def test_the_global_generator_is_left_alone(policy: Policy, prompts: tuple[Tenso
     assert torch.equal(first.tokens_PGS, take(policy, *prompts).tokens_PGS)
 
 
-def test_generations_of_a_prompt_differ(samples: Samples):
+def test_generations_of_a_prompt_differ(samples: Completions):
     for group in samples.tokens_PGS:
         assert len({tuple(ids) for ids in group.tolist()}) > 10
 
 
-def test_padding_follows_the_end(samples: Samples):
+def test_padding_follows_the_end(samples: Completions):
     drawn = was_drawn(samples.tokens_PGS)
     assert not drawn.all()
     assert (samples.tokens_PGS[~drawn] == PAD).all()
@@ -126,7 +126,7 @@ def test_padding_follows_the_end(samples: Samples):
 
 
 def test_logprobs_are_those_of_the_sequences(
-    policy: Policy, prompts: tuple[Tensor, Tensor], samples: Samples
+    policy: Policy, prompts: tuple[Tensor, Tensor], samples: Completions
 ):
     for prompt, length, group, logprobs in zip(*prompts, samples.tokens_PGS, samples.logprobs_PGS):
         for ids, found in itertools.islice(zip(group.tolist(), logprobs), 15):
@@ -137,7 +137,7 @@ def test_logprobs_are_those_of_the_sequences(
 
 
 def test_token_logprobs_are_those_at_which_tokens_were_drawn(
-    policy: Policy, prompts: tuple[Tensor, Tensor], samples: Samples
+    policy: Policy, prompts: tuple[Tensor, Tensor], samples: Completions
 ):
     with torch.no_grad():
         found = group_logprobs(policy, *prompts, samples.tokens_PGS)
@@ -161,7 +161,7 @@ def test_a_drawn_pad_token_is_no_padding():
 
 
 def test_entropies_are_those_of_the_distributions_drawn_from(
-    policy: Policy, prompts: tuple[Tensor, Tensor], samples: Samples
+    policy: Policy, prompts: tuple[Tensor, Tensor], samples: Completions
 ):
     for prompt, length, group, entropies in zip(
         *prompts, samples.tokens_PGS, samples.entropies_PGS

@@ -1,0 +1,66 @@
+"""Vocabularies, and where the answer stands in what a language model writes."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pkpo.errors import InvalidInputError
+from pkpo.tasks.base import Vocabulary, last_answer
+
+
+def test_vocabulary_ids_are_in_order_after_the_special_tokens():
+    vocabulary = Vocabulary(("x", "y"))
+    assert len(vocabulary) == 5
+    assert [vocabulary.tokens[i] for i in (0, 1, 2)] == ["<pad>", "<eos>", "<answer>"]
+    assert (vocabulary.pad_id, vocabulary.eos_id, vocabulary.answer_id) == (0, 1, 2)
+    assert vocabulary.encode(["y", "<answer>", "x"]) == [4, 2, 3]
+
+
+@pytest.mark.parametrize("symbols", [("x", "x"), ("<pad>",), ("x", "<eos>")])
+def test_vocabulary_symbols_must_be_distinct(symbols: tuple[str, ...]):
+    with pytest.raises(InvalidInputError):
+        Vocabulary(symbols)
+
+
+def test_unknown_symbol_is_refused():
+    with pytest.raises(InvalidInputError, match="'z'"):
+        Vocabulary(("x",)).encode(["x", "z"])
+
+
+@pytest.mark.parametrize(
+    ("ids", "text"),
+    [([3, 4], "x y"), ([3, 1, 4], "x"), ([3, 0, 4], "x"), ([2, 3], "x"), ([1], ""), ([], "")],
+)
+def test_decode_stops_at_the_end(ids: list[int], text: str):
+    assert Vocabulary(("x", "y")).decode(ids) == text
+
+
+def test_decode_joins_with_the_separator():
+    assert Vocabulary(("x", "y")).decode([4, 3, 4], separator="") == "yxy"
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("<answer>a b</answer>", "a b"),
+        ("no <answer>a</answer> but <answer>\n b \n</answer> it is", "b"),
+        ("<answer>a</answer> and <answer>b", "a"),
+        ("<answer>a<answer>b</answer>", "b"),
+        ("thinking\n  a  \n\n", "a"),
+        ("<answer></answer>", None),
+        ("</answer> a <answer>", "</answer> a <answer>"),
+        ("", None),
+        (" \n\t\n", None),
+    ],
+)
+def test_the_answer_is_the_last_pair_or_the_last_line(text: str, answer: str | None) -> None:
+    assert last_answer(text) == answer
+
+
+def test_finding_the_answer_is_linear_in_the_text() -> None:
+    text = "<answer>" * 200_000
+    start = time.perf_counter()
+    assert last_answer(text) == text
+    assert time.perf_counter() - start < 2.0
