@@ -18,7 +18,7 @@ from pathlib import Path
 from jobs import config_of, copy, run
 
 from pkpo.report import load_run
-from pkpo.report.families import Selection, best_member
+from pkpo.report.statistics import Selection, best_member
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.methods import method_arms
 from pkpo.train.presets import make_arms

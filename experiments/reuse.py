@@ -23,9 +23,8 @@ from jobs import config_of, json_lines, run
 
 from pkpo.core.parsing import parse_objective
 from pkpo.report import load_run
-from pkpo.report.families import best_member
 from pkpo.report.records import Arm
-from pkpo.report.statistics import estimate
+from pkpo.report.statistics import best_member, estimate
 from pkpo.report.summary import format_estimate
 from pkpo.train.config import ArmSettings, TrainConfig
 
@@ -126,11 +125,11 @@ def to_markdown(
     ]
     for objective in OBJECTIVES:
         for cell in (c for c in cells if c.objective == objective):
-            scores = [format_estimate(estimate(cell.at(k)), 100) for k in SHOWN_K]
+            scores = [format_estimate(estimate(cell.at(k)), percent=True) for k in SHOWN_K]
             rest = [
-                format_estimate(estimate(cell.entropies()), spec=".2f"),
+                format_estimate(estimate(cell.entropies()), 2),
                 format_estimate(estimate(cell.effective)),
-                format_estimate(estimate(cell.seconds()), spec=".0f"),
+                format_estimate(estimate(cell.seconds()), 0),
             ]
             row = [objective, cell.way, f"{cell.arm.learning_rate:g}", *scores, *rest]
             lines.append(f"| {' | '.join(row)} |")

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pkpo.errors import RunDirectoryError
 from pkpo.files import write_atomically
-from pkpo.report.figures import Picture
-from pkpo.report.page import figure, listed, page
+from pkpo.report.page import Picture, figure, listed, page
 from reproduction import ledger
 from reproduction.made_by import source_digest
 from reproduction.page_parts import (

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.files import remove_leftovers, write_atomically
-from pkpo.report.jsonio import JsonObject, read_json
 from pkpo.report.style import to_png
+from reproduction.json_objects import JsonObject, read_json
 from reproduction.made_by import versions
 from reproduction.results import Claim, Drawing, Result, Table, Verdict
 from reproduction.text_tables import to_csv, to_markdown

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pkpo.report.records import Arm, Evaluation
+from pkpo.report.records import Arm
+from pkpo.report.records import Scores as Evaluation
 from reproduction.studies.curves import checkpoints, last_mean, metric, smoothed, window_of
 from reproduction.studies.runs import StudyData
 from reproduction.studies.settings import BEYOND_METHODS

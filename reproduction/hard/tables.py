@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from pkpo.report.records import Evaluation
+from pkpo.report.records import Scores as Evaluation
 from reproduction.comparing import mean_and_error
 from reproduction.hard.numbers import (
     QUARTER,

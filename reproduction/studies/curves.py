@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from pkpo.errors import InvalidInputError
-from pkpo.report.figure_curves import smooth
+from pkpo.report.curves import smooth
 from pkpo.report.records import Arm
 from pkpo.report.style import ArmStyle, arm_handle, arm_style, mean_and_error
 from reproduction.studies.settings import BEYOND_METHODS, NO_BASELINE, PAPER_METHODS

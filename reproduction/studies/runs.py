@@ -13,7 +13,8 @@ from rich.console import Console
 
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.report.load import load_run
-from pkpo.report.records import Arm, ArmRun, Evaluation, Run
+from pkpo.report.records import Arm, ArmRun, Run
+from pkpo.report.records import Scores as Evaluation
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.embedded.devices import check_buildable
 from pkpo.train.job import Job

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from pkpo.report.records import Arm, Evaluation
+from pkpo.report.records import Arm
+from pkpo.report.records import Scores as Evaluation
 from pkpo.train.config import ArmSettings
 from reproduction.comparing import Difference, difference, mean_and_error
 from reproduction.results import Table

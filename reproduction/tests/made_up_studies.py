@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pkpo.report.records import Arm, ArmRun, Checkpoint, Evaluation, Metrics, Run
+from pkpo.report.records import Arm, ArmRun, Checkpoint, Metrics, Run
+from pkpo.report.records import Scores as Evaluation
 from pkpo.train.config import ArmSettings
 from reproduction.studies.runs import StudyData, choose, reported_config
 from reproduction.studies.settings import K_VALUES, Method, Study

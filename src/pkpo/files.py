@@ -95,19 +95,19 @@ def write_fully(file: BinaryIO, content: bytes) -> None:
 
 def write_atomically(
     path: Path,
-    write: Callable[[Path], object],
+    write: Callable[[Path], object] | bytes,
     *,
     keep_as: Path | None = None,
     durable: bool = True,
 ) -> None:
-    """Call `write` with a temporary path beside `path`, then move it into place.
+    """Write a file beside `path`, then move it into place.
 
-    A reader sees the old file or the new one. If `write` raises, the old one stays. The new
+    A reader sees the old file or the new one. If writing fails, the old one stays. The new
     one has the old one's permissions; symbolic links stay, and what they lead to is replaced.
 
     Args:
         path: the file; folders above it are made.
-        write: writes the whole file at the path it is given.
+        write: the content, or what writes the whole file at the path it is given.
         keep_as: the old file takes this name. A process killed at that moment leaves it
             there and none at `path`.
         durable: the new content is on the disk before it takes the name, and the name is
@@ -121,7 +121,7 @@ def write_atomically(
         temporary = temporary_beside(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            write(temporary)
+            temporary.write_bytes(write) if isinstance(write, bytes) else write(temporary)
             with contextlib.suppress(OSError):
                 temporary.chmod(stat.S_IMODE(path.stat().st_mode))
             if durable:
@@ -148,7 +148,7 @@ def write_whole(path: Path, content: bytes) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         own = _own_output(path)
         if own is None and (path.is_file() or not path.exists()):
-            write_atomically(path, lambda temporary: temporary.write_bytes(content))
+            write_atomically(path, content)
             return
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()

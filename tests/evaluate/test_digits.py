@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pkpo.evaluate.digits import decimal_text
+from pkpo.digits import decimal_text
 from pkpo.evaluate.intervals import Interval
 from pkpo.evaluate.shown import Numbers
 

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
-from pkpo.evaluate.digits import decimal_text
+from pkpo.digits import decimal_text
 
 ENOUGH = 5.0
 """Problems that have to carry the value, and the variance, for an interval to be given."""

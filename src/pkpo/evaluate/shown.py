@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pkpo.evaluate.digits import Towards, decimal_text
+from pkpo.digits import Towards, decimal_text
 from pkpo.evaluate.intervals import Interval
 from pkpo.terminal import visible
 

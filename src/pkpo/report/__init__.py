@@ -7,12 +7,16 @@ without PyTorch, and while some arms still train.
     write_report("runs/grid")
 """
 
-from pkpo.report.packages import require_packages
+from importlib import import_module
 
-require_packages("matplotlib", "polars", "rich")
+from pkpo.errors import needing
 
-from pkpo.report.load import load_run  # noqa: E402
-from pkpo.report.records import Arm, ArmRun, Evaluation, Metrics, Run  # noqa: E402
-from pkpo.report.write import write_report  # noqa: E402
+with needing("the report", "train"):
+    for package in ("matplotlib", "polars", "pydantic", "rich"):
+        import_module(package)
 
-__all__ = ["Arm", "ArmRun", "Evaluation", "Metrics", "Run", "load_run", "write_report"]
+from pkpo.report.load import load_run
+from pkpo.report.records import Arm, ArmRun, Metrics, Run, Scores
+from pkpo.report.write import write_report
+
+__all__ = ["Arm", "ArmRun", "Metrics", "Run", "Scores", "load_run", "write_report"]

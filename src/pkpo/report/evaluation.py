@@ -34,8 +34,7 @@ from pkpo.report.evaluation_figures import (
     runs_figure,
     solve_rates_figure,
 )
-from pkpo.report.figures import Picture
-from pkpo.report.page import figure, listed, page
+from pkpo.report.page import Picture, figure, listed, page
 from pkpo.report.style import to_png
 
 MOST_PROBLEMS = 1000
@@ -79,21 +78,23 @@ def write_evaluation_report(
     """
     percent = f"{100 * evaluation.confidence:g} %"
     drawn = [
-        _Drawn(
+        _drawn(
             "pass_at_k",
             pass_at_k_figure(evaluation),
             "Over the number of tries",
             f"The dark band is the {percent} interval for these very problems, the light one for "
             f"problems like these.{_BOUNDS}",
             "pass@k against k, with intervals.",
+            folder=folder,
         ),
-        _Drawn(
+        _drawn(
             "solve_rates",
             solve_rates_figure({samples.source: samples}),
             "Problem by problem",
             "How many problems have which share of their samples right (which mean reward, where "
             "rewards aren't 0 and 1).",
             "Histogram of the problems' solve rates.",
+            folder=folder,
         ),
     ]
     sections = [
@@ -101,7 +102,7 @@ def write_evaluation_report(
         html(evaluation_table(evaluation)),
         listed(WHAT_THE_INTERVALS_ARE, "notes"),
         *(html(extrapolation_table(one)) for one in modelled),
-        *(figure(one.picture()) for one in drawn),
+        *(figure(one) for one in drawn),
         _problems({"": samples}),
         _command(command),
     ]
@@ -137,7 +138,7 @@ def write_comparison_report(
     against = comparison.baseline or "its baseline"
     percent = f"{100 * comparison.confidence:g} %"
     drawn = [
-        _Drawn(
+        _drawn(
             "differences",
             differences_figure(comparison),
             "Which run is better, and from which k on",
@@ -145,22 +146,25 @@ def write_comparison_report(
             "interval by itself; thin: the one that holds together with all others; filled "
             "markers: the thin one excludes 0.",
             "Difference of each run from the baseline against k, with intervals.",
+            folder=folder,
         ),
-        _Drawn(
+        _drawn(
             "pass_at_k",
             runs_figure(comparison),
             "Over the number of tries",
             "Without bands, since the runs share problems: whether two of them differ is what "
             "the differences show.",
             "pass@k of every run against k.",
+            folder=folder,
         ),
-        _Drawn(
+        _drawn(
             "solve_rates",
             solve_rates_figure(runs),
             "Problem by problem",
             "How many problems have which share of their samples right (which mean reward, where "
             "rewards aren't 0 and 1).",
             "Histograms of the problems' solve rates, one a run.",
+            folder=folder,
         ),
     ]
     names = f"{', '.join(comparison.runs)} against {against}"
@@ -171,11 +175,11 @@ def write_comparison_report(
         _header(names, verdicts(comparison), "finding"),
         *tables,
         listed([how_to_read(comparison), *WHAT_THE_INTERVALS_ARE], "notes"),
-        *(figure(one.picture()) for one in drawn[:2]),
+        *(figure(one) for one in drawn[:2]),
         "<h2>Problems gained and lost</h2>",
         listed(solved, "notes") if solved else "",
         *moved,
-        figure(drawn[2].picture()),
+        figure(drawn[2]),
         _problems(runs),
         "<h2>What was read</h2>",
         listed([line.strip() for line in lines], "notes"),
@@ -184,17 +188,11 @@ def write_comparison_report(
     return _write(drawn, names, sections, page, folder)
 
 
-class _Drawn:
-    """A figure with what is said of it."""
-
-    def __init__(self, name: str, drawing: Figure, title: str, caption: str, alt: str) -> None:
-        self.name = name
-        self.png, self.svg = to_png(drawing), _to_svg(drawing)
-        self._words = (title, caption, alt)
-
-    def picture(self) -> Picture:
-        title, caption, alt = self._words
-        return Picture(f"{self.name}.png", title, caption, alt, self.png)
+def _drawn(
+    name: str, drawing: Figure, title: str, caption: str, alt: str, *, folder: Path | None
+) -> Picture:
+    svg = _to_svg(drawing) if folder else b""
+    return Picture(f"{name}.png", title, caption, alt, to_png(drawing), svg)
 
 
 def _to_svg(drawing: Figure) -> bytes:
@@ -244,7 +242,7 @@ def _command(command: str) -> str:
 
 
 def _write(
-    drawn: Sequence[_Drawn],
+    drawn: Sequence[Picture],
     title: str,
     sections: Sequence[str],
     path: Path | None,
@@ -253,8 +251,8 @@ def _write(
     files: dict[Path, bytes] = {}
     if folder is not None:
         for one in drawn:
-            files[folder / f"{one.name}.png"] = one.png
-            files[folder / f"{one.name}.svg"] = one.svg
+            target = folder / one.filename
+            files |= {target: one.png, target.with_suffix(".svg"): one.svg}
     if path is not None:
         files[path] = page(title, sections).encode("utf-8")
     for target, content in files.items():

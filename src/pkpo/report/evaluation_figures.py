@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective
 from pkpo.evaluate.compare import Comparison
@@ -24,15 +24,20 @@ from pkpo.report.style import (
     PALETTE,
     arm_handle,
     arm_style,
+    k_axis,
     legend_above,
     new_figure,
     percent_axis,
+    plot_line,
     say_empty,
     signed_points_axis,
     style_axes,
 )
 
 _MOST_TICKS = 12
+_MARGIN = 1.15
+"""By which factor an axis of k is wider than what is drawn."""
+
 _MOST_BARS = 24
 _LONGEST_NAME = 24
 _FAMILIES = ((MaxAt, "@"), (MinAt, "^"))
@@ -61,19 +66,9 @@ def pass_at_k_figure(evaluation: Evaluation) -> Figure:
         return figure
     handles = []
     for place, _, rows in families:
-        style = arm_style(place)
-        ks = [row.k for row in rows]
         for part, alpha in (("population", 0.14), ("fixed", 0.34)):
-            _band(axes, rows, part, style.color, alpha)
-        axes.plot(
-            ks,
-            [row.value for row in rows],
-            color=style.color,
-            linestyle=style.line,
-            marker=style.marker,
-            linewidth=2.0,
-            markersize=5.5,
-        )
+            _band(axes, rows, part, arm_style(place).color, alpha)
+        plot_line(axes, place, [row.k for row in rows], [row.value for row in rows])
         handles.append(arm_handle(place, stem[place]))
     handles += [
         Patch(color=PALETTE[families[0][0]], alpha=alpha, linewidth=0, label=TARGET_NAMES[part])
@@ -81,8 +76,9 @@ def pass_at_k_figure(evaluation: Evaluation) -> Figure:
     ]
     shown = [row for _, _, rows in families for row in rows]
     if any("bound" in part.kind for row in shown for part in (row.fixed, row.population)):
-        handles.append(_bound_handle())
-    _k_axis(axes, sorted({row.k for row in shown}))
+        label = "bound, where there is no interval"
+        handles.append(Line2D([], [], color=MUTED, marker="v", linestyle="", label=label))
+    k_axis(axes, sorted({row.k for row in shown}), _MARGIN)
     if chances:
         _chance_axis(axes)
     legend_above(figure, handles)
@@ -117,8 +113,7 @@ def differences_figure(comparison: Comparison) -> Figure:
     with all others."""
     figure = new_figure(9.6, 4.4)
     panels = figure.subplots(1, 2, sharey=True)
-    shown = [d for d in comparison.differences if _is_best_of_k(d.objective) and d.num_problems]
-    chances = all(is_chance(d.name) for d in shown)
+    shown, chances = _best_of_k(comparison)
     ks = sorted({d.k for d in shown})
     for axes, (target, title) in zip(panels, TARGET_NAMES.items()):
         unit = "percentage points" if chances else "reward"
@@ -137,7 +132,7 @@ def differences_figure(comparison: Comparison) -> Figure:
             rows = [d for d in shown if d.run == run]
             shift = 2.0 ** (0.14 * (place - (len(comparison.runs) - 1) / 2))
             _contrasts(axes, rows, target, place + 1, shift)
-        _k_axis(axes, ks, 1.15 * 2.0 ** (0.07 * (len(comparison.runs) - 1)))
+        k_axis(axes, ks, _MARGIN * 2.0 ** (0.07 * (len(comparison.runs) - 1)))
         if chances:
             signed_points_axis(axes.yaxis)
     if shown:
@@ -152,13 +147,11 @@ def runs_figure(comparison: Comparison) -> Figure:
     whether runs differ is for `differences_figure` to show, since they share problems."""
     figure = new_figure(9.6, 4.6)
     axes = figure.subplots()
-    shown = [d for d in comparison.differences if _is_best_of_k(d.objective) and d.num_problems]
-    chances = all(is_chance(d.name) for d in shown)
+    shown, chances = _best_of_k(comparison)
     style_axes(axes, f"{'pass' if chances else 'max'}@k against k", "k, samples per problem")
     if not shown:
         say_empty(axes, "no pass@k was asked for")
         return figure
-    shown = sorted(shown, key=lambda d: d.k)
     lines: dict[str, dict[int, float]] = {}
     for d in shown:
         lines.setdefault(d.baseline, {})[d.k] = d.baseline_value
@@ -166,18 +159,9 @@ def runs_figure(comparison: Comparison) -> Figure:
         lines[run] = {d.k: d.value for d in shown if d.run == run}
     handles = []
     for place, (name, values) in enumerate(lines.items()):
-        style = arm_style(place)
-        axes.plot(
-            list(values),
-            list(values.values()),
-            color=style.color,
-            linestyle=style.line,
-            marker=style.marker,
-            linewidth=2.0,
-            markersize=5.5,
-        )
+        plot_line(axes, place, list(values), list(values.values()))
         handles.append(arm_handle(place, _short(name)))
-    _k_axis(axes, sorted({d.k for d in shown}))
+    k_axis(axes, sorted({d.k for d in shown}), _MARGIN)
     if chances:
         _chance_axis(axes)
     legend_above(figure, handles)
@@ -189,19 +173,22 @@ def _short(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
 
 
-def _is_best_of_k(objective: Objective) -> bool:
+def _best_of_k(comparison: Comparison) -> tuple[list[Difference], bool]:
+    """The differences of pass@k or max@k, by k, and whether they are of chances."""
+    shown = [d for d in comparison.differences if _is(d.objective, MaxAt) and d.num_problems]
+    return sorted(shown, key=lambda d: d.k), all(is_chance(d.name) for d in shown)
+
+
+def _is(objective: Objective, kind: type) -> bool:
+    """Whether an objective is of one kind alone, of which the mean is k = 1."""
     (weight, term), *others = objective.terms
-    return not others and weight == 1 and isinstance(term, MaxAt | Mean)
+    return not others and weight == 1 and isinstance(term, (kind, Mean))
 
 
 def _family(rows: Sequence[Row], kind: type) -> list[Row]:
     """The rows with a value of one kind, by k, with k = 1; empty if that is all and other rows
     are of the other kind."""
-    found = []
-    for row in rows:
-        (weight, term), *others = row.objective.terms
-        if not others and weight == 1 and isinstance(term, (kind, Mean)) and row.num_problems:
-            found.append(row)
+    found = [row for row in rows if _is(row.objective, kind) and row.num_problems]
     if kind is MinAt and all(row.k == 1 for row in found):
         return []
     return sorted(found, key=lambda row: row.k)
@@ -236,17 +223,10 @@ def _band(axes: Axes, rows: Sequence[Row], part: str, color: str, alpha: float) 
             )
 
 
-def _bound_handle() -> Line2D:
-    return Line2D(
-        [], [], color=MUTED, marker="v", linestyle="", label="bound, where there is no interval"
-    )
-
-
 def _contrasts(
     axes: Axes, rows: Sequence[Difference], target: str, place: int, shift: float
 ) -> None:
     style = arm_style(place)
-    rows = sorted(rows, key=lambda d: d.k)
     ks = np.array([d.k for d in rows]) * shift
     axes.plot(
         ks, [d.difference for d in rows], color=style.color, linewidth=0.8, alpha=0.5, zorder=2
@@ -301,17 +281,6 @@ def _histogram(axes: Axes, samples: Measured, index: int, all_runs: Sequence[Mea
     heights, edges = np.histogram(samples.mean_rewards_P, bins=20, range=span)
     width = edges[1] - edges[0]
     axes.bar(edges[:-1] + width / 2, heights, width=0.9 * width, color=arm_style(index).color)
-
-
-def _k_axis(axes: Axes, ks: Sequence[int], margin: float = 1.15) -> None:
-    axes.set_xscale("log", base=2)
-    ticks = list(ks)
-    if len(ticks) > _MOST_TICKS:
-        ticks = [k for k in ticks if k & (k - 1) == 0] or ticks[:: len(ticks) // _MOST_TICKS]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xlim(min(ks) / margin, max(ks) * margin)
 
 
 def _chance_axis(axes: Axes) -> None:

@@ -9,8 +9,7 @@ from html import escape
 import numpy as np
 
 from pkpo.report.completions import ArmSamples, ProblemSamples
-from pkpo.report.figures import Picture
-from pkpo.report.page import figure, listed, page
+from pkpo.report.page import Picture, figure, listed, page
 from pkpo.report.records import Arm, Run
 from pkpo.report.statistics import BASE_NAME, Estimate, Summary
 from pkpo.report.style import BASE_GREY, arm_style
@@ -21,6 +20,7 @@ from pkpo.report.summary import (
     family_tables,
     format_estimate,
     score_table,
+    without_absent_error,
 )
 from pkpo.tables import Table
 
@@ -90,9 +90,7 @@ def findings(summary: Summary) -> list[str]:
 
 
 def _percent(value: Estimate) -> str:
-    if value.standard_error is None:
-        return f"{100 * value.mean:.1f} %"
-    return f"{format_estimate(value, 100)} %"
+    return f"{without_absent_error(format_estimate(value, percent=True))} %"
 
 
 def _missing(notes: Sequence[str]) -> str:
@@ -105,19 +103,19 @@ def _missing(notes: Sequence[str]) -> str:
 
 
 def _results(summary: Summary, colors: dict[str, str]) -> str:
-    parts = ["<h2>Held-out results</h2>", _table(score_table(summary), colors)]
+    parts = ["<h2>Held-out results</h2>", _html(score_table(summary), colors)]
     if any(row.change_at_k for row in summary.rows):
-        parts += ["<h3>Change against the base</h3>", _table(change_table(summary), colors)]
+        parts += ["<h3>Change against the base</h3>", _html(change_table(summary), colors)]
     coverage = coverage_table(summary)
     if len(coverage.headers) > 2:
-        parts += ["<h3>Diversity and coverage</h3>", _table(coverage, colors)]
+        parts += ["<h3>Diversity and coverage</h3>", _html(coverage, colors)]
     for table in family_tables(summary):
         title = f"<h3>All of the family {escape(table.headers[0])}</h3>"
-        parts += [title, _table(table, colors)]
+        parts += [title, _html(table, colors)]
     return "\n".join(parts)
 
 
-def _table(table: Table, colors: dict[str, str]) -> str:
+def _html(table: Table, colors: dict[str, str]) -> str:
     return table.to_html(keys=colors, muted=(BASE_NAME,))
 
 
@@ -210,7 +208,7 @@ def _arms_table(run: Run, colors: dict[str, str]) -> str:
             )
         )
     note = "Samples/s and transform (its share of the step time) are medians over all steps."
-    return _table(Table(headers, tuple(rows), (note,)), colors)
+    return _html(Table(headers, tuple(rows), (note,)), colors)
 
 
 def _typical(arm: Arm, column: str) -> float | None:

@@ -1,13 +1,25 @@
-"""JSON files with errors that name the file, the line and the key."""
+"""JSON files, checked by pydantic; errors name the file, the line and the key."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeVar
 
-import numpy as np
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    WrapValidator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from pkpo.errors import RunDirectoryError
 
@@ -16,119 +28,75 @@ PROBABILITY_SLACK = 1e-6
 
 _MOST_DIGITS = 9
 _MOST_SHOWN = 5
+_CONTAINERS = {
+    "model_type": "an object",
+    "dict_type": "an object",
+    "list_type": "a list",
+    "tuple_type": "a list",
+}
 
 
-class JsonObject:
-    """A JSON object that checks types as its keys are read.
+class Record(BaseModel):
+    """A JSON object; keys that aren't declared are ignored."""
 
-    Args:
-        values: the object.
-        place: where it stands, for messages, such as "metrics.jsonl, line 3".
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
 
-    Every reading method raises RunDirectoryError for a missing key or a wrong type.
-    """
 
-    def __init__(self, values: Mapping[str, Any], place: str) -> None:
-        self.values = values
-        self.place = place
+M = TypeVar("M", bound=Record)
 
-    def fail(self, problem: str) -> NoReturn:
-        """Raises RunDirectoryError with the place and `problem`."""
-        raise RunDirectoryError(f"{self.place}: {problem}")
 
-    def _get(self, key: str, kinds: type | tuple[type, ...], wanted: str) -> Any:
-        if key not in self.values:
-            self.fail(f"key {key!r} is missing")
-        value = self.values[key]
-        if not isinstance(value, kinds) or (isinstance(value, bool) and kinds is not bool):
-            self.fail(f"{key!r} must be {wanted}, not {_brief(value)}")
-        return value
+def wanted(what: str) -> WrapValidator:
+    """An annotation: errors say what a value must be."""
 
-    def text(self, key: str) -> str:
-        return self._get(key, str, "a string")
-
-    def integer(self, key: str) -> int:
-        value = self._get(key, int, "a whole number")
-        if abs(value) >= 2**53:
-            self.fail(f"{key!r} is too large: {_brief(value)}")
-        return value
-
-    def number(self, key: str) -> float:
-        self._get(key, (int, float), "a number")
-        value = self.number_or_none(key)
-        assert value is not None
-        return value
-
-    def flag(self, key: str) -> bool:
-        return self._get(key, bool, "true or false")
-
-    def number_or_none(self, key: str) -> float | None:
-        value = self._get(key, (int, float, type(None)), "a number or null")
+    def check(value: Any, handler: Callable[[Any], Any]) -> Any:
         try:
-            return None if value is None else float(value)
-        except OverflowError:
-            self.fail(f"{key!r} is too large: {_brief(value)}")
+            return handler(value)
+        except (ValidationError, OverflowError) as error:
+            raise PydanticCustomError("wanted", "{what}", {"what": what}) from error
 
-    def items(self, key: str) -> list[Any]:
-        return self._get(key, list, "a list")
-
-    def child(self, key: str) -> JsonObject:
-        """The object under `key`; its messages name the key as well."""
-        return JsonObject(self._get(key, dict, "an object"), f"{self.place}, in {key!r}")
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        values = self.items(key)
-        for i, value in enumerate(values):
-            if not isinstance(value, str):
-                self.fail(f"{key!r}[{i}] must be a string, not {_brief(value)}")
-        return tuple(values)
-
-    def probabilities(self, key: str) -> np.ndarray:
-        """float64 values of a list of probabilities."""
-        values = self.items(key)
-        for i, value in enumerate(values):
-            if not is_probability(value):
-                self.fail(f"{key!r}[{i}] must be in [0, 1], not {_brief(value)}")
-        return np.asarray(values, dtype=np.float64)
-
-    def pass_at_k(self, key: str) -> dict[int, float]:
-        """An object of pass@k by k, in increasing order of k."""
-        found: dict[int, float] = {}
-        for text, value in self._get(key, dict, "an object").items():
-            if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
-                self.fail(f"{key!r} has the key {text!r}, which is not a k of 1 or more")
-            if not is_probability(value):
-                self.fail(f"{key!r}[{text!r}] must be in [0, 1], not {_brief(value)}")
-            found[int(text)] = float(value)
-        if not found:
-            self.fail(f"{key!r} is empty")
-        return dict(sorted(found.items()))
+    return WrapValidator(check)
 
 
-def is_probability(value: object) -> bool:
-    """Whether `value` is a number in [0, 1], up to rounding."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return -PROBABILITY_SLACK <= value <= 1.0 + PROBABILITY_SLACK
+def _by_k(found: dict[str, float]) -> dict[int, float]:
+    if not found:
+        raise PydanticCustomError("said", "is empty")
+    for text in found:
+        if not text.isdecimal() or len(text) > _MOST_DIGITS or int(text) < 1:
+            said = "has the key {key}, which is not a k of 1 or more"
+            raise PydanticCustomError("said", said, {"key": repr(text)})
+    return {k: found[text] for k, text in sorted((int(text), text) for text in found)}
 
 
-def differences(stored: Any, now: Any, place: str = "") -> Iterator[str]:
-    """Where two JSON values differ, one text a place."""
-    if isinstance(stored, Mapping) and isinstance(now, Mapping):
-        for name in sorted({*stored, *now}, key=str):
-            there, here = stored.get(name, "nothing"), now.get(name, "nothing")
-            yield from differences(there, here, f"{place}.{name}" if place else str(name))
-    elif stored != now:
-        yield f"{place} was {stored!r} and is {now!r} now"
+Text = Annotated[StrictStr, wanted("a string")]
+Flag = Annotated[StrictBool, wanted("true or false")]
+Number = Annotated[StrictFloat, wanted("a number")]
+NumberOrNull = Annotated[StrictFloat | None, wanted("a number or null")]
+Whole = Annotated[
+    StrictInt, wanted("a whole number"), Field(gt=-(2**53), lt=2**53)
+]  # JSON's numbers are exact so far
+Probability = Annotated[
+    StrictFloat,
+    Field(ge=-PROBABILITY_SLACK, le=1.0 + PROBABILITY_SLACK),
+    wanted("in [0, 1]"),
+]
+PassAtK = Annotated[dict[str, Probability], AfterValidator(_by_k)]
+"""pass@k by k, in increasing order."""
 
 
-def told(found: Sequence[str]) -> str:
-    """The first of some differences."""
-    more = "" if len(found) <= _MOST_SHOWN else ", ..."
-    return f"{', '.join(found[:_MOST_SHOWN])}{more}"
+class _Step(Record):
+    step: Whole
 
 
-def read_json(path: Path) -> JsonObject:
+def read_record(path: Path, model: type[M]) -> M:
+    """What a JSON file holds.
+
+    Raises:
+        RunDirectoryError: as `read_json`, or a key is missing or of another type.
+    """
+    return checked(model, read_json(path), str(path))
+
+
+def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
     Raises:
@@ -140,7 +108,7 @@ def read_json(path: Path) -> JsonObject:
     return parse_object(content, str(path), lines=True)
 
 
-def read_json_lines(path: Path) -> tuple[list[JsonObject], bool]:
+def read_json_lines(path: Path, model: type[M]) -> tuple[list[M], bool]:
     """The objects in a file of one JSON object a line.
 
     Returns:
@@ -148,17 +116,23 @@ def read_json_lines(path: Path) -> tuple[list[JsonObject], bool]:
         a killed writer leaves it (without its line end).
 
     Raises:
-        RunDirectoryError: the file is missing, or another line is not a JSON object.
+        RunDirectoryError: the file is missing, another line is not a JSON object, or a key is
+            missing or of another type.
     """
     lines = read_bytes(path).split(b"\n")
-    unterminated = lines.pop()
-    objects = [parse_object(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
-    if not unterminated.strip():
-        return objects, False
-    try:
-        objects.append(parse_object(unterminated, f"{path}, line {len(lines) + 1}"))
-    except RunDirectoryError:
-        return objects, True
+    cut_short = bool(lines[-1].strip())
+    objects = []
+    for number, line in enumerate(lines, start=1):
+        place, last = f"{path}, line {number}", number == len(lines)
+        if last and not cut_short:
+            break
+        try:
+            values = parse_object(line, place)
+        except RunDirectoryError:
+            if last:
+                return objects, True
+            raise
+        objects.append(checked(model, values, place))
     return objects, False
 
 
@@ -172,7 +146,7 @@ def read_bytes(path: Path) -> bytes:
         raise RunDirectoryError(f"{path}: cannot be read ({error.strerror})") from error
 
 
-def parse_object(content: bytes, place: str, *, lines: bool = False) -> JsonObject:
+def parse_object(content: bytes, place: str, *, lines: bool = False) -> dict[str, Any]:
     """The JSON object that `content` holds.
 
     Args:
@@ -199,9 +173,75 @@ def parse_object(content: bytes, place: str, *, lines: bool = False) -> JsonObje
         raise RunDirectoryError(f"{place}: not valid JSON ({error})") from None
     if not isinstance(value, dict):
         raise RunDirectoryError(f"{place}: must be a JSON object, not {_brief(value)}")
-    return JsonObject(value, place)
+    return value
+
+
+def checked(model: type[M], values: Mapping[str, Any], place: str) -> M:
+    """The values as a record.
+
+    Args:
+        place: where they stand, for messages, such as "metrics.jsonl, line 3".
+
+    Raises:
+        RunDirectoryError: a key is missing or of another type; names the first.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise RunDirectoryError(f"{place}{_explained(error.errors()[0])}") from None
+
+
+def _explained(error: ErrorDetails) -> str:
+    """Where in an object something is wrong, and what."""
+    path, given = error["loc"], _brief(error["input"])
+    match error["type"]:
+        case "missing":
+            return f"{_inside(path[:-1])}: key {path[-1]!r} is missing"
+        case "wanted":
+            said = f"must be {error['msg']}, not {given}"
+        case "less_than" | "greater_than":
+            said = f"is too large: {given}"
+        case kind:
+            said = (
+                f"must be {_CONTAINERS[kind]}, not {given}" if kind in _CONTAINERS else error["msg"]
+            )
+    own = 1 if not path or str(path[-1]).isidentifier() else 2  # the key, or the key and the index
+    return f"{_inside(path[:-own])}: {_joined(path[-own:])} {said}" if path else f": {said}"
+
+
+def _inside(parents: Sequence[int | str]) -> str:
+    return f", in {_joined(parents)}" if parents else ""
+
+
+def _joined(path: Sequence[int | str]) -> str:
+    return "".join(f"[{part!r}]" if i else repr(part) for i, part in enumerate(path))
+
+
+def step_of(line: bytes, place: str) -> int:
+    """The step that a line of a JSONL file tells of.
+
+    Raises:
+        RunDirectoryError: as `parse_object`, or there is none.
+    """
+    return checked(_Step, parse_object(line, place), place).step
+
+
+def differences(stored: Any, now: Any, place: str = "") -> Iterator[str]:
+    """Where two JSON values differ, one text a place."""
+    if isinstance(stored, Mapping) and isinstance(now, Mapping):
+        for name in sorted({*stored, *now}, key=str):
+            there, here = stored.get(name, "nothing"), now.get(name, "nothing")
+            yield from differences(there, here, f"{place}.{name}" if place else str(name))
+    elif stored != now:
+        yield f"{place} was {stored!r} and is {now!r} now"
+
+
+def told(found: Sequence[str]) -> str:
+    """The first of some differences."""
+    more = "" if len(found) <= _MOST_SHOWN else ", ..."
+    return f"{', '.join(found[:_MOST_SHOWN])}{more}"
 
 
 def _brief(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -2,18 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pkpo.errors import RunDirectoryError
+from pkpo.files import folder_name
 from pkpo.report.jsonio import (
-    JsonObject,
+    Record,
+    checked,
+    differences,
     read_bytes,
     read_json,
+    read_json_lines,
+    told,
 )
-from pkpo.report.load_arms import MEASURE_AGAIN, ArmsReader, load_evaluation, way_out
-from pkpo.report.records import Arm, Evaluation, Run
+from pkpo.report.records import Arm, ArmRun, Checkpoint, Metrics, Run, Scores
+from pkpo.report.run_files import (
+    ArmFile,
+    CheckpointLine,
+    Config,
+    MetricsLine,
+    PlannedArm,
+    load_scores,
+)
+
+L = TypeVar("L", bound=Record)
+
+_RESTORE = "Restore it, or remove it to do without"
+_MEASURE_AGAIN = "Restore it, or remove it to have the {} measured again"
+
+
+def train_again(folder: Path) -> str:
+    """The way out where an arm can't go on with what its folder holds."""
+    return f"Restore it, or remove {folder} to train this arm again"
+
+
+@contextmanager
+def way_out(text: str) -> Iterator[None]:
+    """Add to what is said of damage found inside how to go on."""
+    try:
+        yield
+    except RunDirectoryError as error:
+        raise RunDirectoryError(f"{error}. {text}") from error
 
 
 def load_run(path: str | Path) -> Run:
@@ -44,125 +77,255 @@ def read_run(path: str | Path) -> Run:
     root = Path(path)
     if not root.is_dir():
         raise RunDirectoryError(f"{root}: there is no such run directory")
-    config = read_json(root / "config.json")
-    seeds = _seeds(config)
-    planned = _planned_arms(config)
-    steps = _planned_steps(config)
-    notes: list[str] = []
-    damage: list[str] = []
-
-    versions = _load_versions(root / "versions.json", notes, damage)
-    command = _load_command(root / "command.txt", notes, damage)
-    base = _load_base(root, seeds, notes, damage)
-    arms = ArmsReader(config, planned, base, notes, damage).arms(root / "arms")
-    notes.extend(_unfinished(list(planned), seeds, steps, arms))
-    return Run(
-        path=root,
-        title=_title(config, root),
-        config=config.values,
-        versions=versions,
-        command=command,
-        seeds=seeds,
-        steps=steps,
-        base=base,
-        arms=arms,
-        notes=tuple(notes),
-        damage=tuple(damage),
-    )
+    return _Reader(root).run()
 
 
-@contextmanager
-def _left_out(notes: list[str], damage: list[str]) -> Iterator[None]:
-    """Let damage be told of, and not end the reading."""
-    try:
-        yield
-    except RunDirectoryError as error:
-        notes.append(f"{error}.")
-        damage.append(str(error))
+class _Reader:
+    """Reads a run; what is missing of it goes into `notes`, and damage into both."""
 
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.config = read_json(root / "config.json")
+        plan = checked(Config, self.config, str(root / "config.json"))
+        self.seeds, self.steps = plan.seeds, plan.training.steps
+        self.planned = {folder_name(arm.name): arm for arm in plan.arms}
+        self.names = [arm.name for arm in plan.arms]
+        self.base: dict[int, Scores] = {}
+        self.notes: list[str] = []
+        self.damage: list[str] = []
 
-def _seeds(config: JsonObject) -> tuple[int, ...]:
-    seeds = config.items("seeds")
-    if not seeds or not all(type(seed) is int for seed in seeds):
-        config.fail("'seeds' must be a list of whole numbers, at least one")
-    return tuple(seeds)
+    def run(self) -> Run:
+        versions = self._side_file("versions.json", "the versions used are not known")
+        command = self._side_file("command.txt", "the command that made this run is not known")
+        self._read_base()
+        arms = self._arms(self.root / "arms")
+        self._note_unfinished(arms)
+        task = self.config.get("task")
+        name = task.get("name") if isinstance(task, dict) else task
+        return Run(
+            path=self.root,
+            title=name if isinstance(name, str) and name else self.root.resolve().name,
+            config=self.config,
+            versions=versions or {},
+            command=command,
+            seeds=self.seeds,
+            steps=self.steps,
+            base=self.base,
+            arms=arms,
+            notes=tuple(self.notes),
+            damage=tuple(self.damage),
+        )
 
+    @contextmanager
+    def _left_out(self) -> Iterator[None]:
+        """Let damage be told of, and not end the reading."""
+        try:
+            yield
+        except RunDirectoryError as error:
+            self.notes.append(f"{error}.")
+            self.damage.append(str(error))
 
-def _planned_arms(config: JsonObject) -> dict[str, JsonObject]:
-    """By name, in order."""
-    found = {}
-    for i, value in enumerate(config.items("arms")):
-        if not isinstance(value, dict):
-            config.fail(f"'arms'[{i}] must be an object")
-        arm = JsonObject(value, f"{config.place}, in 'arms'[{i}]")
-        found[arm.text("name")] = arm
-    return found
-
-
-def _planned_steps(config: JsonObject) -> int | None:
-    training = config.values.get("training")
-    if not isinstance(training, dict) or "steps" not in training:
+    def _side_file(self, name: str, unknown: str) -> Any:
+        path = self.root / name
+        if not path.exists():
+            self.notes.append(f"{name} is missing, so {unknown}.")
+            return None
+        with self._left_out(), way_out(_RESTORE):
+            if path.suffix == ".json":
+                return {key: str(value) for key, value in read_json(path).items()}
+            return read_bytes(path).decode("utf-8", errors="replace").strip()
         return None
-    return config.child("training").integer("steps")
 
+    def _read_base(self) -> None:
+        for seed in self.seeds:
+            path = self.root / "warm_start" / f"seed_{seed}" / "evaluation.json"
+            with self._left_out(), way_out(_MEASURE_AGAIN.format("warm start")):
+                if path.exists():
+                    self.base[seed] = load_scores(path)
+            if seed not in self.base:
+                self.notes.append(
+                    f"The warm-started policy of seed {seed} has no evaluation, so nothing is "
+                    "compared with it for this seed."
+                )
 
-def _title(config: JsonObject, root: Path) -> str:
-    task = config.values.get("task")
-    name = task.get("name") if isinstance(task, dict) else task
-    return name if isinstance(name, str) and name else root.resolve().name
+    def _note_unfinished(self, arms: Sequence[Arm]) -> None:
+        started = {(arm.name, run.seed): run for arm in arms for run in arm.runs}
+        planned = [(name, seed) for name in self.names for seed in self.seeds]
+        for name, seed in dict.fromkeys([*planned, *started]):
+            run = started.get((name, seed))
+            if run is None:
+                self.notes.append(f"{name}, seed {seed}: not started.")
+            elif run.failure:
+                self.notes.append(f"{name}, seed {seed}: failed: {run.failure}.")
+            elif run.evaluation is None:
+                done = f"{len(run.metrics)} of {self.steps}" if self.steps else len(run.metrics)
+                self.notes.append(
+                    f"{name}, seed {seed}: unfinished ({done} training steps, no final "
+                    "evaluation), so it counts in no table."
+                )
 
+    def _arms(self, folders: Path) -> tuple[Arm, ...]:
+        found = sorted(folders.iterdir()) if folders.is_dir() else []
+        arms = [arm for folder in found if folder.is_dir() and (arm := self._arm(folder))]
+        names = [arm.name for arm in arms]
+        for name in names:
+            if names.count(name) > 1:
+                raise RunDirectoryError(f"{folders}: two arms are named {name!r}")
+        order = {name: place for place, name in enumerate(self.names)}
+        return tuple(sorted(arms, key=lambda arm: order.get(arm.name, len(order))))
 
-def _load_versions(path: Path, notes: list[str], damage: list[str]) -> dict[str, str]:
-    if not path.exists():
-        notes.append(f"{path.name} is missing, so the versions used are not known.")
-        return {}
-    with _left_out(notes, damage), way_out("Restore it, or remove it to do without"):
-        return {name: str(value) for name, value in read_json(path).values.items()}
-    return {}
+    def _arm(self, folder: Path) -> Arm | None:
+        """None where it has not begun. What can't be read of a seed is its failure."""
+        runs: list[ArmRun] = []
+        common: dict[str, Any] | None = None
+        for seed, path in _seed_folders(folder):
+            try:
+                failure = first_line(path / "failure.txt")
+                if _has_begun(path):
+                    found = self._check_arm_file(path, seed, common)
+                    common = common or found
+                    runs.append(self._arm_run(path, seed, found["name"], failure))
+                elif failure:
+                    runs.append(_failed(seed, failure))
+            except RunDirectoryError as error:
+                runs.append(_failed(seed, str(error)))
+                self.damage.append(str(error))
+        if not runs:
+            return None
+        return Arm(runs=tuple(runs), **(common or self._as_planned(folder.name)))
 
+    def _as_planned(self, folder: str) -> dict[str, Any]:
+        """Of an arm of which nothing can be read."""
+        planned = self.planned.get(folder)
+        values = planned.model_dump() if planned else {"name": folder}
+        schedule, rate = values.get("schedule"), values.get("learning_rate")
+        family = values.get("family")
+        return {
+            "name": values["name"],
+            "schedule": schedule if isinstance(schedule, str) else "",
+            "learning_rate": float(rate) if isinstance(rate, (int, float)) else float("nan"),
+            "family": family if isinstance(family, str) else None,
+        }
 
-def _load_command(path: Path, notes: list[str], damage: list[str]) -> str | None:
-    if not path.exists():
-        notes.append(f"{path.name} is missing, so the command that made this run is not known.")
-        return None
-    with _left_out(notes, damage), way_out("Restore it, or remove it to do without"):
-        return read_bytes(path).decode("utf-8", errors="replace").strip()
-    return None
+    def _check_arm_file(
+        self, folder: Path, seed: int, others: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """What arm.json says, which is to agree with the other seeds and with the plan."""
+        path = folder / "arm.json"
+        planned = self.planned.get(folder.parent.name)
+        with way_out(train_again(folder)):
+            values = read_json(path)
+            found = checked(ArmFile, values, str(path))
+            said = ""
+            if found.seed != seed:
+                said = f"'seed' is {found.seed}, but the folder is {folder.name}"
+            elif planned is not None and planned.name != found.name:
+                said = f"'name' is {found.name!r}, but config.json says {planned.name!r}"
+            elif others is not None and found.common != others:
+                said = f"differs from the other seeds of this arm: {found.common} against {others}"
+            if said:
+                raise RunDirectoryError(f"{path}: {said}")
+        if (folder / "evaluation.json").exists():
+            self._check_settings(path, values, found.settings, planned)
+        return found.common
 
+    def _check_settings(
+        self,
+        path: Path,
+        values: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        planned: PlannedArm | None,
+    ) -> None:
+        """A finished arm must have been made with the settings that config.json has now."""
+        now = {} if planned is None else planned.model_dump()
+        now = {name: value for name, value in now.items() if name in values}
+        changed = list(differences({name: values[name] for name in now}, now))
+        for place, stored in settings.items():
+            section, _, name = place.partition(".")
+            value = self.config.get(section)
+            if name:
+                value = value.get(name) if isinstance(value, dict) else None
+            changed += differences(stored, value, place)
+        if changed:
+            raise RunDirectoryError(
+                f"{path}: this arm was made with other settings than config.json has: "
+                f"{told(changed)}. Undo the change, or remove {path.parent} to train this arm again"
+            )
 
-def _load_base(
-    root: Path, seeds: Iterable[int], notes: list[str], damage: list[str]
-) -> dict[int, Evaluation]:
-    base = {}
-    for seed in seeds:
-        path = root / "warm_start" / f"seed_{seed}" / "evaluation.json"
-        with _left_out(notes, damage), way_out(MEASURE_AGAIN.format("warm start")):
+    def _arm_run(self, folder: Path, seed: int, name: str, failure: str) -> ArmRun:
+        scores, path = None, folder / "evaluation.json"
+        with way_out(_MEASURE_AGAIN.format("arm")):
             if path.exists():
-                base[seed] = load_evaluation(path)
-        if seed not in base:
-            notes.append(
-                f"The warm-started policy of seed {seed} has no evaluation, so nothing is "
-                "compared with it for this seed."
+                scores = load_scores(path)
+                before = self.base.get(seed)
+                if before is not None and before.problem_ids != scores.problem_ids:
+                    raise RunDirectoryError(
+                        f"{path}: evaluated on other problems than the warm start of seed {seed}, "
+                        "or in another order"
+                    )
+        with way_out(train_again(folder)):
+            owner = f"{name}, seed {seed}"
+            metrics_path, evaluations_path = folder / "metrics.jsonl", folder / "evaluations.jsonl"
+            metrics = _metrics(metrics_path, self._lines(metrics_path, MetricsLine, owner))
+            checkpoints = tuple(
+                Checkpoint(**dict(line))
+                for line in self._lines(evaluations_path, CheckpointLine, owner)
             )
-    return base
+            if scores is not None and metrics.steps_S.tolist() != list(range(scores.step)):
+                raise RunDirectoryError(
+                    f"{metrics_path}: there should be {scores.step} steps, found {len(metrics)}"
+                )
+            if scores is not None and [c.step for c in checkpoints][-1:] != [scores.step]:
+                raise RunDirectoryError(
+                    f"{evaluations_path}: the last line should be of step {scores.step}"
+                )
+        completions = folder / "completions.parquet"
+        return ArmRun(
+            seed=seed,
+            metrics=metrics,
+            checkpoints=checkpoints,
+            evaluation=scores,
+            completions_path=completions if completions.exists() else None,
+            failure="" if scores is not None else failure,
+        )
+
+    def _lines(self, path: Path, model: type[L], owner: str) -> list[L]:
+        if not path.exists():
+            return []
+        lines, cut_short = read_json_lines(path, model)
+        if cut_short:
+            self.notes.append(
+                f"{owner}: the last line of {path.name} was cut short, as a killed run leaves it, "
+                "and is left out."
+            )
+        return lines
 
 
-def _unfinished(
-    names: list[str], seeds: tuple[int, ...], steps: int | None, arms: tuple[Arm, ...]
-) -> list[str]:
-    started = {(arm.name, run.seed): run for arm in arms for run in arm.runs}
-    planned = {(name, seed): None for name in names for seed in seeds}
-    notes = []
-    for name, seed in {**planned, **dict.fromkeys(started)}:
-        run = started.get((name, seed))
-        if run is None:
-            notes.append(f"{name}, seed {seed}: not started.")
-        elif run.failure:
-            notes.append(f"{name}, seed {seed}: failed: {run.failure}.")
-        elif run.evaluation is None:
-            done = f"{len(run.metrics)} of {steps}" if steps else f"{len(run.metrics)}"
-            notes.append(
-                f"{name}, seed {seed}: unfinished ({done} training steps, no final evaluation), "
-                "so it counts in no table."
+def first_line(path: Path) -> str:
+    """Of a failure.txt; empty where there is none."""
+    text = read_bytes(path).decode("utf-8", errors="replace") if path.is_file() else ""
+    return text.strip().partition("\n")[0]
+
+
+def _failed(seed: int, failure: str) -> ArmRun:
+    return ArmRun(seed, Metrics.of([]), (), None, None, failure)
+
+
+def _has_begun(folder: Path) -> bool:
+    """An arm that failed before its first step leaves the reason alone, or a lock."""
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    return not names <= {"failure.txt", "lock"}
+
+
+def _seed_folders(folder: Path) -> list[tuple[int, Path]]:
+    found = [(re.fullmatch(r"seed_(\d+)", child.name), child) for child in folder.iterdir()]
+    return sorted((int(match[1]), child) for match, child in found if match and child.is_dir())
+
+
+def _metrics(path: Path, lines: Sequence[MetricsLine]) -> Metrics:
+    for number, (one, other) in enumerate(zip([-1, *(line.step for line in lines)], lines), 1):
+        if other.step <= one:
+            raise RunDirectoryError(
+                f"{path}, line {number}: 'step' must increase, but {other.step} follows {one}"
             )
-    return notes
+    return Metrics.of([line.model_dump(by_alias=True) for line in lines])

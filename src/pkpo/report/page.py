@@ -4,11 +4,32 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
-from pkpo.report.figures import Picture
-from pkpo.report.stylesheet import CSS
 from pkpo.terminal import visible
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure ready to write.
+
+    Args:
+        filename: name of the PNG file.
+        title: heading in the report.
+        caption: how to read the figure.
+        alt: what a reader is told who cannot see it.
+        png: the file's content.
+        svg: the same figure, where it is wanted.
+    """
+
+    filename: str
+    title: str
+    caption: str
+    alt: str
+    png: bytes
+    svg: bytes = b""
 
 
 def page(title: str, sections: Sequence[str], css: str = "") -> str:
@@ -19,26 +40,26 @@ def page(title: str, sections: Sequence[str], css: str = "") -> str:
         sections: its body, as HTML.
         css: rules on top of those that every page has.
     """
-    lines = "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{CSS}{css}</style>",
-            "</head>",
-            "<body>",
-            "<main>",
-            *sections,
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
+    style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    body = "\n".join(sections)
+    return visible(
+        f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<style>
+{style}{css}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+</body>
+</html>
+"""
     )
-    return visible(lines)
 
 
 def listed(items: Iterable[str], css_class: str = "") -> str:

@@ -5,15 +5,16 @@ Axis suffixes: M problems, S training steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Scores:
     """How well one policy solves one split.
 
     Args:
@@ -75,6 +76,17 @@ class Metrics:
     objectives: tuple[str, ...]
     columns: Mapping[str, np.ndarray]
 
+    @classmethod
+    def of(cls, rows: Sequence[Mapping[str, Any]]) -> Metrics:
+        """From a step, an objective and numbers or None a row."""
+        names = dict.fromkeys(name for row in rows for name in row)
+        names = [name for name in names if name not in ("step", "objective")]
+        return cls(
+            steps_S=np.array([row["step"] for row in rows], dtype=np.int64),
+            objectives=tuple(row["objective"] for row in rows),
+            columns={n: np.array([row.get(n) for row in rows], dtype=np.float64) for n in names},
+        )
+
     def __len__(self) -> int:
         return len(self.objectives)
 
@@ -99,7 +111,7 @@ class ArmRun:
     seed: int
     metrics: Metrics
     checkpoints: tuple[Checkpoint, ...]
-    evaluation: Evaluation | None
+    evaluation: Scores | None
     completions_path: Path | None
     failure: str = ""
 
@@ -148,7 +160,7 @@ class Run:
     command: str | None
     seeds: tuple[int, ...]
     steps: int | None
-    base: Mapping[int, Evaluation]
+    base: Mapping[int, Scores]
     arms: tuple[Arm, ...]
     notes: tuple[str, ...]
     damage: tuple[str, ...] = ()
@@ -157,3 +169,23 @@ class Run:
         """That of an arm's run; empty where there is none."""
         found = [r.failure for a in self.arms if a.name == arm for r in a.runs if r.seed == seed]
         return "".join(found)
+
+    @property
+    def scores(self) -> tuple[Scores, ...]:
+        """On held-out problems: the warm starts' first, then those of the finished arms."""
+        after = [run.evaluation for arm in self.arms for run in arm.finished]
+        return (*self.base.values(), *(scores for scores in after if scores is not None))
+
+    def pairs(self, arm: Arm) -> list[tuple[Scores, Scores]]:
+        """(before, after) training, for each finished seed whose warm start was evaluated."""
+        return [
+            (self.base[run.seed], run.evaluation)
+            for run in arm.runs
+            if run.evaluation is not None and run.seed in self.base
+        ]
+
+    @property
+    def reach_k(self) -> int | None:
+        """The largest k that all scores have; None where there is none."""
+        common = [set(scores.pass_at_k) for scores in self.scores]
+        return max(set.intersection(*common), default=None) if common else None

@@ -1,16 +1,17 @@
-"""Means over seeds of what the arms reached, against the policy they started from."""
+"""Means over seeds of what the arms reached, against the policy they started from; of each
+family of arms the best member, by validation alone: test results never choose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from pkpo.report.families import Selection, select
-from pkpo.report.records import Arm, ArmRun, Evaluation, Run
+from pkpo.report.records import Arm, ArmRun, Run, Scores
 
 BASE_NAME = "base (warm start)"
+VALIDATION = "validation"
 REACH = 0.5
 """A problem is within reach where at least half of all groups of k samples solve it."""
 
@@ -28,6 +29,34 @@ class Estimate:
     mean: float
     standard_error: float | None
     values: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How a family's member was chosen.
+
+    Args:
+        family: its name.
+        members: names of the arms, in order.
+        chosen: the member with the highest score; the first of equals. None while a member has
+            no seed that is finished, or none that all have finished.
+        scores: by member, mean validation pass@k at the last step over `seeds` and over `ks`.
+        seeds: finished by all members.
+        ks: whose pass@k count.
+    """
+
+    family: str
+    members: tuple[str, ...]
+    chosen: str | None
+    scores: Mapping[str, float]
+    seeds: tuple[int, ...]
+    ks: tuple[int, ...]
+
+    @property
+    def criterion(self) -> str:
+        """What was averaged, such as "mean of validation pass@1, 8"."""
+        ks = ", ".join(map(str, self.ks))
+        return f"validation pass@{ks}" if len(self.ks) == 1 else f"mean of validation pass@{ks}"
 
 
 @dataclass(frozen=True)
@@ -99,10 +128,10 @@ def estimate(values: Iterable[float | None]) -> Estimate | None:
     return Estimate(float(found.mean()), error, tuple(found.tolist()))
 
 
-def within_reach(evaluation: Evaluation, k: int) -> np.ndarray:
+def within_reach(scores: Scores, k: int) -> np.ndarray:
     """Per problem, whether 1 - (1 - p)^k, the chance that k samples solve it, is `REACH`
     or more. Where p was estimated from samples, the estimate stands for p."""
-    failing_M = 1.0 - np.clip(evaluation.solve_probability_M, 0.0, 1.0)
+    failing_M = 1.0 - np.clip(scores.solve_probability_M, 0.0, 1.0)
     return 1.0 - failing_M**k >= REACH
 
 
@@ -111,89 +140,50 @@ def reach_probability(k: int) -> float:
     return 1.0 - (1.0 - REACH) ** (1.0 / k)
 
 
-def gained_and_lost(before: Evaluation, after: Evaluation, k: int) -> tuple[int, int]:
+def gained_and_lost(before: Scores, after: Scores, k: int) -> tuple[int, int]:
     """Numbers of problems that training brought within reach of k samples, and out of it."""
     old_M, new_M = within_reach(before, k), within_reach(after, k)
     return int((new_M & ~old_M).sum()), int((old_M & ~new_M).sum())
 
 
-def evaluation_pairs(run: Run, arm: Arm) -> list[tuple[Evaluation, Evaluation]]:
-    """(before, after) training, for each finished seed whose warm start was evaluated."""
-    return [
-        (run.base[arm_run.seed], arm_run.evaluation)
-        for arm_run in arm.runs
-        if arm_run.evaluation is not None and arm_run.seed in run.base
-    ]
-
-
-def final_evaluations(run: Run) -> list[Evaluation]:
-    """All evaluations on held-out problems: the warm starts' first, then the arms'."""
-    after = [arm_run.evaluation for arm in run.arms for arm_run in arm.runs]
-    return [*run.base.values(), *(evaluation for evaluation in after if evaluation is not None)]
-
-
 def summarise(run: Run) -> Summary:
     """Compares the arms of `run` over their finished seeds."""
-    evaluations = final_evaluations(run)
-    ks = sorted({k for evaluation in evaluations for k in evaluation.pass_at_k})
-    reach_k = shared_reach_k(run)
-    arms = [_arm_row(run, arm, ks, reach_k) for arm in run.arms]
+    ks = sorted({k for scores in run.scores for k in scores.pass_at_k})
     selections = select(run)
     notes = {s.chosen: f"best of {len(s.members)} on validation" for s in selections if s.chosen}
     members = {name for selection in selections for name in selection.members}
-    shown = [
-        replace(row, note=notes.get(row.name, ""))
-        for row in arms
-        if row.name not in members or row.name in notes
-    ]
+    arms = [_row(run, ks, arm, notes.get(arm.name, "")) for arm in run.arms]
+    shown = [row for row in arms if row.name not in members or row.name in notes]
     return Summary(
-        rows=(_base_row(run, ks), *shown),
+        rows=(_row(run, ks), *shown),
         ks=tuple(ks),
         num_seeds=len(run.seeds),
-        reach_k=reach_k,
-        num_problems=max((e.num_problems for e in evaluations), default=None),
-        exact=all(evaluation.exact for evaluation in evaluations),
-        splits=tuple(sorted({evaluation.split for evaluation in evaluations})),
+        reach_k=run.reach_k,
+        num_problems=max((scores.num_problems for scores in run.scores), default=None),
+        exact=all(scores.exact for scores in run.scores),
+        splits=tuple(sorted({scores.split for scores in run.scores})),
         selections=selections,
         members=tuple(row for row in arms if row.name in members),
     )
 
 
-def shared_reach_k(run: Run) -> int | None:
-    """The largest k that every evaluation has; None where there is none."""
-    common = [set(evaluation.pass_at_k) for evaluation in final_evaluations(run)]
-    return max(set.intersection(*common), default=None) if common else None
-
-
-def _base_row(run: Run, ks: Sequence[int]) -> SummaryRow:
-    evaluations = list(run.base.values())
+def _row(run: Run, ks: Sequence[int], arm: Arm | None = None, note: str = "") -> SummaryRow:
+    """Of an arm, or of the base."""
+    finished = arm.finished if arm else ()
+    scores = {r.seed: r.evaluation for r in finished if r.evaluation} if arm else run.base
+    pairs = run.pairs(arm) if arm else []
+    moved = [gained_and_lost(*pair, run.reach_k) for pair in pairs] if run.reach_k else []
     return SummaryRow(
-        name=BASE_NAME,
-        seeds=tuple(run.base),
-        pass_at_k=_by_k(ks, lambda k: [e.pass_at_k.get(k) for e in evaluations]),
-        change_at_k={},
-        entropy=estimate(e.entropy for e in evaluations),
-        distinct_solutions=estimate(e.distinct_solutions for e in evaluations),
-        cumulative_solve_rate=None,
-        gained=None,
-        lost=None,
-    )
-
-
-def _arm_row(run: Run, arm: Arm, ks: Sequence[int], reach_k: int | None) -> SummaryRow:
-    evaluations = [r.evaluation for r in arm.runs if r.evaluation is not None]
-    pairs = evaluation_pairs(run, arm)
-    moved = [gained_and_lost(*pair, reach_k) for pair in pairs] if reach_k else []
-    return SummaryRow(
-        name=arm.name,
-        seeds=tuple(arm_run.seed for arm_run in arm.finished),
-        pass_at_k=_by_k(ks, lambda k: [e.pass_at_k.get(k) for e in evaluations]),
+        name=arm.name if arm else BASE_NAME,
+        seeds=tuple(scores),
+        pass_at_k=_by_k(ks, lambda k: [found.pass_at_k.get(k) for found in scores.values()]),
         change_at_k=_by_k(ks, lambda k: [_change(*pair, k) for pair in pairs]),
-        entropy=estimate(e.entropy for e in evaluations),
-        distinct_solutions=estimate(e.distinct_solutions for e in evaluations),
-        cumulative_solve_rate=estimate(_last(r, "cumulative_solve_rate") for r in arm.finished),
+        entropy=estimate(found.entropy for found in scores.values()),
+        distinct_solutions=estimate(found.distinct_solutions for found in scores.values()),
+        cumulative_solve_rate=estimate(_last(r, "cumulative_solve_rate") for r in finished),
         gained=estimate(gained for gained, _ in moved),
         lost=estimate(lost for _, lost in moved),
+        note=note,
     )
 
 
@@ -202,7 +192,7 @@ def _by_k(ks: Sequence[int], values: Callable[[int], list[float | None]]) -> dic
     return {k: value for k, value in found.items() if value is not None}
 
 
-def _change(before: Evaluation, after: Evaluation, k: int) -> float | None:
+def _change(before: Scores, after: Scores, k: int) -> float | None:
     if k not in before.pass_at_k or k not in after.pass_at_k:
         return None
     return after.pass_at_k[k] - before.pass_at_k[k]
@@ -211,3 +201,50 @@ def _change(before: Evaluation, after: Evaluation, k: int) -> float | None:
 def _last(arm_run: ArmRun, column: str) -> float | None:
     series = arm_run.metrics.columns.get(column)
     return float(series[-1]) if series is not None and len(series) else None
+
+
+# Families
+
+
+def select(run: Run) -> tuple[Selection, ...]:
+    """Chooses in each family of two or more arms, by pass@k for the configuration's
+    `evaluation.select_k`, or the mean over every k where it has none."""
+    families = dict.fromkeys(arm.family for arm in run.arms if arm.family is not None)
+    groups = {name: [arm for arm in run.arms if arm.family == name] for name in families}
+    evaluation = run.config.get("evaluation")
+    k = evaluation.get("select_k") if isinstance(evaluation, dict) else None
+    return tuple(best_member(name, arms, k) for name, arms in groups.items() if len(arms) > 1)
+
+
+def best_member(family: str, members: Sequence[Arm], k: int | None = None) -> Selection:
+    """The member with the highest mean validation pass@k after its last step.
+
+    Args:
+        family: name.
+        members: arms to choose from.
+        k: whose pass@k counts; None for the mean over every k that all members have.
+    """
+    names = tuple(arm.name for arm in members)
+    last = [_last_validation(arm) for arm in members]
+    seeds = sorted(set.intersection(*(set(found) for found in last)))
+    each = [found[seed] for found in last for seed in seeds]
+    common = sorted(set.intersection(*map(set, each))) if each else []
+    ks = tuple(common if k is None else [k] if k in common else [])
+    if not ks:
+        return Selection(family, names, None, {}, tuple(seeds), ks)
+    scores = {
+        name: float(np.mean([[found[seed][k] for k in ks] for seed in seeds]))
+        for name, found in zip(names, last, strict=True)
+    }
+    chosen = max(names, key=lambda name: scores[name])
+    return Selection(family, names, chosen, scores, tuple(seeds), ks)
+
+
+def _last_validation(arm: Arm) -> dict[int, Mapping[int, float]]:
+    """By finished seed, pass@k on the validation problems after its last step."""
+    found = {}
+    for run in arm.finished:
+        checkpoints = [c for c in run.checkpoints if c.split == VALIDATION]
+        if checkpoints:
+            found[run.seed] = max(checkpoints, key=lambda c: c.step).pass_at_k
+    return found

@@ -13,9 +13,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 DPI = 160
+_MOST_TICKS = 12
 INK, MUTED, GRID, BASE_GREY = "#1f2328", "#57606a", "#e4e7eb", "#6e7781"
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4B3F72")
@@ -77,6 +78,31 @@ def signed_points_axis(axis: Any) -> None:
     axis.set_major_formatter(
         FuncFormatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
     )
+
+
+def k_axis(axes: Axes, ks: Sequence[int], margin: float = 0.0) -> None:
+    """A logarithmic axis of k with a tick at each; where there are many, at powers of two.
+
+    Args:
+        ks: all that is drawn.
+        margin: by which factor the axis is wider than that; 0 leaves it to matplotlib.
+    """
+    ticks = list(ks)
+    if len(ticks) > _MOST_TICKS:
+        ticks = [k for k in ticks if k & (k - 1) == 0] or ticks[:: len(ticks) // _MOST_TICKS]
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    if margin:
+        axes.set_xlim(min(ks) / margin, max(ks) * margin)
+
+
+def plot_line(axes: Axes, index: int, xs: Any, ys: Any, *, marker: bool = True, **how: Any) -> None:
+    """A line in the style of the arm at `index`; `how`: keywords of `Axes.plot`."""
+    style = arm_style(index)
+    how = {"linewidth": 2.0, "markersize": 5.5, "linestyle": style.line} | how
+    axes.plot(xs, ys, color=style.color, marker=style.marker if marker else "", **how)
 
 
 def base_handle(label: str) -> Line2D:

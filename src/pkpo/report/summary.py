@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import replace
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from pkpo.report.families import Selection
+from pkpo.digits import decimal_text
 from pkpo.report.statistics import (
     BASE_NAME,
     REACH,
     Estimate,
+    Selection,
     Summary,
     SummaryRow,
     reach_probability,
@@ -22,6 +23,15 @@ from pkpo.tables import Table, fits, markdown_escape, rows_to_csv
 
 ABSENT = "\N{EN DASH}"
 """Stands for a value that was not measured, and for the standard error of one seed."""
+
+# Header of the column, name in CSV, attribute of a row, decimals, whether it is a chance.
+_COVERAGE = (
+    ("entropy", "entropy", "entropy", 2, False),
+    ("distinct", "distinct_solutions", "distinct_solutions", 2, False),
+    ("train solved %", "cumulative_solve_rate", "cumulative_solve_rate", 1, True),
+    ("gained", "problems_gained", "gained", 1, False),
+    ("lost", "problems_lost", "lost", 1, False),
+)
 
 
 def headline_table(summary: Summary) -> Table:
@@ -37,71 +47,82 @@ def headline_table(summary: Summary) -> Table:
 
 
 def score_table(summary: Summary) -> Table:
-    """Per arm: number of finished seeds and pass@k in per cent."""
-    rows = tuple(
-        (
-            row.label,
-            f"{len(row.seeds)}/{summary.num_seeds}",
-            *(format_estimate(row.pass_at_k.get(k), scale=100) for k in summary.ks),
-        )
-        for row in summary.rows
+    """Per arm: number of finished seeds and pass@k in per cent; bold: the highest means."""
+    bold = set()
+    for j, k in enumerate(summary.ks, start=2):
+        means = [row.pass_at_k[k].mean if k in row.pass_at_k else -1.0 for row in summary.rows]
+        highest = max(means)
+        if highest >= 0.0 and means.count(highest) == 1:
+            bold.add((means.index(highest), j))
+    return Table(
+        headers=("arm", "seeds", *_at(summary, "pass@{} %")),
+        rows=tuple((row.label, *_scores(summary, row)) for row in summary.rows),
+        notes=_score_notes(summary),
+        bold=frozenset(bold),
     )
-    best = [_best_name(summary, k) for k in summary.ks]
-    bold = frozenset(
-        (i, 2 + j)
-        for i, row in enumerate(summary.rows)
-        for j, name in enumerate(best)
-        if row.name == name
-    )
-    headers = ("arm", "seeds", *(f"pass@{k} %" for k in summary.ks))
-    return Table(headers, rows, _score_notes(summary), bold=bold)
 
 
 def coverage_table(summary: Summary) -> Table:
     """Per arm: entropy, solve rate, problems gained and lost, where they were measured."""
-    columns = [c for c in _columns(summary) if any(c.read(row) for row in summary.rows)]
-    rows = [(row.label, *(c.format(row) for c in columns)) for row in summary.rows]
-    notes = tuple(column.note for column in columns if column.note)
-    return Table(("arm", *(column.header for column in columns)), tuple(rows), notes)
+    shown = [
+        column
+        for column in _COVERAGE
+        if any(getattr(row, column[2]) is not None for row in summary.rows)
+    ]
+    notes = _coverage_notes(summary)
+    return Table(
+        headers=("arm", *(header for header, *_ in shown)),
+        rows=tuple(
+            (
+                row.label,
+                *(
+                    format_estimate(getattr(row, attribute), decimals, percent=chance)
+                    for _, _, attribute, decimals, chance in shown
+                ),
+            )
+            for row in summary.rows
+        ),
+        notes=tuple(notes[header] for header, *_ in shown if notes.get(header)),
+    )
 
 
 def family_tables(summary: Summary) -> tuple[Table, ...]:
     """Per family, every member: its validation score and its pass@k in per cent."""
     tables = []
     for selection in summary.selections:
-        members = [row for row in summary.members if row.name in selection.members]
-        rows = tuple(
-            (
-                row.name,
-                f"{len(row.seeds)}/{summary.num_seeds}",
-                format(100 * selection.scores[row.name], ".2f")
-                if row.name in selection.scores
-                else ABSENT,
-                *(format_estimate(row.pass_at_k.get(k), 100) for k in summary.ks),
+        rows = []
+        for row in summary.members:
+            if row.name in selection.members:
+                seeds, *scores = _scores(summary, row)
+                found = selection.scores.get(row.name)
+                score = ABSENT if found is None else _number(found, 2, percent=True)
+                rows.append((row.name, seeds, score, *scores))
+        tables.append(
+            Table(
+                headers=(selection.family, "seeds", "score %", *_at(summary, "pass@{} %")),
+                rows=tuple(rows),
+                notes=(_selection_note(selection),),
+                bold=frozenset((i, 2) for i, r in enumerate(rows) if r[0] == selection.chosen),
             )
-            for row in members
         )
-        headers = (selection.family, "seeds", "score %", *(f"pass@{k} %" for k in summary.ks))
-        bold = frozenset((i, 2) for i, row in enumerate(members) if row.name == selection.chosen)
-        tables.append(Table(headers, rows, (_selection_note(selection),), bold=bold))
     return tuple(tables)
 
 
 def change_table(summary: Summary) -> Table:
     """Per arm: pass@k minus the base's of the same seed, in percentage points."""
-    rows = [
+    rows = tuple(
         (
             row.label,
-            *(format_estimate(row.change_at_k.get(k), 100, "+.1f") for k in summary.ks),
+            *(format_estimate(row.change_at_k.get(k), signed=True) for k in summary.ks),
         )
         for row in summary.rows
         if row.name != BASE_NAME
-    ]
+    )
     note = (
         "Percentage points above the warm-started policy of the same seed; pairing by seed "
         "takes the differences between warm starts out of the standard error."
     )
-    return Table(("arm", *(f"Δ pass@{k}" for k in summary.ks)), tuple(rows), (note,))
+    return Table(("arm", *_at(summary, "Δ pass@{}")), rows, (note,))
 
 
 def seed_table(summary: Summary) -> Table:
@@ -110,19 +131,52 @@ def seed_table(summary: Summary) -> Table:
     for row in summary.rows:
         for i, seed in enumerate(row.seeds):
             found = [row.pass_at_k.get(k) for k in summary.ks]
-            cells = [format(100 * e.values[i], ".1f") if e else ABSENT for e in found]
+            cells = [_number(e.values[i], 1, percent=True) if e else ABSENT for e in found]
             rows.append((row.label, str(seed), *cells))
-    return Table(("arm", "seed", *(f"pass@{k} %" for k in summary.ks)), tuple(rows), ())
+    return Table(("arm", "seed", *_at(summary, "pass@{} %")), tuple(rows))
 
 
-def format_estimate(value: Estimate | None, scale: float = 1.0, spec: str = ".1f") -> str:
-    """The mean ± its standard error, with a dash for what is not there."""
+def format_estimate(
+    value: Estimate | None, decimals: int = 1, *, percent: bool = False, signed: bool = False
+) -> str:
+    """The mean ± its standard error, with a dash for what is not there.
+
+    Args:
+        value: the estimate.
+        decimals: behind the point.
+        percent: a chance, in per cent; looks like 0 or 100 only if it is.
+        signed: a difference of chances, in percentage points, with its sign.
+    """
     if value is None:
         return ABSENT
-    mean = format(value.mean * scale, spec)
+    mean = _number(value.mean, decimals, percent=percent, signed=signed)
     if value.standard_error is None:
         return f"{mean} ± {ABSENT}"
-    return f"{mean} ± {format(value.standard_error * scale, spec.lstrip('+'))}"
+    decimals = max(decimals, len(mean.partition(".")[2]))
+    error = value.standard_error * (100 if percent or signed else 1)
+    return f"{mean} ± {error:.{decimals}f}"
+
+
+def without_absent_error(text: str) -> str:
+    """What `format_estimate` gives, where one seed needs no dash for its standard error."""
+    return text.removesuffix(f" ± {ABSENT}")
+
+
+def _number(value: float, decimals: int, *, percent: bool = False, signed: bool = False) -> str:
+    text = format(value * (100 if percent or signed else 1), f"{'+' * signed}.{decimals}f")
+    if percent and float(text) in (0, 100) and value not in (0, 1):
+        return decimal_text(value, decimals, scale=100, kept_apart=(0, 100))
+    return text
+
+
+def _at(summary: Summary, header: str) -> tuple[str, ...]:
+    return tuple(header.format(k) for k in summary.ks)
+
+
+def _scores(summary: Summary, row: SummaryRow) -> tuple[str, ...]:
+    """Seeds, and pass@k in per cent."""
+    scores = (format_estimate(row.pass_at_k.get(k), percent=True) for k in summary.ks)
+    return f"{len(row.seeds)}/{summary.num_seeds}", *scores
 
 
 def to_markdown(summary: Summary) -> str:
@@ -145,32 +199,25 @@ def to_rich(summary: Summary, console: Console) -> RichTable:
 
     The report explains what the table leaves out.
     """
-    table = _headline(summary)
-    return table if fits(console, table) else _crowded(summary)
-
-
-def _headline(summary: Summary) -> RichTable:
-    table = headline_table(summary)
+    table, notes = headline_table(summary), _score_notes(summary)
     names = ("base" if row[0] == BASE_NAME else row[0] for row in table.rows)
-    columns = zip(*([cell.removesuffix(f" ± {ABSENT}") for cell in row] for row in table.rows))
+    cells = zip(*(map(without_absent_error, row) for row in table.rows))
     turned = Table(
         headers=("", *names),
-        rows=tuple(zip(table.headers, *zip(*columns)))[1:],
+        rows=tuple((header, *texts) for header, texts in zip(table.headers, cells))[1:],
         bold=frozenset((j - 1, i + 1) for i, j in table.bold),
-    )
-    return turned.to_rich(caption=" ".join(_score_notes(summary)[:2]))
-
-
-def _crowded(summary: Summary) -> RichTable:
-    table = score_table(summary)
+    ).to_rich(caption=" ".join(notes[:2]))
+    if fits(console, turned):
+        return turned
+    scores = score_table(summary)
     means = replace(
-        table,
+        scores,
         headers=("pass@k, k =", "seeds", *map(str, summary.ks)),
-        rows=tuple(tuple(cell.partition(" ± ")[0] for cell in row) for row in table.rows),
+        rows=tuple(tuple(cell.partition(" ± ")[0] for cell in row) for row in scores.rows),
     )
     return means.to_rich(
-        caption=f"{_score_notes(summary)[0]} Means over finished seeds, pass@k in %; the report "
-        "has their standard errors."
+        caption=f"{notes[0]} Means over finished seeds, pass@k in %; the report has their "
+        "standard errors."
     )
 
 
@@ -179,7 +226,7 @@ def to_text(summary: Summary, width: int = 120) -> str:
 
     Args:
         summary: the comparison.
-        width: the most characters a line; names and numbers are cut where that is too few.
+        width: the most characters a line; names and numbers are folded where that is too few.
     """
     console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
     with console.capture() as capture:
@@ -193,63 +240,24 @@ def to_csv(summary: Summary) -> str:
     Where there are families every member has a row, and the last two columns name its family
     and say whether validation chose it.
     """
-    series: dict[str, Callable[[SummaryRow], Estimate | None]] = {}
-    for k in summary.ks:
-        series[f"pass@{k}"] = lambda row, k=k: row.pass_at_k.get(k)
-    for k in summary.ks:
-        series[f"change_pass@{k}"] = lambda row, k=k: row.change_at_k.get(k)
-    series["entropy"] = lambda row: row.entropy
-    series["distinct_solutions"] = lambda row: row.distinct_solutions
-    series["cumulative_solve_rate"] = lambda row: row.cumulative_solve_rate
-    series["problems_gained"] = lambda row: row.gained
-    series["problems_lost"] = lambda row: row.lost
-
-    columns = [f"{name}_{part}" for name in series for part in ("mean", "se")]
+    names = [*_at(summary, "pass@{}"), *_at(summary, "change_pass@{}"), *(c[1] for c in _COVERAGE)]
     families = {name: s for s in summary.selections for name in s.members}
+    header = ["arm", "seeds", *(f"{name}_{part}" for name in names for part in ("mean", "se"))]
     rows = []
-    plain = [row for row in summary.rows if row.name not in families]
-    for row in (*plain, *summary.members):
-        values: list[float | None] = []
-        for read in series.values():
-            found = read(row)
-            values += [found.mean, found.standard_error] if found else [None, None]
-        own = families.get(row.name)
-        ends = ["", ""] if own is None else [own.family, int(own.chosen == row.name)]
-        rows.append([row.name, len(row.seeds), *values, *(ends if families else [])])
-    header = ["arm", "seeds", *columns, *(["family", "chosen"] if families else [])]
-    return rows_to_csv(header, rows)
+    for row in (*(row for row in summary.rows if row.name not in families), *summary.members):
+        found = [row.pass_at_k.get(k) for k in summary.ks]
+        found += [row.change_at_k.get(k) for k in summary.ks]
+        found += [getattr(row, attribute) for _, _, attribute, *_ in _COVERAGE]
+        rows.append([row.name, len(row.seeds), *means_and_errors(found)])
+        if families:
+            own = families.get(row.name)
+            rows[-1] += [own.family, int(own.chosen == row.name)] if own else ["", ""]
+    return rows_to_csv([*header, *(["family", "chosen"] if families else [])], rows)
 
 
-@dataclass(frozen=True)
-class _Column:
-    header: str
-    read: Callable[[SummaryRow], Estimate | None]
-    note: str = ""
-    scale: float = 1.0
-    spec: str = ".1f"
-
-    def format(self, row: SummaryRow) -> str:
-        return format_estimate(self.read(row), self.scale, self.spec)
-
-
-def _columns(summary: Summary) -> tuple[_Column, ...]:
-    distinct = "Distinct: mean number of distinct correct answers found per problem."
-    solved = "Train solved: training problems solved at least once by the last step."
-    return (
-        _Column("entropy", lambda row: row.entropy, "Entropy: nats per completion.", spec=".2f"),
-        _Column("distinct", lambda row: row.distinct_solutions, distinct, spec=".2f"),
-        _Column("train solved %", lambda row: row.cumulative_solve_rate, solved, scale=100),
-        _Column("gained", lambda row: row.gained, _gained_note(summary)),
-        _Column("lost", lambda row: row.lost),
-    )
-
-
-def _best_name(summary: Summary, k: int) -> str | None:
-    found = [(row.pass_at_k[k].mean, row.name) for row in summary.rows if k in row.pass_at_k]
-    highest = max(found, default=None)
-    if highest is None or sum(mean == highest[0] for mean, _ in found) > 1:
-        return None
-    return highest[1]
+def means_and_errors(estimates: Iterable[Estimate | None]) -> list[float | None]:
+    """Two numbers an estimate, for CSV."""
+    return [x for e in estimates for x in ((e.mean, e.standard_error) if e else (None, None))]
 
 
 def _score_notes(summary: Summary) -> tuple[str, ...]:
@@ -265,23 +273,27 @@ def _score_notes(summary: Summary) -> tuple[str, ...]:
     )
 
 
+def _coverage_notes(summary: Summary) -> dict[str, str]:
+    """By header."""
+    k = summary.reach_k
+    guess = "" if summary.exact else ", with the estimated p in its place"
+    return {
+        "entropy": "Entropy: nats per completion.",
+        "distinct": "Distinct: mean number of distinct correct answers found per problem.",
+        "train solved %": "Train solved: training problems solved at least once by the last step.",
+        "gained": f"Gained, lost: problems per seed whose own pass@{k}, the chance 1 - (1 - p)^{k} "
+        f"that {k} samples solve it, rose to at least {REACH} from below, or fell below it; that "
+        f"is at p = {100 * reach_probability(k):.1f} % a sample{guess}."
+        if k is not None
+        else "",
+    }
+
+
 def _selection_note(selection: Selection) -> str:
-    seeds = ", ".join(map(str, selection.seeds))
     if selection.chosen is None:
         return "None is chosen until all members have finished some seed in common."
     return (
-        f"Score: {selection.criterion} after the last step, averaged over seeds {seeds}. The "
-        f"highest, bold, chose {selection.chosen}; the test problems had no part in it."
-    )
-
-
-def _gained_note(summary: Summary) -> str:
-    k = summary.reach_k
-    if k is None:
-        return ""
-    guess = "" if summary.exact else ", with the estimated p in its place"
-    return (
-        f"Gained, lost: problems per seed whose own pass@{k}, the chance 1 - (1 - p)^{k} that {k} "
-        f"samples solve it, rose to at least {REACH} from below, or fell below it; that is at "
-        f"p = {100 * reach_probability(k):.1f} % a sample{guess}."
+        f"Score: {selection.criterion} after the last step, averaged over seeds "
+        f"{', '.join(map(str, selection.seeds))}. The highest, bold, chose {selection.chosen}; "
+        "the test problems had no part in it."
     )

@@ -1,4 +1,4 @@
-"""Reads the results of a sweep's cells, finished or not."""
+"""The results of a sweep, finished or not, ranked by validation."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from pkpo.errors import RunDirectoryError
-from pkpo.report.jsonio import read_bytes, read_json
-from pkpo.report.load import read_run
-from pkpo.report.load_arms import first_line
-from pkpo.report.records import ArmRun, Run
+from pkpo.report.jsonio import Record, read_bytes, read_json
+from pkpo.report.load import first_line, read_run
+from pkpo.report.records import ArmRun
 from pkpo.report.statistics import Estimate, estimate
 
 CELLS = "cells.json"
+SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,18 @@ class ArmResult:
     label: str
     arm: str
     seeds: tuple[SeedResult, ...]
-    score: Estimate | None
-    rank: int | None
+    score: Estimate | None = None
+    rank: int | None = None
 
     @property
     def finished(self) -> tuple[SeedResult, ...]:
         return tuple(seed for seed in self.seeds if seed.status == "done")
+
+    @property
+    def setting_texts(self) -> list[str]:
+        """The values of the varied settings, in their order."""
+        values = self.settings.values()
+        return [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
 
     @property
     def problem(self) -> str:
@@ -101,12 +109,28 @@ class SweepResults:
     rows: tuple[ArmResult, ...]
     damage: tuple[str, ...] = ()
 
+    @property
+    def short_names(self) -> list[str]:
+        """The last parts of the paths where they tell the settings apart."""
+        last = [path.rpartition(".")[2] for path in self.paths]
+        return [leaf if last.count(leaf) == 1 else path for path, leaf in zip(self.paths, last)]
+
     def ranked(self) -> list[ArmResult]:
         """Arm by arm, the best of each first and what has no score last."""
         arms = list(dict.fromkeys(row.arm for row in self.rows))
         return sorted(
             self.rows, key=lambda row: (arms.index(row.arm), row.rank is None, row.rank or 0)
         )
+
+
+# Reading
+
+
+class _Cell(Record):
+    cell: str
+    name: str
+    settings: dict[str, Any]
+    arms: dict[str, Any]
 
 
 def load_sweep(path: str | Path) -> SweepResults:
@@ -121,48 +145,36 @@ def load_sweep(path: str | Path) -> SweepResults:
     rows: list[ArmResult] = []
     damage: list[str] = []
     for cell in cells:
-        folder = root / "cells" / cell["cell"]
+        folder = root / "cells" / cell.cell
         if (folder / "config.json").exists():
             run = read_run(folder)
-            rows += _cell_rows(folder, run, cell)
             damage += run.damage
-    ks = sorted({k for row in rows for s in row.finished for k in s.pass_at_k["validation"]})
+            for arm in cell.arms:
+                runs = {r.seed: r for found in run.arms if found.name == arm for r in found.runs}
+                seeds = tuple(_seed_result(folder, seed, runs.get(seed)) for seed in run.seeds)
+                rows.append(ArmResult(cell.cell, cell.settings, cell.name, arm, seeds))
+    measured = [set(seed.pass_at_k["validation"]) for row in rows for seed in row.finished]
     select_k = _select_k(root)
-    common = [set(s.pass_at_k["validation"]) for row in rows for s in row.finished]
-    used = [select_k] if select_k else sorted(set.intersection(*common)) if common else []
+    used = [select_k] if select_k else sorted(set.intersection(*measured)) if measured else []
     return SweepResults(
         title=root.resolve().name,
-        paths=tuple(cells[0]["settings"]) if cells else (),
-        ks=tuple(ks),
+        paths=tuple(cells[0].settings) if cells else (),
+        ks=tuple(sorted(set().union(*measured))),
         score_name=f"pass@{select_k}" if select_k else "pass@k, mean over k",
         rows=tuple(_with_ranks(rows, used)),
         damage=tuple(damage),
     )
 
 
-def short_names(paths: Sequence[str]) -> list[str]:
-    """Last parts where they tell the settings apart."""
-    last = [path.rpartition(".")[2] for path in paths]
-    return [leaf if last.count(leaf) == 1 else path for path, leaf in zip(paths, last)]
-
-
-def setting_texts(results: SweepResults, row: ArmResult) -> list[str]:
-    """The values of the varied settings, in the order of `results.paths`."""
-    values = [row.settings[path] for path in results.paths]
-    return [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
-
-
-def _cells(path: Path) -> list[dict[str, Any]]:
+def _cells(path: Path) -> list[_Cell]:
     if not path.exists():
         raise RunDirectoryError(f"{path.parent} is no sweep: it has no {CELLS}")
     try:
-        cells = json.loads(read_bytes(path))
-        for cell in cells:
-            kinds = {"cell": str, "name": str, "settings": dict, "arms": dict}
-            if not all(isinstance(cell[key], kind) for key, kind in kinds.items()):
-                raise TypeError(cell)
-    except (ValueError, TypeError, KeyError) as error:
-        raise RunDirectoryError(f"{path} holds no list of cells: {error!r}") from error
+        cells = TypeAdapter(list[_Cell]).validate_json(read_bytes(path))
+    except ValidationError as error:
+        raise RunDirectoryError(f"{path} holds no list of cells: {error}") from error
+    if len({tuple(cell.settings) for cell in cells}) > 1:
+        raise RunDirectoryError(f"{path} holds cells of different settings")
     return cells
 
 
@@ -170,28 +182,16 @@ def _select_k(root: Path) -> int | None:
     """The k that the settings rank by, where all cells agree."""
     found = set()
     for path in sorted(root.glob("cells/*/config.json")):
-        evaluation = read_json(path).values.get("evaluation")
+        evaluation = read_json(path).get("evaluation")
         k = evaluation.get("select_k") if isinstance(evaluation, dict) else None
         found.add(k if isinstance(k, int) else None)
     return found.pop() if len(found) == 1 else None
 
 
-def _cell_rows(folder: Path, run: Run, cell: Mapping[str, Any]) -> list[ArmResult]:
-    rows = []
-    for arm in cell["arms"]:
-        runs = {r.seed: r for found in run.arms if found.name == arm for r in found.runs}
-        seeds = tuple(_seed_result(folder, seed, runs.get(seed)) for seed in run.seeds)
-        rows.append(ArmResult(cell["cell"], cell["settings"], cell["name"], arm, seeds, None, None))
-    return rows
-
-
 def _seed_result(folder: Path, seed: int, found: ArmRun | None) -> SeedResult:
     if found is not None and found.evaluation is not None:
-        values = {
-            "validation": found.checkpoints[-1].pass_at_k,
-            "test": found.evaluation.pass_at_k,
-        }
-        return SeedResult(seed, values, "done")
+        values = (found.checkpoints[-1].pass_at_k, found.evaluation.pass_at_k)
+        return SeedResult(seed, dict(zip(SPLITS, values)), "done")
     warm = first_line(folder / "warm_start" / f"seed_{seed}" / "failure.txt")
     own = "" if found is None else found.failure
     if own or warm:

@@ -50,14 +50,11 @@ def report_on(run: Run) -> tuple[Path, tuple[str, ...]]:
     markdown = to_markdown(summary)
     if notes:
         markdown += "\n## Missing\n\n" + "".join(f"- {note}\n" for note in notes)
-    for picture in pictures:
-        _write(run.path / "figures" / picture.filename, picture.png)
-    _write(run.path / "summary.md", visible(markdown).encode("utf-8"))
-    _write(run.path / "summary.csv", to_csv(summary).encode("utf-8"))
     report = run.path / "report.html"
-    _write(report, page.encode("utf-8"))
+    files = {run.path / "figures" / picture.filename: picture.png for picture in pictures}
+    files[run.path / "summary.md"] = visible(markdown).encode("utf-8")
+    files[run.path / "summary.csv"] = to_csv(summary).encode("utf-8")
+    files[report] = page.encode("utf-8")
+    for path, content in files.items():
+        write_atomically(path, content)
     return report, (*run.damage, *damage)
-
-
-def _write(path: Path, content: bytes) -> None:
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))

@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from pkpo.errors import RunDirectoryError
 from pkpo.files import naming, write_atomically, write_fully
-from pkpo.report.jsonio import parse_object, read_bytes
-from pkpo.report.load_arms import train_again, way_out
+from pkpo.report.jsonio import read_bytes, step_of
+from pkpo.report.load import train_again, way_out
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
@@ -99,7 +99,7 @@ def _complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
     with way_out(train_again(path.parent)):
         for number, line in enumerate(read_bytes(path).splitlines(keepends=True), start=1):
             if line.endswith(b"\n"):
-                yield line, parse_object(line, f"{path}, line {number}").integer("step")
+                yield line, step_of(line, f"{path}, line {number}")
 
 
 def _check_steps(path: Path, steps: list[int], before_step: int) -> None:

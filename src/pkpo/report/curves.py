@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,19 +20,13 @@ from pkpo.report.style import (
     literal,
     new_figure,
     percent_axis,
+    plot_line,
     say_empty,
     style_axes,
 )
 
 MAX_SWITCH_LINES = 8
 """A schedule with more switches than this is named in the legend but not drawn."""
-
-
-@dataclass(frozen=True)
-class _Panel:
-    column: str
-    title: str
-    is_share: bool = True
 
 
 def curves_figure(run: Run) -> Figure:
@@ -45,20 +39,21 @@ def curves_figure(run: Run) -> Figure:
     grid = figure.subplots(2, 3).ravel()
     window = smoothing_window(run)
     has_checkpoints = False
-    for axes, panel in zip(grid, _panels(run), strict=False):
-        style_axes(axes, panel.title, "training step")
+    for axes, (column, title) in zip(grid, _panels(run).items(), strict=False):
+        style_axes(axes, title, "training step")
         drawn = False
         for index, arm in enumerate(run.arms):
-            drawn |= _draw_arm(axes, index, arm, panel.column, window)
-            has_checkpoints |= _draw_checkpoints(axes, index, arm, panel.column)
-            _mark_switches(axes, index, arm)
+            drawn |= _draw_arm(axes, index, arm, column, window)
+            has_checkpoints |= _draw_checkpoints(axes, index, arm, column)
+            switches = _switches(arm)
+            for step, _, _ in switches if len(switches) <= MAX_SWITCH_LINES else ():
+                axes.axvline(step, color=arm_style(index).color, linestyle=":", linewidth=1.4)
         if not drawn:
             say_empty(axes, "no training step yet")
-            continue
-        if panel.is_share:
-            percent_axis(axes.yaxis, ".3g")
-        if panel.column == "entropy":
+        elif column == "entropy":
             axes.set_ylim(bottom=0.0)
+        else:
+            percent_axis(axes.yaxis, ".3g")
     _fill_legend(grid[-1], run, has_checkpoints)
     return figure
 
@@ -87,32 +82,28 @@ def smooth(series: np.ndarray, window: int) -> np.ndarray:
     return np.divide(total, count, out=np.full(len(series), np.nan), where=count > 0.5)
 
 
-def _panels(run: Run) -> list[_Panel]:
+def _panels(run: Run) -> dict[str, str]:
+    """Titles by column."""
     columns = {c for arm in run.arms for arm_run in arm.runs for c in arm_run.metrics.columns}
     ks = [int(match[1]) for c in columns if (match := re.fullmatch(r"pass@(\d+)", c))]
-    largest = f"pass@{max(ks, default=1)}"
-    panels = [_Panel("pass@1", "pass@1, training batch")]
-    if largest != "pass@1":
-        panels.append(_Panel(largest, f"{largest}, training batch"))
-    panels += [
-        _Panel("entropy", "Entropy, nats per completion", is_share=False),
-        _Panel("cumulative_solve_rate", "Training problems solved so far"),
-        _Panel("signal_fraction", "Prompts with a signal"),
-    ]
-    return panels
+    return {
+        **{f"pass@{k}": f"pass@{k}, training batch" for k in (1, max(ks, default=1))},
+        "entropy": "Entropy, nats per completion",
+        "cumulative_solve_rate": "Training problems solved so far",
+        "signal_fraction": "Prompts with a signal",
+    }
 
 
 def _draw_arm(axes: Axes, index: int, arm: Arm, column: str, window: int) -> bool:
-    style = arm_style(index)
     with_column = [r for r in arm.runs if len(r.metrics) and column in r.metrics.columns]
     curves = {r.seed: _smoothed(r, column, window) for r in with_column}
-    thin = len(curves) > 1
-    for r in with_column if thin else ():
-        axes.plot(r.metrics.steps_S, curves[r.seed], color=style.color, linewidth=0.7, alpha=0.4)
+    color = arm_style(index).color
+    for r in with_column if len(curves) > 1 else ():
+        axes.plot(r.metrics.steps_S, curves[r.seed], color=color, linewidth=0.7, alpha=0.4)
     averaged = [r for r in with_column if r.evaluation is not None] or with_column
     if averaged:
         steps, mean = _mean_curve(averaged, [curves[r.seed] for r in averaged])
-        axes.plot(steps, mean, color=style.color, linestyle=style.line, linewidth=2.0)
+        plot_line(axes, index, steps, mean, marker=False)
     return bool(averaged)
 
 
@@ -135,37 +126,30 @@ def _draw_checkpoints(axes: Axes, index: int, arm: Arm, column: str) -> bool:
     if not column.startswith("pass@"):
         return False
     k = int(column.removeprefix("pass@"))
-    style = arm_style(index)
     by_step: dict[int, list[float]] = {}
     runs = [r for r in arm.runs if r.evaluation is not None] or list(arm.runs)
-    for r in runs:
-        for checkpoint in r.checkpoints:
-            if k in checkpoint.pass_at_k:
-                by_step.setdefault(checkpoint.step, []).append(checkpoint.pass_at_k[k])
+    for checkpoint in (checkpoint for r in runs for checkpoint in r.checkpoints):
+        if k in checkpoint.pass_at_k:
+            by_step.setdefault(checkpoint.step, []).append(checkpoint.pass_at_k[k])
     complete = sorted(step for step, values in by_step.items() if len(values) == len(runs))
     means = [np.mean(by_step[step]) for step in complete]
-    axes.plot(
-        complete,
-        means,
-        linestyle="",
-        marker=style.marker,
-        markersize=4.5,
-        markerfacecolor="white",
-        markeredgecolor=style.color,
-        markeredgewidth=1.2,
-        zorder=3,
-    )
+    style = arm_style(index)
+    how = {"marker": style.marker, "markeredgewidth": 1.2, "zorder": 3}
+    axes.plot(complete, means, **how, **_hollow(style.color))
     return bool(complete)
+
+
+def _hollow(color: str) -> dict[str, Any]:
+    return {
+        "linestyle": "",
+        "markersize": 4.5,
+        "markerfacecolor": "white",
+        "markeredgecolor": color,
+    }
 
 
 def _switches(arm: Arm) -> list[tuple[int, str, str]]:
     return sorted({switch for r in arm.runs for switch in r.metrics.switches})
-
-
-def _mark_switches(axes: Axes, index: int, arm: Arm) -> None:
-    switches = _switches(arm)
-    for step, _, _ in switches if len(switches) <= MAX_SWITCH_LINES else ():
-        axes.axvline(step, color=arm_style(index).color, linestyle=":", linewidth=1.4)
 
 
 def _fill_legend(axes: Axes, run: Run, has_checkpoints: bool) -> None:
@@ -174,39 +158,14 @@ def _fill_legend(axes: Axes, run: Run, has_checkpoints: bool) -> None:
         thin = Line2D([], [], color=MUTED, linewidth=0.8, alpha=0.7, label="thin: single seeds")
         handles.append(thin)
     if has_checkpoints:
-        handles.append(
-            Line2D(
-                [],
-                [],
-                linestyle="",
-                marker="o",
-                markersize=4.5,
-                markerfacecolor="white",
-                markeredgecolor=MUTED,
-                label=literal(f"{_checkpoint_split(run)} problems, mean"),
-            )
-        )
+        splits = {c.split for arm in run.arms for r in arm.runs for c in r.checkpoints}
+        text = literal(f"{' and '.join(sorted(splits))} problems, mean")
+        handles.append(Line2D([], [], marker="o", label=text, **_hollow(MUTED)))
     for index, arm in enumerate(run.arms):
-        switches = _switches(arm)
-        if not switches:
-            continue
-        color = arm_style(index).color
-        handles.append(
-            Line2D(
-                [],
-                [],
-                color=color,
-                linestyle=":",
-                linewidth=1.6,
-                label=literal(_switch_text(switches)),
-            )
-        )
+        if switches := _switches(arm):
+            how = {"color": arm_style(index).color, "linestyle": ":", "linewidth": 1.6}
+            handles.append(Line2D([], [], label=literal(_switch_text(switches)), **how))
     legend_inside(axes, handles)
-
-
-def _checkpoint_split(run: Run) -> str:
-    splits = {c.split for arm in run.arms for r in arm.runs for c in r.checkpoints}
-    return " and ".join(sorted(splits))
 
 
 def _switch_text(switches: Sequence[tuple[int, str, str]]) -> str:
