@@ -37,7 +37,7 @@ def never() -> bool:
 def original(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With an arm that is finished, one that was stopped, and one that hasn't begun."""
     arms = [{"name": n, "schedule": text, "learning_rate": 0.01} for n, text in ARMS.items()]
-    config = TrainConfig.model_validate(settings(steps=4) | {"arms": arms})
+    config = TrainConfig.model_validate(settings(steps=4) | {"arms": arms, "completions_every": 3})
     run = RunDirectory.create(tmp_path_factory.mktemp("runs") / "run", config, "pkpo train")
     make_warm_start(run, 0, cache, stop=never)
     steps = iter([False, False, True])

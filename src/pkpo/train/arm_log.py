@@ -119,7 +119,7 @@ class ArmLog:
         self.elapsed += found.seconds
         if not self._files:
             return
-        names = [self.problem_ids[i] for i in found.problems_P.tolist()]
+        names = [self.problem_ids[int(i)] for i in found.problems_P]
         self._choices.append(step, names, found.choice)
         self._files["metrics"].append(self._row(step, found))
         if found.texts is not None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Self
 
 from rich import box
 from rich.console import Console, RenderableType
@@ -18,132 +16,13 @@ from rich.text import Text
 from pkpo.execution.pool import Pool, State
 from pkpo.tables import fits
 from pkpo.terminal import visible
-from pkpo.train.config import ArmSettings, JobSettings
+from pkpo.train.config import JobSettings
 from pkpo.train.parts import Part
+from pkpo.train.progress import ArmProgress, Row, number, read_object
 from pkpo.train.run_directory import WARM_START_PROGRESS
 
 _LINES_AROUND = 7
-
-
-@dataclass
-class Tail:
-    """The newest rows of a growing JSONL file. Lines that aren't objects with a step are
-    passed over: the arm itself sees to them when it reads its files."""
-
-    path: Path
-    window: int = 20
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    _read: int = 0
-    _file: int | None = None
-
-    def poll(self) -> None:
-        try:
-            now = self.path.stat()
-            if now.st_ino != self._file or now.st_size < self._read:
-                self._read, self._file, self.rows = 0, now.st_ino, []
-            with self.path.open("rb") as file:
-                file.seek(self._read)
-                new = file.read()
-        except OSError:
-            return
-        complete = new[: new.rfind(b"\n") + 1]
-        self._read += len(complete)
-        found = [read_object(line) for line in complete.splitlines()]
-        self.rows += [row for row in found if type(row.get("step")) is int]
-        del self.rows[: -self.window]
-
-    def mean(self, column: str) -> float | None:
-        values = [value for row in self.rows if (value := number(row.get(column))) is not None]
-        return sum(values) / len(values) if values else None
-
-
-def read_object(content: bytes) -> dict[str, Any]:
-    """A JSON object that may be damaged: empty where it is."""
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def number(value: object) -> float | None:
-    """`value`, if it is a number that can be shown."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e15:
-        return None
-    return float(value)
-
-
-class ArmProgress:
-    """One arm with one seed, followed by its files."""
-
-    def __init__(self, part: Part, arm: ArmSettings, pool: Pool) -> None:
-        directory = part.run.arm(arm, part.seed)
-        self.part, self._pool = part, pool
-        self.steps: int = part.run.config.training.steps
-        self.metrics = Tail(directory.metrics)
-        self.evaluations = Tail(directory.evaluations, window=1)
-        self._first: tuple[float, int] | None = None
-        self.done_steps = 0
-
-    @property
-    def state(self) -> State:
-        return self._pool.states[self.part.name]
-
-    def poll(self) -> None:
-        self.metrics.poll()
-        self.evaluations.poll()
-        rows = self.metrics.rows
-        self.done_steps = rows[-1]["step"] + 1 if rows else 0
-        if self.state is State.RUNNING and self.done_steps and self._first is None:
-            self._first = (time.monotonic(), self.done_steps)
-
-    def pass_at(self, k: str) -> float | None:
-        """That of the last validation."""
-        found = self.evaluations.rows[-1].get("pass_at_k") if self.evaluations.rows else None
-        return number(found.get(k)) if isinstance(found, dict) else None
-
-    @property
-    def remaining_steps(self) -> int:
-        return 0 if self.state in (State.DONE, State.FAILED) else self.steps - self.done_steps
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until the last step of what runs, at its pace since it was first seen to move."""
-        if self.state is not State.RUNNING or self._first is None:
-            return None
-        since, done = self._first
-        if self.done_steps <= done:
-            return None
-        return self.remaining_steps * (time.monotonic() - since) / (self.done_steps - done)
-
-
-class Row:
-    """A row of the table: one arm, with one seed in a job, with all of them in a sweep.
-
-    Args:
-        name: of the arm.
-        seeds: of each, how far it is.
-        labels: texts of further columns, by header.
-    """
-
-    def __init__(
-        self, name: str, seeds: Sequence[ArmProgress], labels: Mapping[str, str] | None = None
-    ) -> None:
-        self.name, self.seeds, self.labels = name, seeds, labels or {}
-
-    def count(self, state: State) -> int:
-        return sum(seed.state is state for seed in self.seeds)
-
-    def pass_at(self, k: int) -> str:
-        """Mean over seeds, from their last validation."""
-        found = [value for seed in self.seeds if (value := seed.pass_at(str(k))) is not None]
-        return f"{sum(found) / len(found):.1%}" if found else ""
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until what runs now has made its last step."""
-        found = [left for seed in self.seeds if (left := seed.seconds_left) is not None]
-        return max(found, default=None)
+_SPARE = ("transform", "samples/s", "signal", "objective", "entropy", "solved")
 
 
 @dataclass(frozen=True)
@@ -343,6 +222,15 @@ class Display:
         return "\nWarm start: " + "; ".join(map(_of_warm_start, running)) if running else ""
 
 
+def duration(seconds: float | None) -> str:
+    """Hours, minutes and seconds."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
 def _of_warm_start(part: Part) -> str:
     try:
         done = read_object((part.run.warm_start(part.seed) / WARM_START_PROGRESS).read_bytes())
@@ -352,15 +240,6 @@ def _of_warm_start(part: Part) -> str:
     if step is None or loss is None:
         return f"seed {part.seed}, starting"
     return f"seed {part.seed}, step {step:.0f}, loss {loss:.2f} nats"
-
-
-def duration(seconds: float | None) -> str:
-    """Hours, minutes and seconds."""
-    if seconds is None:
-        return ""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _pool_of(parts: Sequence[Part]) -> Pool:
@@ -387,8 +266,6 @@ def job_display(console: Console, parts: Sequence[Part], config: JobSettings) ->
     def done(display: Display, name: str) -> str:
         return f"Warm start ready for seed {seeds[name]}." if name in seeds else ""
 
-    by_header = {column.header: column.header for column in metrics}
-    spare = ("transform", "samples/s", "signal", "objective", "entropy", "solved")
     return Display(
         console,
         pool,
@@ -402,7 +279,7 @@ def job_display(console: Console, parts: Sequence[Part], config: JobSettings) ->
             Column("objective", _objective, left=True),
             *metrics,
         ],
-        spare=[*spare, list(by_header)[1]],
+        spare=(*_SPARE, f"pass@{config.training.num_generations}"),
         line=line,
         done=done,
     )

@@ -19,6 +19,7 @@ from pkpo.train.run_directory import ArmDirectory, RunDirectory
 from ..tiny import OPTIONS, make_task, rows, untimed
 
 STEPS, PROMPTS, GENERATIONS = 6, 6, 4
+EVALUATION = {"k_values": [1, 2, 4], "num_samples": 8, "every": 3}
 CHAT = (
     "{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -33,7 +34,7 @@ def make_config(model: Path, schedule: str = "max@2", **changes: Any) -> TrlConf
         "task": {"name": "grid-programs", "options": OPTIONS},
         "training": {"steps": STEPS, "prompts_per_step": PROMPTS, "num_generations": GENERATIONS}
         | changes,
-        "evaluation": {"k_values": [1, 2, 4], "num_samples": 8, "every": 3},
+        "evaluation": EVALUATION,
         "arms": [{"name": "arm", "schedule": schedule, "learning_rate": 0.003}],
         "checkpoint_every": 2,
         "completions_every": 1,

@@ -31,6 +31,7 @@ from pkpo.train.trl.recording import TaskReward
 
 from ..tiny import make_task, rows, untimed
 from .small import (
+    EVALUATION,
     GENERATIONS,
     PROMPTS,
     STEPS,
@@ -152,7 +153,7 @@ def test_settings_of_the_checkpoint_reach_no_measurement(
 def test_measuring_more_often_changes_nothing_in_training(
     warm_model: Path, run: Path, tmp_path: Path
 ) -> None:
-    often = {"k_values": [1], "num_samples": 2, "every": 1}
+    often = EVALUATION | {"num_samples": 4, "every": 1}
     arm = start(make_config(warm_model, "2->1@3", evaluation=often), tmp_path / "run")
     assert untimed(rows(arm.metrics)) == untimed(rows(arm_of(run).metrics))
     assert [row["step"] for row in rows(arm.evaluations)] == list(range(STEPS + 1))

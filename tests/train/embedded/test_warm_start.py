@@ -15,7 +15,7 @@ from pkpo.train.config import TrainConfig
 from pkpo.train.embedded import warm_start as module
 from pkpo.train.embedded.warm_start import default_cache, load_policy, new_policy, warm_start
 
-from .tiny import make_config, make_policy, make_task
+from ..tiny import make_config, make_policy, make_task
 
 STEPS = 40
 

@@ -20,7 +20,7 @@ from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.evaluation import Evaluator
 from pkpo.train.measurement import exact_pass_at_k
 
-from .tiny import make_config, make_policy, make_task
+from ..tiny import make_config, make_policy, make_task
 
 CPU = torch.device("cpu")
 

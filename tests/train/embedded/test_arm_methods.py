@@ -14,7 +14,7 @@ import pkpo
 from pkpo.errors import RunDirectoryError
 from pkpo.train.config import TrainConfig
 
-from .tiny import (
+from ..tiny import (
     STEPS,
     Doomed,
     Killed,

@@ -13,7 +13,7 @@ from pkpo.train.config import TrainConfig
 from pkpo.train.embedded import devices
 from pkpo.train.embedded.devices import check_buildable, device_of
 
-from .tiny import settings
+from ..tiny import settings
 
 
 def with_sizes(part: str, **sizes: int) -> TrainConfig:

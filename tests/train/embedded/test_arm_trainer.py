@@ -20,7 +20,7 @@ from pkpo.errors import DivergenceError, RunDirectoryError
 from pkpo.report.completions import COLUMNS
 from pkpo.train.run_directory import ArmDirectory
 
-from .tiny import (
+from ..tiny import (
     STEPS,
     Doomed,
     Killed,

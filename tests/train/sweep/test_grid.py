@@ -13,7 +13,7 @@ from pkpo.train.config import TrainConfig
 from pkpo.train.sweep import SweepSettings, parse_vary, resolve_path
 from pkpo.train.sweep.grid import PATHS
 
-from .tiny import make_config, settings
+from ..tiny import make_config, settings
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,8 @@ from pkpo.train.job import Job, JobError
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.sweep import Sweep, SweepDirectory, SweepSettings, check_cells
 
-from .forks import Attempts
-from .tiny import assert_same_run, settings
+from ..forks import Attempts
+from ..tiny import assert_same_run, settings
 
 SEEDS, ARMS, KS = (0, 1), ("k=1", "k=2"), (1, 2, 4)
 RATES, SIZES = (0.003, 0.01), (50, 5000)
