@@ -134,7 +134,7 @@ def test_warm_starts_that_are_shared_wait_for_the_first(tmp_path: Path):
 def test_a_cell_is_the_run_that_it_would_be_alone(done: Done, tmp_path: Path):
     cell = RunDirectory.open(done.path / "cells" / GOOD[1])
     alone = RunDirectory.create(tmp_path / "alone", cell.config, "")
-    executor = LocalProcesses(2)
+    executor = ThisProcess(lambda: False)
     cache = tmp_path / "cache"
     Job(alone, workers=2, console=Console(quiet=True), cache=cache, executor=executor).run()
     for arm, seed in itertools.product(cell.config.arms, SEEDS):
