@@ -59,17 +59,21 @@ class BrokenPackageError(PkpoError, ImportError):
 
 
 @contextmanager
-def needing(feature: str, extra: str) -> Iterator[None]:
+def needing(feature: str, extra: str, *packages: str) -> Iterator[None]:
     """Explain an ImportError raised inside; one of pkpo's own modules passes as it is.
 
     Args:
         feature: what needs the packages that are imported.
         extra: of pkpo, which brings them.
+        packages: that must be installed, but are only imported when they are used.
 
     Raises:
         MissingExtraError: a package isn't installed.
         BrokenPackageError: one is, but it is damaged or of a version that lacks something.
     """
+    for package in packages:
+        if not is_installed(package):
+            raise MissingExtraError(feature, extra, package)
     try:
         yield
     except PkpoError:

@@ -59,23 +59,20 @@ def test_rows_by_hand(run: Run) -> None:
     summary = summarise(run)
     base, first, second = summary.rows
     assert (base.name, summary.ks, summary.reach_k) == (BASE_NAME, (1, 2), 2)
-    assert base.pass_at_k[1].mean == pytest.approx(0.2)
-    assert base.gained is None
-    assert first.pass_at_k[1].mean == pytest.approx(0.6)
-    assert first.change_at_k[1].mean == pytest.approx(0.4)
-    assert first.change_at_k[1].standard_error == pytest.approx(np.std([3, 3, 6], ddof=1) / 17.3205)
-    assert first.entropy is not None
-    assert first.entropy.mean == pytest.approx(2.0)
-    assert first.gained is not None
-    assert first.lost is not None
-    assert first.gained.mean == pytest.approx(1 / 3)
-    assert first.lost.mean == pytest.approx((2 + 1 + 1) / 3)
-    assert first.cumulative_solve_rate is not None
-    assert first.cumulative_solve_rate.mean == pytest.approx(0.6)
+    assert base.values["pass@1"].mean == pytest.approx(0.2)
+    assert "problems_gained" not in base.values
+    assert first.values["pass@1"].mean == pytest.approx(0.6)
+    assert first.values["change_pass@1"].mean == pytest.approx(0.4)
+    assert first.values["change_pass@1"].standard_error == pytest.approx(
+        np.std([3, 3, 6], ddof=1) / 17.3205
+    )
+    assert first.values["entropy"].mean == pytest.approx(2.0)
+    assert first.values["problems_gained"].mean == pytest.approx(1 / 3)
+    assert first.values["problems_lost"].mean == pytest.approx((2 + 1 + 1) / 3)
+    assert first.values["cumulative_solve_rate"].mean == pytest.approx(0.6)
     assert second.seeds == (0,)
-    assert second.pass_at_k[2].standard_error is None
-    assert second.cumulative_solve_rate is not None
-    assert second.cumulative_solve_rate.mean == pytest.approx(0.9)
+    assert second.values["pass@2"].standard_error is None
+    assert second.values["cumulative_solve_rate"].mean == pytest.approx(0.9)
 
 
 # Families

@@ -9,14 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from pkpo.report import Run, load_run, write_report
-from pkpo.report.statistics import BASE_NAME, Estimate, estimate, summarise
-from pkpo.report.summary import format_estimate, to_csv, to_markdown, to_text
+from pkpo.report.statistics import BASE_NAME, Estimate, Summary, estimate, summarise
+from pkpo.report.summary import format_estimate, to_csv, to_markdown, to_rich
 
 from .made_up_runs import MEMBERS, make_arm, run_by_hand, write_family
 
 MakeRun = Callable[..., Path]
+
+
+def to_text(summary: Summary, width: int) -> str:
+    """What a terminal shows."""
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(to_rich(summary, console))
+    return capture.get()
 
 
 @pytest.fixture

@@ -7,16 +7,11 @@ without PyTorch, and while some arms still train.
     write_report("runs/grid")
 """
 
-from importlib import import_module
-
 from pkpo.errors import needing
 
-with needing("the report", "train"):
-    for package in ("matplotlib", "polars", "pydantic", "rich"):
-        import_module(package)
-
-from pkpo.report.load import load_run
-from pkpo.report.records import Arm, ArmRun, Metrics, Run, Scores
-from pkpo.report.write import write_report
+with needing("the report", "train", "matplotlib", "polars", "pydantic", "rich"):
+    from pkpo.report.load import load_run
+    from pkpo.report.records import Arm, ArmRun, Metrics, Run, Scores
+    from pkpo.report.write import write_report
 
 __all__ = ["Arm", "ArmRun", "Metrics", "Run", "Scores", "load_run", "write_report"]

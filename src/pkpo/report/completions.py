@@ -27,12 +27,7 @@ _UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 
 @dataclass(frozen=True)
 class Sample:
-    """Equal completions of one problem.
-
-    Args:
-        count: how many of the completions were this one.
-        advantage: mean over them.
-    """
+    """Equal completions of one problem; `advantage` is the mean over all `count`."""
 
     completion: str
     count: int
@@ -42,13 +37,8 @@ class Sample:
 
 @dataclass(frozen=True)
 class ArmSamples:
-    """What one arm answered to one problem.
-
-    Args:
-        num_completions: all completions of the problem, shown or not.
-        num_correct: those with a reward above 0.
-        samples: some of them, the most frequent first.
-    """
+    """What one arm answered to one problem: all completions counted, of which those with a
+    reward above 0 are correct, and some of them, the most frequent first."""
 
     arm: str
     seed: int
@@ -110,16 +100,6 @@ def sample_completions(
     return problems, tuple(notes), tuple(damage)
 
 
-def read_completions(path: Path) -> pl.DataFrame:
-    """The last step in a completions file.
-
-    Raises:
-        RunDirectoryError: as `all_completions`.
-    """
-    frame = all_completions(path)
-    return frame.filter(pl.col("step") == pl.col("step").max())
-
-
 def all_completions(path: Path) -> pl.DataFrame:
     """What a completions file holds.
 
@@ -155,13 +135,13 @@ def _first_with_completions(arm: Arm) -> tuple[ArmRun, pl.DataFrame] | None:
         if arm_run.completions_path is None:
             continue
         try:
-            frame = read_completions(arm_run.completions_path)
+            frame = all_completions(arm_run.completions_path)
         except RunDirectoryError:
             if arm_run.evaluation is not None:
                 raise
             continue
         if not frame.is_empty():
-            return arm_run, frame
+            return arm_run, frame.filter(pl.col("step") == pl.col("step").max())
     return None
 
 
@@ -171,10 +151,7 @@ def _arm_samples(arm: str, seed: int, rows: pl.DataFrame, limit: int) -> ArmSamp
         .agg(pl.len().alias("count"), pl.col("advantage").mean())
         .sort(["count", "completion", "reward"], descending=[True, False, False])
     )
-    samples = [
-        Sample(row["completion"], row["count"], row["reward"], row["advantage"])
-        for row in counted.iter_rows(named=True)
-    ]
+    samples = [Sample(**row) for row in counted.iter_rows(named=True)]
     return ArmSamples(
         arm=arm,
         seed=seed,

@@ -132,7 +132,7 @@ def _draw_checkpoints(axes: Axes, index: int, arm: Arm, column: str) -> bool:
         if k in checkpoint.pass_at_k:
             by_step.setdefault(checkpoint.step, []).append(checkpoint.pass_at_k[k])
     complete = sorted(step for step, values in by_step.items() if len(values) == len(runs))
-    means = [np.mean(by_step[step]) for step in complete]
+    means = [float(np.mean(by_step[step])) for step in complete]
     style = arm_style(index)
     how = {"marker": style.marker, "markeredgewidth": 1.2, "zorder": 3}
     axes.plot(complete, means, **how, **_hollow(style.color))

@@ -75,15 +75,16 @@ def findings(summary: Summary) -> list[str]:
     """The arm with the highest mean at the smallest and at the largest k, as sentences."""
     sentences = []
     for k in sorted({*summary.ks[:1], *summary.ks[-1:]}):
-        rows = [row for row in summary.rows if row.name != BASE_NAME and k in row.pass_at_k]
+        name = f"pass@{k}"
+        rows = [row for row in summary.rows if row.name != BASE_NAME and name in row.values]
         if len(rows) < 2:
             continue
-        first, second = sorted(rows, key=lambda row: -row.pass_at_k[k].mean)[:2]
-        base = summary.rows[0].pass_at_k.get(k)
+        first, second = sorted(rows, key=lambda row: -row.values[name].mean)[:2]
+        base = summary.rows[0].values.get(name)
         sentences.append(
-            f"Highest {'mean ' if summary.num_seeds > 1 else ''}pass@{k} of the arms: "
-            f"{first.name} with {_percent(first.pass_at_k[k])}, followed by {second.name} with "
-            f"{_percent(second.pass_at_k[k])}"
+            f"Highest {'mean ' if summary.num_seeds > 1 else ''}{name} of the arms: "
+            f"{first.name} with {_percent(first.values[name])}, followed by {second.name} with "
+            f"{_percent(second.values[name])}"
             + (f"; the base has {_percent(base)}." if base else ".")
         )
     return sentences
@@ -104,7 +105,7 @@ def _missing(notes: Sequence[str]) -> str:
 
 def _results(summary: Summary, colors: dict[str, str]) -> str:
     parts = ["<h2>Held-out results</h2>", _html(score_table(summary), colors)]
-    if any(row.change_at_k for row in summary.rows):
+    if any(f"change_pass@{k}" in row.values for row in summary.rows for k in summary.ks):
         parts += ["<h3>Change against the base</h3>", _html(change_table(summary), colors)]
     coverage = coverage_table(summary)
     if len(coverage.headers) > 2:

@@ -3,7 +3,7 @@ family of arms the best member, by validation alone: test results never choose."
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,13 +18,7 @@ REACH = 0.5
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
-
-    Args:
-        mean: the mean.
-        standard_error: sd / sqrt(count) with ddof=1; None for one seed.
-        values: of each seed.
-    """
+    """A mean over seeds, and its standard error, sd / sqrt(count) with ddof=1: None for one."""
 
     mean: float
     standard_error: float | None
@@ -61,30 +55,22 @@ class Selection:
 
 @dataclass(frozen=True)
 class SummaryRow:
-    """One arm, or the base, over its finished seeds; None stands for not measured.
+    """One arm, or the base, over its finished seeds.
 
     Args:
         name: the arm's.
         seeds: the finished seeds.
-        pass_at_k: by k.
-        change_at_k: by k, pass@k minus the base's of the same seed; empty for the base.
-        entropy: nats per completion.
-        distinct_solutions: mean number of distinct correct answers found.
-        cumulative_solve_rate: share of the training problems solved at least once.
-        gained, lost: problems that came within reach, or went out of it; see
-            `gained_and_lost`.
+        values: what was measured: "pass@k" for every k; for arms "change_pass@k", which is
+            pass@k minus the base's of the same seed; "entropy" in nats per completion;
+            "distinct_solutions", the mean number of distinct correct answers found;
+            "cumulative_solve_rate", the share of the training problems solved at least once;
+            "problems_gained" and "problems_lost" (`gained_and_lost`).
         note: what else to say of the arm, such as that it was chosen among others.
     """
 
     name: str
     seeds: tuple[int, ...]
-    pass_at_k: Mapping[int, Estimate]
-    change_at_k: Mapping[int, Estimate]
-    entropy: Estimate | None
-    distinct_solutions: Estimate | None
-    cumulative_solve_rate: Estimate | None
-    gained: Estimate | None
-    lost: Estimate | None
+    values: Mapping[str, Estimate]
     note: str = ""
 
     @property
@@ -173,23 +159,17 @@ def _row(run: Run, ks: Sequence[int], arm: Arm | None = None, note: str = "") ->
     scores = {r.seed: r.evaluation for r in finished if r.evaluation} if arm else run.base
     pairs = run.pairs(arm) if arm else []
     moved = [gained_and_lost(*pair, run.reach_k) for pair in pairs] if run.reach_k else []
-    return SummaryRow(
-        name=arm.name if arm else BASE_NAME,
-        seeds=tuple(scores),
-        pass_at_k=_by_k(ks, lambda k: [found.pass_at_k.get(k) for found in scores.values()]),
-        change_at_k=_by_k(ks, lambda k: [_change(*pair, k) for pair in pairs]),
-        entropy=estimate(found.entropy for found in scores.values()),
-        distinct_solutions=estimate(found.distinct_solutions for found in scores.values()),
-        cumulative_solve_rate=estimate(_last(r, "cumulative_solve_rate") for r in finished),
-        gained=estimate(gained for gained, _ in moved),
-        lost=estimate(lost for _, lost in moved),
-        note=note,
-    )
-
-
-def _by_k(ks: Sequence[int], values: Callable[[int], list[float | None]]) -> dict[int, Estimate]:
-    found = {k: estimate(values(k)) for k in ks}
-    return {k: value for k, value in found.items() if value is not None}
+    values: dict[str, Iterable[float | None]] = {
+        **{f"pass@{k}": [s.pass_at_k.get(k) for s in scores.values()] for k in ks},
+        **{f"change_pass@{k}": [_change(*pair, k) for pair in pairs] for k in ks},
+        "entropy": [s.entropy for s in scores.values()],
+        "distinct_solutions": [s.distinct_solutions for s in scores.values()],
+        "cumulative_solve_rate": [_last(r, "cumulative_solve_rate") for r in finished],
+        "problems_gained": [gained for gained, _ in moved],
+        "problems_lost": [lost for _, lost in moved],
+    }
+    found = {name: value for name, each in values.items() if (value := estimate(each))}
+    return SummaryRow(arm.name if arm else BASE_NAME, tuple(scores), found, note)
 
 
 def _change(before: Scores, after: Scores, k: int) -> float | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -24,85 +24,106 @@ from pkpo.tables import Table, fits, markdown_escape, rows_to_csv
 ABSENT = "\N{EN DASH}"
 """Stands for a value that was not measured, and for the standard error of one seed."""
 
-# Header of the column, name in CSV, attribute of a row, decimals, whether it is a chance.
+
+class _Column(NamedTuple):
+    name: str
+    header: str
+    decimals: int = 1
+    percent: bool = False
+    signed: bool = False
+    note: str = ""
+
+
+_ENTROPY = "Entropy: nats per completion."
+_DISTINCT = "Distinct: mean number of distinct correct answers found per problem."
+_SOLVED = "Train solved: training problems solved at least once by the last step."
 _COVERAGE = (
-    ("entropy", "entropy", "entropy", 2, False),
-    ("distinct", "distinct_solutions", "distinct_solutions", 2, False),
-    ("train solved %", "cumulative_solve_rate", "cumulative_solve_rate", 1, True),
-    ("gained", "problems_gained", "gained", 1, False),
-    ("lost", "problems_lost", "lost", 1, False),
+    _Column("entropy", "entropy", 2, note=_ENTROPY),
+    _Column("distinct_solutions", "distinct", 2, note=_DISTINCT),
+    _Column("cumulative_solve_rate", "train solved %", percent=True, note=_SOLVED),
+    _Column("problems_gained", "gained"),
+    _Column("problems_lost", "lost"),
 )
 
 
 def headline_table(summary: Summary) -> Table:
     """Per arm: everything in `score_table` and `coverage_table`."""
     scores, coverage = score_table(summary), coverage_table(summary)
-    pairs = zip(scores.rows, coverage.rows, strict=True)
-    return Table(
+    return replace(
+        scores,
         headers=(*scores.headers, *coverage.headers[1:]),
-        rows=tuple((*left, *right[1:]) for left, right in pairs),
+        rows=tuple((*left, *right[1:]) for left, right in zip(scores.rows, coverage.rows)),
         notes=(*scores.notes, *coverage.notes),
-        bold=scores.bold,
     )
 
 
 def score_table(summary: Summary) -> Table:
     """Per arm: number of finished seeds and pass@k in per cent; bold: the highest means."""
     bold = set()
-    for j, k in enumerate(summary.ks, start=2):
-        means = [row.pass_at_k[k].mean if k in row.pass_at_k else -1.0 for row in summary.rows]
-        highest = max(means)
-        if highest >= 0.0 and means.count(highest) == 1:
-            bold.add((means.index(highest), j))
-    return Table(
-        headers=("arm", "seeds", *_at(summary, "pass@{} %")),
-        rows=tuple((row.label, *_scores(summary, row)) for row in summary.rows),
-        notes=_score_notes(summary),
-        bold=frozenset(bold),
-    )
+    for j, column in enumerate(_score_columns(summary), start=2):
+        found = [row.values.get(column.name) for row in summary.rows]
+        means = [-1.0 if value is None else value.mean for value in found]
+        if max(means) >= 0.0 and means.count(max(means)) == 1:
+            bold.add((means.index(max(means)), j))
+    notes = _score_notes(summary)
+    return _table(summary.rows, _score_columns(summary), notes, bold, summary.num_seeds)
 
 
 def coverage_table(summary: Summary) -> Table:
     """Per arm: entropy, solve rate, problems gained and lost, where they were measured."""
-    shown = [
-        column
-        for column in _COVERAGE
-        if any(getattr(row, column[2]) is not None for row in summary.rows)
-    ]
-    notes = _coverage_notes(summary)
-    return Table(
-        headers=("arm", *(header for header, *_ in shown)),
-        rows=tuple(
-            (
-                row.label,
-                *(
-                    format_estimate(getattr(row, attribute), decimals, percent=chance)
-                    for _, _, attribute, decimals, chance in shown
-                ),
-            )
-            for row in summary.rows
-        ),
-        notes=tuple(notes[header] for header, *_ in shown if notes.get(header)),
+    shown = [c for c in _COVERAGE if any(c.name in row.values for row in summary.rows)]
+    notes = [c.note or _gained_note(summary) * (c.header == "gained") for c in shown]
+    return _table(summary.rows, shown, tuple(filter(None, notes)))
+
+
+def _table(
+    rows: Sequence[SummaryRow],
+    columns: Sequence[_Column],
+    notes: tuple[str, ...],
+    bold: Iterable[tuple[int, int]] = (),
+    num_seeds: int = 0,
+) -> Table:
+    """A row an arm; with the number of planned seeds, first how many are finished."""
+    seeds = [(f"{len(row.seeds)}/{num_seeds}",) if num_seeds else () for row in rows]
+    texts = (
+        tuple(
+            format_estimate(row.values.get(c.name), c.decimals, percent=c.percent, signed=c.signed)
+            for c in columns
+        )
+        for row in rows
     )
+    return Table(
+        headers=("arm", *(["seeds"] if num_seeds else []), *(column.header for column in columns)),
+        rows=tuple((row.label, *own, *cells) for row, own, cells in zip(rows, seeds, texts)),
+        notes=notes,
+        bold=frozenset(bold),
+    )
+
+
+def _score_columns(summary: Summary) -> list[_Column]:
+    return [_Column(f"pass@{k}", f"pass@{k} %", percent=True) for k in summary.ks]
+
+
+def _change_columns(summary: Summary) -> list[_Column]:
+    return [_Column(f"change_pass@{k}", f"Δ pass@{k}", signed=True) for k in summary.ks]
 
 
 def family_tables(summary: Summary) -> tuple[Table, ...]:
     """Per family, every member: its validation score and its pass@k in per cent."""
     tables = []
     for selection in summary.selections:
-        rows = []
-        for row in summary.members:
-            if row.name in selection.members:
-                seeds, *scores = _scores(summary, row)
-                found = selection.scores.get(row.name)
-                score = ABSENT if found is None else _number(found, 2, percent=True)
-                rows.append((row.name, seeds, score, *scores))
+        members = [row for row in summary.members if row.name in selection.members]
+        plain = [replace(row, note="") for row in members]
+        note = (_selection_note(selection),)
+        table = _table(plain, _score_columns(summary), note, num_seeds=summary.num_seeds)
+        scores = [selection.scores.get(row.name) for row in members]
+        texts = [ABSENT if s is None else _number(s, 2, percent=True) for s in scores]
         tables.append(
-            Table(
-                headers=(selection.family, "seeds", "score %", *_at(summary, "pass@{} %")),
-                rows=tuple(rows),
-                notes=(_selection_note(selection),),
-                bold=frozenset((i, 2) for i, r in enumerate(rows) if r[0] == selection.chosen),
+            replace(
+                table,
+                headers=(selection.family, "seeds", "score %", *table.headers[2:]),
+                rows=tuple((*row[:2], text, *row[2:]) for row, text in zip(table.rows, texts)),
+                bold={(i, 2) for i, row in enumerate(members) if row.name == selection.chosen},
             )
         )
     return tuple(tables)
@@ -110,30 +131,24 @@ def family_tables(summary: Summary) -> tuple[Table, ...]:
 
 def change_table(summary: Summary) -> Table:
     """Per arm: pass@k minus the base's of the same seed, in percentage points."""
-    rows = tuple(
-        (
-            row.label,
-            *(format_estimate(row.change_at_k.get(k), signed=True) for k in summary.ks),
-        )
-        for row in summary.rows
-        if row.name != BASE_NAME
-    )
     note = (
         "Percentage points above the warm-started policy of the same seed; pairing by seed "
         "takes the differences between warm starts out of the standard error."
     )
-    return Table(("arm", *_at(summary, "Δ pass@{}")), rows, (note,))
+    arms = [row for row in summary.rows if row.name != BASE_NAME]
+    return _table(arms, _change_columns(summary), (note,))
 
 
 def seed_table(summary: Summary) -> Table:
     """Per arm and seed: pass@k in per cent."""
+    names = [column.name for column in _score_columns(summary)]
     rows = []
     for row in summary.rows:
         for i, seed in enumerate(row.seeds):
-            found = [row.pass_at_k.get(k) for k in summary.ks]
+            found = [row.values.get(name) for name in names]
             cells = [_number(e.values[i], 1, percent=True) if e else ABSENT for e in found]
             rows.append((row.label, str(seed), *cells))
-    return Table(("arm", "seed", *_at(summary, "pass@{} %")), tuple(rows))
+    return Table(("arm", "seed", *(c.header for c in _score_columns(summary))), tuple(rows))
 
 
 def format_estimate(
@@ -167,16 +182,6 @@ def _number(value: float, decimals: int, *, percent: bool = False, signed: bool 
     if percent and float(text) in (0, 100) and value not in (0, 1):
         return decimal_text(value, decimals, scale=100, kept_apart=(0, 100))
     return text
-
-
-def _at(summary: Summary, header: str) -> tuple[str, ...]:
-    return tuple(header.format(k) for k in summary.ks)
-
-
-def _scores(summary: Summary, row: SummaryRow) -> tuple[str, ...]:
-    """Seeds, and pass@k in per cent."""
-    scores = (format_estimate(row.pass_at_k.get(k), percent=True) for k in summary.ks)
-    return f"{len(row.seeds)}/{summary.num_seeds}", *scores
 
 
 def to_markdown(summary: Summary) -> str:
@@ -221,34 +226,19 @@ def to_rich(summary: Summary, console: Console) -> RichTable:
     )
 
 
-def to_text(summary: Summary, width: int = 120) -> str:
-    """`to_rich` as plain text without escape codes.
-
-    Args:
-        summary: the comparison.
-        width: the most characters a line; names and numbers are folded where that is too few.
-    """
-    console = Console(file=io.StringIO(), width=width, color_system=None, force_terminal=False)
-    with console.capture() as capture:
-        console.print(to_rich(summary, console))
-    return "\n".join(line.rstrip() for line in capture.get().splitlines()) + "\n"
-
-
 def to_csv(summary: Summary) -> str:
     """All numbers unrounded, rates as fractions of 1; an empty field where there is none.
 
     Where there are families every member has a row, and the last two columns name its family
     and say whether validation chose it.
     """
-    names = [*_at(summary, "pass@{}"), *_at(summary, "change_pass@{}"), *(c[1] for c in _COVERAGE)]
+    columns = (*_score_columns(summary), *_change_columns(summary), *_COVERAGE)
     families = {name: s for s in summary.selections for name in s.members}
-    header = ["arm", "seeds", *(f"{name}_{part}" for name in names for part in ("mean", "se"))]
+    header = ["arm", "seeds", *(f"{c.name}_{part}" for c in columns for part in ("mean", "se"))]
     rows = []
     for row in (*(row for row in summary.rows if row.name not in families), *summary.members):
-        found = [row.pass_at_k.get(k) for k in summary.ks]
-        found += [row.change_at_k.get(k) for k in summary.ks]
-        found += [getattr(row, attribute) for _, _, attribute, *_ in _COVERAGE]
-        rows.append([row.name, len(row.seeds), *means_and_errors(found)])
+        found = means_and_errors(row.values.get(column.name) for column in columns)
+        rows.append([row.name, len(row.seeds), *found])
         if families:
             own = families.get(row.name)
             rows[-1] += [own.family, int(own.chosen == row.name)] if own else ["", ""]
@@ -273,20 +263,16 @@ def _score_notes(summary: Summary) -> tuple[str, ...]:
     )
 
 
-def _coverage_notes(summary: Summary) -> dict[str, str]:
-    """By header."""
+def _gained_note(summary: Summary) -> str:
     k = summary.reach_k
+    if k is None:
+        return ""
     guess = "" if summary.exact else ", with the estimated p in its place"
-    return {
-        "entropy": "Entropy: nats per completion.",
-        "distinct": "Distinct: mean number of distinct correct answers found per problem.",
-        "train solved %": "Train solved: training problems solved at least once by the last step.",
-        "gained": f"Gained, lost: problems per seed whose own pass@{k}, the chance 1 - (1 - p)^{k} "
-        f"that {k} samples solve it, rose to at least {REACH} from below, or fell below it; that "
-        f"is at p = {100 * reach_probability(k):.1f} % a sample{guess}."
-        if k is not None
-        else "",
-    }
+    return (
+        f"Gained, lost: problems per seed whose own pass@{k}, the chance 1 - (1 - p)^{k} that {k} "
+        f"samples solve it, rose to at least {REACH} from below, or fell below it; that is at "
+        f"p = {100 * reach_probability(k):.1f} % a sample{guess}."
+    )
 
 
 def _selection_note(selection: Selection) -> str:

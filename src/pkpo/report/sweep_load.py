@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,13 @@ SPLITS = ("validation", "test")
 
 @dataclass(frozen=True)
 class SeedResult:
-    """One arm with one seed in one cell.
-
-    Args:
-        seed: of the run.
-        pass_at_k: by split, then k; without entries while unfinished.
-        status: "done", "failed", "unfinished" or "not started".
-        reason: of a failure, in one line.
-    """
+    """One arm with one seed in one cell, "done", "failed", "unfinished" or "not started"; pass@k
+    by split and k once it is done."""
 
     seed: int
-    pass_at_k: Mapping[str, Mapping[int, float]]
     status: str
-    reason: str = ""
+    pass_at_k: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    reason: str = ""  # of a failure, in one line
 
 
 @dataclass(frozen=True)
@@ -191,23 +185,24 @@ def _select_k(root: Path) -> int | None:
 def _seed_result(folder: Path, seed: int, found: ArmRun | None) -> SeedResult:
     if found is not None and found.evaluation is not None:
         values = (found.checkpoints[-1].pass_at_k, found.evaluation.pass_at_k)
-        return SeedResult(seed, dict(zip(SPLITS, values)), "done")
+        return SeedResult(seed, "done", dict(zip(SPLITS, values)))
     warm = first_line(folder / "warm_start" / f"seed_{seed}" / "failure.txt")
     own = "" if found is None else found.failure
     if own or warm:
-        return SeedResult(seed, {}, "failed", own or f"warm start: {warm}")
-    return SeedResult(seed, {}, "not started" if found is None else "unfinished")
+        return SeedResult(seed, "failed", reason=own or f"warm start: {warm}")
+    return SeedResult(seed, "not started" if found is None else "unfinished")
 
 
 def _with_ranks(rows: Sequence[ArmResult], ks: Sequence[int]) -> list[ArmResult]:
     scored = [replace(row, score=_score(row, ks)) for row in rows]
-    ranked = []
+    means: dict[str, list[float]] = {}
     for row in scored:
-        own = row.score
-        rivals = [other.score for other in scored if other.arm == row.arm and other.score]
-        rank = 1 + sum(other.mean > own.mean for other in rivals) if own else None
-        ranked.append(replace(row, rank=rank))
-    return ranked
+        means.setdefault(row.arm, []).extend([row.score.mean] if row.score else [])
+    ranks = [
+        1 + sum(mean > row.score.mean for mean in means[row.arm]) if row.score else None
+        for row in scored
+    ]
+    return [replace(row, rank=rank) for row, rank in zip(scored, ranks)]
 
 
 def _score(row: ArmResult, ks: Sequence[int]) -> Estimate | None:
