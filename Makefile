@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-trl test-ray lint benchmark results reproduce clean
+.PHONY: help train test test-trl test-ray lint benchmark results reproduce coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
@@ -15,6 +15,7 @@ help:
 	@echo "make benchmark  time the transform against its peers"
 	@echo "make results    tune learning rates, then the main job over five seeds (about half an hour)"
 	@echo "make reproduce  the papers' figures, tables and claims again (hours); ARGS=\"all --quick\" in minutes"
+	@echo "make coverage   how often the intervals of evaluations hold, by simulation (half an hour)"
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -66,6 +67,9 @@ results: $(VENV)/.train
 
 reproduce: $(VENV)/.reproduce
 	$(BIN)/python -m reproduction $(or $(ARGS),all --out results/reproduce --runs runs/reproduce)
+
+coverage: $(VENV)/.train
+	$(BIN)/python -m reproduction.coverage --out results/coverage $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-ray $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

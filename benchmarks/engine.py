@@ -26,6 +26,7 @@ import pkpo
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy, PolicyConfig
 from pkpo.engines.embedded.sampling import sample
+from pkpo.tables import Table
 from pkpo.tasks.grid_programs import GridProgramTask
 
 PROMPTS, GENERATIONS, STEPS, LESSONS = 64, 16, 60, 150
@@ -81,15 +82,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    header = ["tokens", "completions/s", *(f"{part}, ms" for part in PARTS)]
-    rows = [header, ["---:"] * len(header)]
-    size = 0
+    rows, size = [], 0
     for max_ops in (3, 4):
         size, seconds = measure(max_ops)
         rate = PROMPTS * GENERATIONS / (sum(seconds.values()) - seconds["update of all"])
         times = (f"{1e3 * seconds[part]:.2f}" for part in PARTS)
-        rows.append([str(max_ops), f"{rate:,.0f}", *times])
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        rows.append((str(max_ops), f"{rate:,.0f}", *times))
+    headers = ("tokens", "completions/s", *(f"{part}, ms" for part in PARTS))
+    table = Table(headers, tuple(rows), words=frozenset()).to_markdown()
     text = (
         f"# The embedded engine\n\n{size:,} parameters, {PROMPTS} prompts x {GENERATIONS} "
         "completions a step, one CPU core, one thread; "

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 import pkpo
 from pkpo.errors import InvalidInputError
+from pkpo.plans.plan import Choice
 
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 SMALL = st.integers(1, 12)
@@ -67,3 +68,9 @@ SCHEDULES = st.one_of(
         STEPS,
     ),
 )
+
+
+def only(choice: Choice) -> pkpo.Objective:
+    (objective,) = choice.objectives
+    assert not choice.index_P.any()
+    return objective

@@ -22,12 +22,13 @@ from pkpo.errors import (
     RunDirectoryError,
     UndefinedEstimateError,
 )
-from pkpo.plans.plan import Plan, plan
-from pkpo.plans.schedules import Schedule, schedule
+from pkpo.plans import Choice, Credit, Plan, Schedule, plan, schedule
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Choice",
+    "Credit",
     "InvalidInputError",
     "MissingExtraError",
     "Objective",

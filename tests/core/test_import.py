@@ -8,7 +8,17 @@ import pytest
 
 import pkpo
 
-HEAVY = {"torch", "jax", "scipy", "polars", "pydantic", "matplotlib", "transformers", "tyro"}
+HEAVY = {
+    "array_api_compat",
+    "torch",
+    "jax",
+    "scipy",
+    "polars",
+    "pydantic",
+    "matplotlib",
+    "transformers",
+    "tyro",
+}
 
 USE = """
 import numpy as np

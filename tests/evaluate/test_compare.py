@@ -7,12 +7,13 @@ import pytest
 from scipy import stats
 
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
-from pkpo.evaluate.compare import Comparison, compare
+from pkpo.evaluate.between import between_differences
+from pkpo.evaluate.compare import compare
+from pkpo.evaluate.comparison import Comparison
 from pkpo.evaluate.crossings import crossing
 from pkpo.evaluate.differences import holm
 from pkpo.evaluate.estimates import evaluate
-from pkpo.evaluate.intervals import between_differences
-from pkpo.evaluate.moved import benjamini_hochberg, fisher_p
+from pkpo.evaluate.problem_changes import benjamini_hochberg, fisher_p
 from pkpo.evaluate.samples import Samples
 
 

@@ -1,4 +1,4 @@
-"""How often intervals hold the truth: a small part of experiments/coverage.py.
+"""How often intervals hold the truth: a small part of reproduction/coverage.py.
 
 Each cell has 1,500 benchmarks, so that the coverage found has a standard error of .6 points;
 allowed are the 93 to 97 % that the full study has to keep, and one of these. The usual
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from pkpo.core.objectives import max_at
-from pkpo.evaluate.compare import compare
 from pkpo.evaluate.counts import values
+from pkpo.evaluate.differences import RunData, difference_of
 from pkpo.evaluate.estimates import evaluate
+from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import Interval
 from pkpo.evaluate.samples import Samples
 
@@ -109,13 +110,14 @@ def test_differences() -> None:
     held = np.zeros(2)
     many = rng.beta(0.5, 0.5, 1_000_000)
     truth = float(((1 - many) ** 4 - (1 - many**0.7) ** 4).mean())
+    every = np.ones(100, bool)
     for _ in range(REPEATS):
         p = rng.beta(0.5, 0.5, 100)
-        runs = {
-            "A": Samples.from_counts(16, rng.binomial(16, p)),
-            "B": Samples.from_counts(16, rng.binomial(16, p**0.7)),
-        }
-        (row,) = compare(runs, 4).differences
+        first, second = (
+            RunData(name, Grouped(Samples.from_counts(16, rng.binomial(16, rates))), 0)
+            for name, rates in (("A", p), ("B", p**0.7))
+        )
+        row = difference_of(second, first, max_at(4), every, 0.95, 0.95)
         here = float(((1 - p) ** 4 - (1 - p**0.7) ** 4).mean())
         held += here in row.fixed.interval, truth in row.population.interval
     assert (held / REPEATS > LOWEST).all()

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pkpo.digits import decimal_text
+from pkpo.evaluate.formats import Numbers
 from pkpo.evaluate.intervals import Interval
-from pkpo.evaluate.shown import Numbers
 
 
 def close_to_the_ends() -> list[float]:

@@ -14,17 +14,12 @@ import polars as pl
 import pytest
 
 from pkpo.evaluate import Samples, compare, evaluate, read
-from pkpo.evaluate.account import default_ks_line, samples_lines, solved_lines
-from pkpo.evaluate.formats import html, markdown
+from pkpo.evaluate.comparison import difference_tables, verdicts
+from pkpo.evaluate.evaluation import evaluation_table
+from pkpo.evaluate.formats import Numbers, numbers_for
 from pkpo.evaluate.intervals import Interval
-from pkpo.evaluate.shown import (
-    Numbers,
-    Table,
-    difference_tables,
-    evaluation_table,
-    numbers_for,
-    verdicts,
-)
+from pkpo.evaluate.read_result import default_ks_line, samples_lines, solved_lines
+from pkpo.tables import Table
 
 
 def counts(seed: int, power: float, n: int = 16) -> Samples:
@@ -100,8 +95,8 @@ def test_verdicts_where_one_k_makes_no_crossing():
 
 def test_cells_cant_break_out_of_their_table():
     table = Table(("", "a|b"), (("<i>", "*x* | y"),), ("see <b>",), "T & t")
-    assert "| <i> | \\*x\\* \\| y |" in markdown(table)
-    page = html(table)
+    assert "| \\<i> | \\*x\\* \\| y |" in table.to_markdown()
+    page = table.to_html()
     assert "<td>&lt;i&gt;</td>" in page
     assert "<strong>T &amp; t</strong>" in page
     assert "see &lt;b&gt;" in page

@@ -13,8 +13,9 @@ from scipy import stats
 import oracles
 from pkpo.core.objectives import Objective, max_at, mean_reward, min_at, order_statistics, top_mean
 from pkpo.evaluate import within
+from pkpo.evaluate.between import between_problems
 from pkpo.evaluate.counts import central_moment, covariance, unbiased_variance, values
-from pkpo.evaluate.intervals import Moments, between_problems, bound, limits, two_sided_p
+from pkpo.evaluate.intervals import Moments, bound, limits, two_sided_p
 from pkpo.evaluate.solve_rates import fit_solve_rates
 
 KERNELS = [

@@ -107,14 +107,13 @@ def test_partial_credit_is_half_in_inspect_ai() -> None:
 def test_an_eval_archive_is_read_by_sample_where_its_summaries_are_missing(tmp_path: Path) -> None:
     """As a run that was killed leaves it."""
     from pkpo.evaluate.readers.inspect_ai import _content
-    from pkpo.evaluate.readers.logfile import LogFile
 
     whole = FILES / "inspect_one_scorer.eval"
     killed = tmp_path / "killed.eval"
     kept = ("_journal/start.json", "samples/p0_epoch_1.json", "samples/p2_epoch_2.json")
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(killed, "w") as target:
         for name in kept:
-            target.writestr(name, _content(source, LogFile(whole, whole, "zip"), name))
+            target.writestr(name, _content(source, whole, name))
     result = read(killed)
     assert result.samples.problems == ("p0", "p2")
     assert result.samples.correct_P.tolist() == [1, 1]

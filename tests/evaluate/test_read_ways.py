@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pkpo.errors import LogError
 from pkpo.evaluate.read import read
-from pkpo.evaluate.readers import columns
+from pkpo.evaluate.readers import scan
 
 VALUES = (
     '"a"',
@@ -140,7 +140,7 @@ def outcome(path: Path, **arguments: Any) -> object:
 def both_ways(path: Path, **arguments: Any) -> None:
     fast = outcome(path, **arguments)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(columns, "_grouped", lambda file, named: None)
+        patched.setattr(scan, "_grouped", lambda log, named: None)
         assert outcome(path, **arguments) == fast
 
 

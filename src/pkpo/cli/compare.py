@@ -10,22 +10,21 @@ from typing import Annotated, Any
 import tyro
 
 from pkpo.cli.errors import UsageError
-from pkpo.cli.log_flags import LogFlags, progress, warn
-from pkpo.cli.show import show_csv, show_json, show_lines, show_table
+from pkpo.cli.log_flags import LogFlags
+from pkpo.cli.show import progress, show, show_csv, show_json, warn
 from pkpo.errors import InvalidInputError
-from pkpo.evaluate.account import default_ks_line, reading_lines, solved_lines
-from pkpo.evaluate.compare import Comparison, Unmatched, compare
-from pkpo.evaluate.formats import bullets
-from pkpo.evaluate.read import ReadResult
-from pkpo.evaluate.readers.pkpo_run import policies
-from pkpo.evaluate.records import reading_record, samples_record
-from pkpo.evaluate.shown import (
-    WHAT_THE_INTERVALS_ARE,
+from pkpo.evaluate.compare import Unmatched, compare
+from pkpo.evaluate.comparison import (
+    Comparison,
     difference_tables,
     how_to_read,
     moved_tables,
     verdicts,
 )
+from pkpo.evaluate.evaluation import WHAT_THE_INTERVALS_ARE
+from pkpo.evaluate.read_result import ReadResult, samples_record, solved_lines
+from pkpo.evaluate.readers.pkpo_run import policies, warm_starts
+from pkpo.tables import bullets
 from pkpo.terminal import visible
 
 _required_runs: Any = tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
@@ -85,23 +84,19 @@ class Compare(LogFlags):
                 self.objectives(smallest),
                 baseline=baseline,
                 unmatched=self.unmatched,
-                too_few=self.too_few,
-                confidence=self.confidence,
-                seed=self.seed,
+                **self.of_estimates(),
             )
-        lines = [
-            line
-            for name, result in results.items()
-            for line in _indented(name, reading_lines(result))
-        ]
+        lines = [line for name, result in results.items() for line in _indented(name, result)]
         lines.append(
             f"{comparison.num_problems:,} problems in common, {comparison.num_unmatched:,} left out"
         )
-        if self.k is None and not self.objective:
-            fewest = min(results.values(), key=lambda result: max(result.samples.ks))
-            lines.append(default_ks_line(fewest.samples, "--k"))
+        samples = {name: result.samples for name, result in results.items()}
+        lines += self.default_ks(min(samples.values(), key=lambda one: max(one.ks)))
         self._show(results, comparison, lines, command)
-        self._draw(results, comparison, lines, command)
+        if self.draws:
+            from pkpo.report.evaluation import write_comparison_report
+
+            self.draw(write_comparison_report, comparison, samples, lines=lines, command=command)
         return 0
 
     def check(self) -> None:
@@ -143,7 +138,7 @@ class Compare(LogFlags):
             )
         if len(found) == 1:
             (inside,) = found.values()
-            return dict(inside), self.baseline or of_same_seed(list(inside))
+            return dict(inside), self.baseline or warm_starts(Path(self.runs[0]))
         first = self.baseline or names[0]
         common = [arm for arm in found[first] if all(arm in inside for inside in found.values())]
         if not common:
@@ -165,16 +160,15 @@ class Compare(LogFlags):
         lines: list[str],
         command: str,
     ) -> None:
+        samples = {name: result.samples for name, result in results.items()}
         if self.format == "json":
             document = comparison.to_dict() | {
                 "command": command,
                 "seed": self.seed,
                 "too_few": self.too_few,
                 "unmatched": self.unmatched,
-                "readings": {name: reading_record(result) for name, result in results.items()},
-                "samples": {
-                    name: samples_record(result.samples) for name, result in results.items()
-                },
+                "readings": {name: result.record() for name, result in results.items()},
+                "samples": {name: samples_record(one) for name, one in samples.items()},
             }
             show_json(document)
         elif self.format == "csv":
@@ -183,42 +177,12 @@ class Compare(LogFlags):
             show_csv(comparison.to_csv())
         elif self.format == "md":
             parts = [bullets(lines), comparison.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
-            show_lines(["\n\n".join(parts)])
+            show("\n\n".join(parts))
         else:
-            samples = {name: result.samples for name, result in results.items()}
-            solved = solved_lines(samples, comparison.baselines)
-            show_lines(lines)
-            for table in difference_tables(comparison):
-                show_lines([""])
-                show_table(table)
-            show_lines([how_to_read(comparison), "", *verdicts(comparison)])
-            show_lines(["", *solved])
-            for table in moved_tables(comparison):
-                show_table(table)
-            show_lines(["", *WHAT_THE_INTERVALS_ARE])
-
-    def _draw(
-        self,
-        results: dict[str, ReadResult],
-        comparison: Comparison,
-        lines: list[str],
-        command: str,
-    ) -> None:
-        if self.html is None and self.figures is None:
-            return
-        from pkpo.report.evaluation import write_comparison_report
-
-        with progress("Drawing ..."):
-            written = write_comparison_report(
-                comparison,
-                {name: result.samples for name, result in results.items()},
-                lines=lines,
-                command=command,
-                page=self.html,
-                folder=self.figures,
-            )
-        for path in written:
-            warn(f"wrote {path}")
+            tables = (part for table in difference_tables(comparison) for part in ("", table))
+            show(*lines, *tables, how_to_read(comparison), "", *verdicts(comparison), "")
+            show(*solved_lines(samples, comparison.baselines), *moved_tables(comparison))
+            show("", *WHAT_THE_INTERVALS_ARE)
 
 
 def short_names(paths: Sequence[str]) -> tuple[str, ...]:
@@ -237,21 +201,6 @@ def short_names(paths: Sequence[str]) -> tuple[str, ...]:
     return tuple(paths)
 
 
-def of_same_seed(names: Sequence[str]) -> dict[str, str]:
-    """For each trained policy the warm start that it was trained from, where there is one; else
-    the first policy.
-
-    >>> of_same_seed(["base seed 0", "base seed 1", "k=8 seed 0", "k=8 seed 1"])
-    {'k=8 seed 0': 'base seed 0', 'k=8 seed 1': 'base seed 1'}
-    """
-    bases = {name.removeprefix("base"): name for name in names if name.split()[0] == "base"}
-    return {
-        name: next((base for end, base in bases.items() if name.endswith(end)), names[0])
-        for name in names
-        if name not in (bases.values() or names[:1])
-    }
-
-
-def _indented(name: str, lines: Sequence[str]) -> list[str]:
-    first, *rest = lines
+def _indented(name: str, result: ReadResult) -> list[str]:
+    first, *rest = result.lines()
     return [f"{name}: {first}", *(f"  {line}" for line in rest)]

@@ -10,29 +10,22 @@ from typing import Annotated, Any
 import tyro
 
 from pkpo.cli.errors import UsageError
-from pkpo.cli.log_flags import LogFlags, progress, warn
-from pkpo.cli.show import show_csv, show_json, show_lines, show_table
-from pkpo.errors import InvalidInputError
-from pkpo.evaluate.account import (
-    default_ks_line,
-    left_out_line,
-    reading_lines,
-    samples_lines,
-)
-from pkpo.evaluate.estimates import Evaluation, evaluate
-from pkpo.evaluate.extrapolate import Extrapolation, extrapolate_pass_at_k
-from pkpo.evaluate.formats import bullets, markdown, to_csv
-from pkpo.evaluate.read import ReadResult
-from pkpo.evaluate.readers.pkpo_run import policies, unfinished
-from pkpo.evaluate.records import extrapolation_record, reading_record, samples_record
-from pkpo.evaluate.selection import parse_ks
-from pkpo.evaluate.shown import (
+from pkpo.cli.log_flags import LogFlags
+from pkpo.cli.show import progress, show, show_csv, show_json, warn
+from pkpo.evaluate.estimates import evaluate
+from pkpo.evaluate.evaluation import (
     WHAT_THE_INTERVALS_ARE,
+    Evaluation,
     evaluation_table,
-    extrapolation_table,
+    left_out_line,
     side_by_side_tables,
 )
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.extrapolate import Extrapolation, extrapolate_pass_at_k
+from pkpo.evaluate.read_result import ReadResult, samples_lines, samples_record
+from pkpo.evaluate.readers.pkpo_run import policies, unfinished
+from pkpo.evaluate.samples import SolveProbabilities
+from pkpo.evaluate.selection import parse_ks
+from pkpo.tables import bullets, records_to_csv
 
 _required_paths: Any = tyro.conf.arg(metavar="PATH ...", help_behavior_hint="(required)")
 
@@ -82,36 +75,29 @@ class Eval(LogFlags):
                 return self._side_by_side(found, command)
         with progress("Reading ..."):
             result = self.read(self.paths)
-        samples = result.samples
         with progress("Estimating ..."):
             evaluation = self._evaluate(result)
             modelled = self._modelled(result)
-        lines = [*reading_lines(result), left_out_line(evaluation)]
-        if self.k is None and not self.objective:
-            lines.append(default_ks_line(samples, "--k"))
+        lines = [*result.lines(), left_out_line(evaluation), *self.default_ks(result.samples)]
         self._show(result, evaluation, modelled, lines, command)
-        self._draw(result, evaluation, modelled, lines, command)
+        if self.draws:
+            from pkpo.report.evaluation import write_evaluation_report
+
+            said: dict[str, Any] = {"lines": lines, "modelled": modelled, "command": command}
+            self.draw(write_evaluation_report, evaluation, result.samples, **said)
         return 0
 
     def check(self) -> None:
         super().check()
         if not self.paths:
             raise UsageError("which log? `pkpo eval PATH ...`; `pkpo eval --help` has examples")
-        if self.extrapolate is not None:
-            try:
-                parse_ks(self.extrapolate, 1)
-            except InvalidInputError as error:
-                raise UsageError(f"--extrapolate: {error}") from error
+        beyond = self.extrapolate
+        self.usage("--extrapolate", lambda: beyond is None or parse_ks(beyond, 1))
 
     def _evaluate(self, result: ReadResult) -> Evaluation:
-        return evaluate(
-            result.samples,
-            self.objectives(max(result.samples.ks)),
-            too_few=self.too_few,
-            confidence=self.confidence,
-            simultaneous=self.simultaneous,
-            seed=self.seed,
-        )
+        objectives = self.objectives(max(result.samples.ks))
+        asked = self.of_estimates()
+        return evaluate(result.samples, objectives, simultaneous=self.simultaneous, **asked)
 
     def _side_by_side(self, found: Mapping[str, Path], command: str) -> int:
         """The policies of one run of `pkpo train`."""
@@ -128,36 +114,33 @@ class Eval(LogFlags):
         evaluations = {name: self._evaluate(result) for name, result in results.items()}
         if self.format == "json":
             runs = {
-                name: evaluation.to_dict() | {"reading": reading_record(results[name])}
+                name: evaluation.to_dict() | {"reading": results[name].record()}
                 for name, evaluation in evaluations.items()
             }
             show_json({"command": command, "seed": self.seed, "runs": runs})
-        elif self.format == "csv":
+            return 0
+        if self.format == "csv":
             rows = [
                 {"run": name, **row}
                 for name, evaluation in evaluations.items()
                 for row in evaluation.records()
             ]
-            show_csv(to_csv(rows))
+            show_csv(records_to_csv(rows))
+            return 0
+        first, *rest = (samples_lines(result.samples) for result in results.values())
+        alike = all(lines == first for lines in rest)
+        lines = [f"{len(found)} policies of {run}", *(first if alike else [])]
+        lines += [f"NOT FINISHED, LEFT OUT: {folder}" for folder in unfinished(Path(run))]
+        tables = side_by_side_tables(evaluations)
+        below = [
+            WHAT_THE_INTERVALS_ARE[1],
+            f"Policies share their problems: pkpo compare {run} tells them apart",
+        ]
+        if self.format == "md":
+            parts = [bullets(lines), *(table.to_markdown() for table in tables), bullets(below)]
+            show("\n\n".join(parts))
         else:
-            first, *rest = results.values()
-            alike = all(samples_lines(r.samples) == samples_lines(first.samples) for r in rest)
-            lines = [f"{len(found)} policies of {run}", *(samples_lines(first.samples) * alike)]
-            lines += [f"NOT FINISHED, LEFT OUT: {folder}" for folder in unfinished(Path(run))]
-            tables = side_by_side_tables(evaluations)
-            below = [
-                WHAT_THE_INTERVALS_ARE[1],
-                f"Policies share their problems: pkpo compare {run} tells them apart",
-            ]
-            if self.format == "md":
-                parts = [bullets(lines), *map(markdown, tables), bullets(below)]
-                show_lines(["\n\n".join(parts)])
-            else:
-                show_lines(lines)
-                for table in tables:
-                    show_lines([""])
-                    show_table(table)
-                show_lines(["", *below])
+            show(*lines, *(part for table in tables for part in ("", table)), "", *below)
         return 0
 
     def _modelled(self, result: ReadResult) -> tuple[Extrapolation, ...]:
@@ -166,13 +149,10 @@ class Eval(LogFlags):
         if isinstance(result.samples, SolveProbabilities):
             raise UsageError("exact probabilities have a value for any --k, without --extrapolate")
         ks = parse_ks(self.extrapolate, int(result.samples.sizes_P.max()))
+        asked = {"confidence": self.confidence, "seed": self.seed}
         return (
-            extrapolate_pass_at_k(
-                result.samples, ks, model="beta", confidence=self.confidence, seed=self.seed
-            ),
-            extrapolate_pass_at_k(
-                result.samples, ks, model="mixture", confidence=self.confidence, seed=self.seed
-            ),
+            extrapolate_pass_at_k(result.samples, ks, model="beta", **asked),
+            extrapolate_pass_at_k(result.samples, ks, model="mixture", **asked),
         )
 
     def _show(
@@ -183,15 +163,15 @@ class Eval(LogFlags):
         lines: list[str],
         command: str,
     ) -> None:
-        models = [extrapolation_table(extrapolation) for extrapolation in modelled]
+        models = [extrapolation.table() for extrapolation in modelled]
         if self.format == "json":
             document = evaluation.to_dict() | {
                 "command": command,
                 "seed": self.seed,
                 "too_few": self.too_few,
-                "reading": reading_record(result),
+                "reading": result.record(),
                 "samples": samples_record(result.samples),
-                "modelled": [extrapolation_record(extrapolation) for extrapolation in modelled],
+                "modelled": [extrapolation.record() for extrapolation in modelled],
             }
             show_json(document)
         elif self.format == "csv":
@@ -202,37 +182,7 @@ class Eval(LogFlags):
             show_csv(evaluation.to_csv())
         elif self.format == "md":
             parts = [bullets(lines), evaluation.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
-            parts += [markdown(table) for table in models]
-            show_lines(["\n\n".join(parts)])
+            show("\n\n".join([*parts, *(table.to_markdown() for table in models)]))
         else:
-            show_lines([*lines, ""])
-            show_table(evaluation_table(evaluation))
-            show_lines(["", *WHAT_THE_INTERVALS_ARE])
-            for table in models:
-                show_lines([""])
-                show_table(table)
-
-    def _draw(
-        self,
-        result: ReadResult,
-        evaluation: Evaluation,
-        modelled: tuple[Extrapolation, ...],
-        lines: list[str],
-        command: str,
-    ) -> None:
-        if self.html is None and self.figures is None:
-            return
-        from pkpo.report.evaluation import write_evaluation_report
-
-        with progress("Drawing ..."):
-            written = write_evaluation_report(
-                evaluation,
-                result.samples,
-                lines=lines,
-                modelled=modelled,
-                command=command,
-                page=self.html,
-                folder=self.figures,
-            )
-        for path in written:
-            warn(f"wrote {path}")
+            below = (part for table in models for part in ("", table))
+            show(*lines, "", evaluation_table(evaluation), "", *WHAT_THE_INTERVALS_ARE, *below)

@@ -3,9 +3,8 @@ it goes."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,21 +12,26 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from pkpo.cli.errors import UsageError
+from pkpo.cli.show import progress, warn
 from pkpo.core.objectives import Objective
 from pkpo.core.parsing import as_objective
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.estimates import TooFew
-from pkpo.evaluate.read import ReadResult, read
-from pkpo.evaluate.readers.collect import OnBadLine
-from pkpo.evaluate.readers.detect import FORMS
-from pkpo.evaluate.readers.logfile import expand
-from pkpo.evaluate.readers.merge import Duplicates
+from pkpo.evaluate.read import read
+from pkpo.evaluate.read_result import ReadResult, default_ks_line
+from pkpo.evaluate.readers.files import expand
+from pkpo.evaluate.readers.forms import FORMS
+from pkpo.evaluate.readers.tally import Duplicates, OnBadLine
+from pkpo.evaluate.samples import Measured
 from pkpo.evaluate.selection import as_objectives, parse_ks
 from pkpo.files import same_files
-from pkpo.terminal import console, visible
 
 Format = Literal["table", "json", "csv", "md"]
 _DRAWN = (".html", ".png", ".svg")
+_OF_READ = (
+    "problem", "reward", "cluster", "sample", "run", "task", "step", "filter", "pool", "threshold",
+    "on_bad_line", "duplicates",
+)  # fmt: skip
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
 
 
@@ -132,33 +136,34 @@ class LogFlags:
                 f"--format-in must be one of {', '.join(FORMS)}; got {self.format_in!r} "
                 "(--format is the form of the output)"
             )
-        for flag, check in (
-            ("--k", lambda: self.k is None or parse_ks(self.k, 1)),
-            ("--objective", lambda: [as_objective(text) for text in self.objective]),
-        ):
-            try:
-                check()
-            except InvalidInputError as error:
-                raise UsageError(f"{flag}: {error}") from error
+        self.usage("--k", lambda: self.k is None or parse_ks(self.k, 1))
+        self.usage("--objective", lambda: [as_objective(text) for text in self.objective])
 
     def read(self, paths: Sequence[str]) -> ReadResult:
         """One run's logs."""
-        return read(
-            list(paths),
-            format=self.format_in,
-            problem=self.problem,
-            reward=self.reward,
-            cluster=self.cluster,
-            sample=self.sample,
-            run=self.run,
-            task=self.task,
-            step=self.step,
-            filter=self.filter,
-            pool=self.pool,
-            threshold=self.threshold,
-            on_bad_line=self.on_bad_line,
-            duplicates=self.duplicates,
-        )
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in _OF_READ}
+        return read(list(paths), format=self.format_in, **chosen)
+
+    def of_estimates(self) -> dict[str, Any]:
+        """The arguments that `evaluate` and `compare` share."""
+        return {"too_few": self.too_few, "confidence": self.confidence, "seed": self.seed}
+
+    def usage(self, flag: str, check: Callable[[], object]) -> None:
+        """
+        Raises:
+            UsageError: the check finds the flag's value wrong.
+        """
+        try:
+            check()
+        except InvalidInputError as error:
+            raise UsageError(f"{flag}: {error}") from error
+
+    def draw(self, write: Callable[..., list[Path]], *what: Any, **said: Any) -> None:
+        """Write the page and the pictures that are asked for."""
+        with progress("Drawing ..."):
+            written = write(*what, **said, page=self.html, folder=self.figures)
+        for path in written:
+            warn(f"wrote {path}")
 
     def refuse_overwriting(self, paths: Sequence[str]) -> None:
         """
@@ -178,6 +183,16 @@ class LogFlags:
         for output, log in same_files([*outputs, Path("/dev/stdout")], inputs):
             raise UsageError(f"{output} is the log {log}, which would be lost; write elsewhere")
 
+    @property
+    def draws(self) -> bool:
+        """Whether a page or pictures are asked for."""
+        return self.html is not None or self.figures is not None
+
+    def default_ks(self, samples: Measured) -> list[str]:
+        """What is to be said of the values of k, if they are left to the default."""
+        chosen = self.k is not None or self.objective
+        return [] if chosen else [default_ks_line(samples, "--k")]
+
     def objectives(self, smallest_n: int) -> tuple[Objective, ...] | None:
         """What is asked for; None where it is left to the default."""
         if self.k is None and not self.objective:
@@ -196,19 +211,3 @@ def _files_at(path: str) -> list[Path]:
             inside = match.rglob("*") if match.is_dir() else [match]
             found += [p for p in inside if p == match or p.suffix not in _DRAWN]
     return found
-
-
-@contextmanager
-def progress(text: str) -> Iterator[None]:
-    """Says on stderr, if that is a terminal, what is being done."""
-    stderr = console(stderr=True)
-    if stderr.is_terminal:
-        with stderr.status(visible(text)):
-            yield
-    else:
-        yield
-
-
-def warn(text: str) -> None:
-    """A line on stderr."""
-    print(f"pkpo: {visible(text)}", file=sys.stderr)

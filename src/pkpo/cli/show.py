@@ -1,44 +1,63 @@
-"""Tables on a terminal, and as plain text where the output isn't one."""
+"""What `pkpo eval` and `pkpo compare` print: tables with lines and colours on a terminal, aligned
+text elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from rich import box
-from rich.table import Table as RichTable
-from rich.text import Text
-
-from pkpo.evaluate.formats import numbered, to_json
-from pkpo.evaluate.shown import Table
+from pkpo.evaluate.formats import to_json
+from pkpo.tables import Table, fits
 from pkpo.terminal import console, visible
 
+if TYPE_CHECKING:
+    from rich.console import Console
 
-def show_table(table: Table) -> None:
-    """To stdout: with lines and colours on a terminal, aligned text elsewhere."""
-    stdout = console()
+_FORCED = {"FORCE_COLOR", "TTY_COMPATIBLE"}
+"""Variables by which rich takes something else for a terminal."""
+
+
+def show(*parts: str | Table) -> None:
+    """Lines and tables to stdout, with what could steer a terminal spelt out."""
+    for part in parts:
+        if isinstance(part, Table):
+            _show_table(part)
+        else:
+            sys.stdout.write(f"{visible(part)}\n")
+
+
+def _show_table(table: Table) -> None:
     if table.title:
-        show_lines([table.title])
+        show(table.title)
     if not table.rows:
         return
-    if stdout.is_terminal and stdout.width >= _width(table):
-        grid = RichTable(box=box.SIMPLE_HEAD, pad_edge=True, show_edge=False)
-        for place, header in enumerate(table.headers):
-            grid.add_column(Text(header), justify="right" if place else "left")
-        for row in table.rows:
-            name, value, *rest = row
-            grid.add_row(Text(name, "bold"), Text(value, "bold"), *map(_cell, rest))
+    stdout = _terminal(stderr=False)
+    style = partial(_style, table)
+    grid = table.to_rich(style=style, title=None, show_edge=False) if stdout else None
+    if stdout and grid and fits(stdout, grid):
         stdout.print(grid)
     else:
-        print(table.plain())
-    if table.notes:
-        print(numbered(table))
+        show(table.to_text())
+    show(*table.marked_notes())
 
 
-def show_lines(lines: Sequence[str]) -> None:
-    """To stdout, with what could steer a terminal spelt out."""
-    sys.stdout.write("".join(f"{visible(line)}\n" for line in lines))
+def _style(table: Table, row: int, column: int) -> str:
+    if column < 2:
+        return "bold"
+    return "dim" if table.rows[row][column].startswith("none") else ""
+
+
+def _terminal(*, stderr: bool) -> Console | None:
+    """The console, if there is one to draw on; else rich isn't even imported."""
+    stream = sys.stderr if stderr else sys.stdout
+    if not stream.isatty() and not _FORCED & os.environ.keys():
+        return None
+    found = console(stderr=stderr)
+    return found if found.is_terminal else None
 
 
 def show_json(document: Any) -> None:
@@ -51,11 +70,14 @@ def show_csv(text: str) -> None:
     sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
 
 
-def _cell(text: str) -> Text:
-    return Text(text, "dim" if text.startswith("none") else "")
+@contextmanager
+def progress(text: str) -> Iterator[None]:
+    """Says on stderr, if that is a terminal, what is being done."""
+    stderr = _terminal(stderr=True)
+    with stderr.status(visible(text)) if stderr else nullcontext():
+        yield
 
 
-def _width(table: Table) -> int:
-    """What the table needs with rich's padding."""
-    plain = max(map(len, table.plain().splitlines()))
-    return plain + 2 * len(table.headers)
+def warn(text: str) -> None:
+    """A line on stderr."""
+    print(f"pkpo: {visible(text)}", file=sys.stderr)

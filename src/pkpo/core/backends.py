@@ -1,6 +1,6 @@
 """The few array operations that differ between libraries.
 
-Tensors and JAX arrays that NumPy can see take the NumPy backend too (`inputs.host_view`).
+Tensors and JAX arrays that NumPy can see take the NumPy backend too (`inputs.View`).
 PyTorch on other devices, JAX inside its transformations and any other array-API library
 take theirs. Importing this module loads none of them but NumPy.
 """
@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import array_api_compat
 import numpy as np
 
 from pkpo.errors import InvalidInputError
@@ -21,7 +20,7 @@ Array = Any
 
 
 class Backend:
-    """Sorting, unsorting and constants for one array library, by the array-API standard.
+    """Sorting, sums and constants for one array library, by the array-API standard.
 
     Args:
         xp: the library's array-API namespace.
@@ -42,27 +41,37 @@ class Backend:
         """The dtype to calculate in: double precision wherever the library has it."""
         return self.xp.float64
 
-    def floats(self, values: np.ndarray) -> Array:
+    def floats(self, values: Any) -> Array:
         return self.xp.asarray(values, dtype=self.compute_dtype, device=self.device)
 
     def asarray(self, values: Array) -> Array:
         return self.xp.asarray(values, device=self.device)
 
-    def is_floating(self, values: Array) -> bool:
-        return self.xp.isdtype(values.dtype, "real floating")
+    def detach(self, values: Array) -> Array:
+        """`values` without their gradient."""
+        return values
 
     def as_floats(self, values: Array) -> Array:
         """`values` themselves if they have a floating dtype, else in the compute dtype."""
-        return values if self.is_floating(values) else self.xp.astype(values, self.compute_dtype)
+        if self.xp.isdtype(values.dtype, "real floating"):
+            return values
+        return self.xp.astype(values, self.compute_dtype)
 
     def all_below(self, values: Array, bound: float) -> bool:
         """Whether all are finite and of size below `bound`; may be False near it."""
-        return bool(self.xp.all(self.xp.abs(values) < bound))
+        return bool(self.xp.all(self.xp.abs(self.as_floats(values)) < bound))
 
     def filled(self, values: Array, mask: Array, other: float) -> Array:
         """`values` where the mask is true, else `other`."""
         filling = self.xp.asarray(other, dtype=values.dtype, device=self.device)
         return self.xp.where(self.asarray(mask), values, filling)
+
+    def gathered(self, values: Array, places: np.ndarray, padded: bool) -> Array:
+        """What stands at the places (P, n); inf beyond the end, where some are if `padded`."""
+        padding = self.xp.asarray([np.inf], dtype=values.dtype, device=self.device)
+        padded = self.xp.concat([values, padding])
+        flat = self.xp.take(padded, self.asarray(places.reshape(-1)), axis=0)
+        return self.xp.reshape(flat, places.shape)
 
     def sort(self, values: Array) -> tuple[Array, Array]:
         """Sorted values along the last axis in the compute dtype, and what undoes the sort."""
@@ -83,19 +92,15 @@ class Backend:
         largest = self.xp.take_along_axis(ordered, place, axis=-1)
         return self.xp.minimum(ordered, self.xp.where(some, largest, self.xp.zeros_like(largest)))
 
-    def rows(self, table: Array, rows: Array) -> Array:
-        return self.xp.take(table, rows, axis=0)
-
-    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
-        """The negative and the positive parts of the values."""
-        zero = self.xp.zeros_like(values)
-        return self.xp.minimum(values, zero), self.xp.maximum(values, zero)
-
-    def gaps(self, ordered: Array, first: Array | float) -> Array:
+    def gaps(self, ordered: Array, first: Array | None) -> Array:
         """Differences along the last axis, after `first` (R, 1), or zero."""
-        if isinstance(first, float):
+        if first is None:
             first = self.xp.zeros_like(ordered[:, :1])
         return self.xp.concat([first, ordered[:, 1:] - ordered[:, :-1]], axis=-1)
+
+    def weighted_sum(self, values: Array, weights: Array) -> Array:
+        """sum_i weights_i * values_i over the last axis, which is kept."""
+        return self.xp.sum(weights * values, axis=-1, keepdims=True)
 
     def cumulative_sum(self, terms: Array, reverse: bool = False) -> Array:
         if not reverse:
@@ -117,16 +122,8 @@ class Backend:
         joined = np.concatenate([*places, []]).astype(np.int64)
         origin = np.full(size + 1, len(joined))
         origin[joined] = np.arange(len(joined))
-        parts = [*parts, self.floats(np.array([rest]))]
+        parts = [*parts, self.floats([rest])]
         return self.xp.take(self.xp.concat(parts), self.asarray(origin[:size]), axis=0)
-
-    def detach(self, values: Array) -> Array:
-        """`values` without their gradient."""
-        return values
-
-    def weighted_sum(self, values: Array, weights: Array) -> Array:
-        """sum_i weights_i * values_i over the last axis, which is kept."""
-        return self.xp.sum(weights * values, axis=-1, keepdims=True)
 
 
 _SPAN = 16
@@ -134,31 +131,41 @@ _UPPER = np.triu(np.ones((_SPAN, _SPAN)))
 
 
 class NumpyBackend(Backend):
+    """The same bits faster, and with names that NumPy 1.26 has."""
+
     lasting = True
 
-    def __init__(self) -> None:
-        super().__init__(array_api_compat.array_namespace(np.empty(0)))
+    def as_floats(self, values: Array) -> Array:
+        return values if values.dtype.kind == "f" else values.astype(np.float64)
 
-    def is_floating(self, values: Array) -> bool:
-        return values.dtype.kind == "f"
+    def asarray(self, values: Array) -> Array:
+        return values
+
+    def floats(self, values: Any) -> Array:
+        return np.asarray(values, dtype=np.float64)
 
     def all_below(self, values: Array, bound: float) -> bool:
+        if values.dtype.kind != "f":
+            return True
         flat = values.reshape(-1)
         return bool(np.vdot(flat, flat) < bound**2)
 
     def filled(self, values: Array, mask: Array, other: float) -> Array:
         return np.where(mask, values, values.dtype.type(other))
 
-    def asarray(self, values: Array) -> Array:
-        return values
+    def gathered(self, values: Array, places: np.ndarray, padded: bool) -> Array:
+        found = values.take(places, mode="clip")
+        if padded:
+            found[places == len(values)] = np.inf
+        return found
 
     def sort(self, values: Array) -> tuple[Array, Array]:
         order = values.argsort(axis=-1)
-        order += np.arange(0, order.size, values.shape[1])[:, None]
+        order += _row_starts(*values.shape)
         return values.reshape(-1).take(order).astype(np.float64, copy=False), order
 
     def unsort(self, values: Array, order: Array) -> Array:
-        out = np.empty_like(values)
+        out = np.empty(values.shape)
         out.reshape(-1)[order.reshape(-1)] = values.reshape(-1)
         return out
 
@@ -169,30 +176,16 @@ class NumpyBackend(Backend):
         largest[counts == 0] = 0.0
         return np.minimum(ordered, largest[:, None], out=ordered)
 
-    def rows(self, table: Array, rows: Array) -> Array:
-        return table.take(rows, axis=0)
-
-    def below_and_above_zero(self, values: Array) -> tuple[Array, Array]:
-        return np.minimum(values, 0.0), np.maximum(values, 0.0)
-
-    def scattered(
-        self, parts: Sequence[Array], places: Sequence[np.ndarray], size: int, rest: float
-    ) -> Array:
-        out = np.full(size + 1, rest)
-        for part, place in zip(parts, places, strict=True):
-            out[place] = part
-        return out[:size]
+    def gaps(self, ordered: Array, first: Array | None) -> Array:
+        gaps, flat = np.empty(ordered.shape), ordered.reshape(-1)
+        np.subtract(flat[1:], flat[:-1], out=gaps.reshape(-1)[1:])
+        gaps[:, :1] = 0.0 if first is None else first
+        return gaps
 
     def weighted_sum(self, values: Array, weights: Array) -> Array:
         if weights.ndim == 1:
             return values @ weights[:, None]
         return super().weighted_sum(values, weights)
-
-    def gaps(self, ordered: Array, first: Array | float) -> Array:
-        gaps, flat = np.empty(ordered.shape), ordered.reshape(-1)
-        np.subtract(flat[1:], flat[:-1], out=gaps.reshape(-1)[1:])
-        gaps[:, :1] = first
-        return gaps
 
     def cumulative_sum(self, terms: Array, reverse: bool = False) -> Array:
         if reverse:
@@ -206,6 +199,30 @@ class NumpyBackend(Backend):
         before = sums.reshape(len(terms), -1)[:, :-1].cumsum(axis=-1)
         terms[:, _SPAN::_SPAN] += before
         return (spans @ _UPPER).reshape(terms.shape)
+
+    def sum_both_ways(self, rising: Array | None, falling: Array | None) -> Array:
+        if falling is None:
+            return self.cumulative_sum(rising)
+        from_here, beyond = self.cumulative_sum(falling, reverse=True), np.empty(falling.shape)
+        beyond[:, :-1] = from_here[:, 1:]
+        beyond[:, -1] = 0.0 * from_here[:, 0]
+        if rising is not None:
+            beyond += self.cumulative_sum(rising)
+        return beyond
+
+    def scattered(
+        self, parts: Sequence[Array], places: Sequence[np.ndarray], size: int, rest: float
+    ) -> Array:
+        out = np.full(size + 1, rest, np.result_type(np.float32, *parts))
+        for part, place in zip(parts, places, strict=True):
+            out[place] = part
+        return out[:size]
+
+
+@lru_cache(maxsize=16)
+def _row_starts(num_rows: int, n: int) -> np.ndarray:
+    """(R, 1): where the rows of an (R, n) array begin in it as a flat one."""
+    return np.arange(0, num_rows * n, n)[:, None]
 
 
 class TorchBackend(Backend):
@@ -223,6 +240,9 @@ class TorchBackend(Backend):
     def compute_dtype(self) -> Any:
         return self.xp.float32 if self.device.type == "mps" else self.xp.float64
 
+    def floats(self, values: Any) -> Array:
+        return self.xp.tensor(values, dtype=self.compute_dtype, device=self.device)
+
     def detach(self, values: Array) -> Array:
         return values.detach()
 
@@ -234,13 +254,8 @@ class TorchBackend(Backend):
                 f"validate=True can't look at values inside torch.func: {error}"
             ) from error
 
-    def floats(self, values: np.ndarray) -> Array:
-        return self.xp.tensor(values, dtype=self.compute_dtype, device=self.device)
-
     def sort(self, values: Array) -> tuple[Array, Array]:
-        import torch
-
-        ordered, order = torch.sort(values, dim=-1)
+        ordered, order = values.sort(dim=-1)
         return ordered.to(self.compute_dtype), order
 
     def unsort(self, values: Array, order: Array) -> Array:
@@ -265,6 +280,10 @@ class JaxBackend(Backend):
 
         return jax.lax.stop_gradient(values)
 
+    def unsort(self, values: Array, order: Array) -> Array:
+        rows = self.xp.arange(len(values))[:, None]
+        return self.xp.empty_like(values).at[rows, order].set(values, unique_indices=True)
+
     # XLA adds one after the other what it may fuse, which costs single precision half its
     # digits in long rows; additions in a tree keep them.
 
@@ -281,31 +300,51 @@ class JaxBackend(Backend):
 
         return jax.lax.associative_scan(self.xp.add, terms, axis=1, reverse=reverse)
 
-    def unsort(self, values: Array, order: Array) -> Array:
-        rows = self.xp.arange(len(values))[:, None]
-        return self.xp.empty_like(values).at[rows, order].set(values, unique_indices=True)
+
+NUMPY = NumpyBackend(np)
+_LIBRARIES: dict[type, str | None] = {np.ndarray: "numpy", list: None, tuple: None}
 
 
-NUMPY = NumpyBackend()
+def library_of(values: Any) -> str | None:
+    """Name of the array library, "other" for one that follows the array-API standard, or None.
+
+    Other libraries than NumPy are asked about once a type, and array-api-compat, which takes
+    a fifth of a second to load, is loaded for them alone.
+    """
+    kind = type(values)
+    if kind in _LIBRARIES:
+        return _LIBRARIES[kind]
+    if isinstance(values, np.ndarray | np.generic):
+        return "numpy"
+    import array_api_compat as compat
+
+    if not compat.is_array_api_obj(values):
+        return None
+    named = {"torch": compat.is_torch_array, "jax": compat.is_jax_array}
+    _LIBRARIES[kind] = next((name for name, is_its in named.items() if is_its(values)), "other")
+    return _LIBRARIES[kind]
+
+
+def namespace(values: Array) -> Any:
+    """The array-API namespace of an array that isn't NumPy's."""
+    import array_api_compat
+
+    return array_api_compat.array_namespace(values)
 
 
 @lru_cache(maxsize=64)
-def torch_backend(device: Any) -> TorchBackend:
+def _torch_backend(device: Any) -> TorchBackend:
     """One backend a device, so that constants can be cached for it."""
     return TorchBackend(device)
 
 
 def backend_of(values: Array) -> Backend:
-    if isinstance(values, np.ndarray | np.generic):
-        return NUMPY
-    if array_api_compat.is_torch_array(values):
-        return torch_backend(values.device)
-    if array_api_compat.is_jax_array(values):
-        return JaxBackend(values)
+    """The backend of an array that NumPy can't see."""
+    match library_of(values):
+        case "torch":
+            return _torch_backend(values.device)
+        case "jax":
+            return JaxBackend(values)
+    import array_api_compat
+
     return Backend(array_api_compat.array_namespace(values), array_api_compat.device(values))
-
-
-def result_dtype(values: Array) -> Any:
-    """The floating dtype of `values`, or the library's default one for bools and integers."""
-    xp = array_api_compat.array_namespace(values)
-    return values.dtype if xp.isdtype(values.dtype, "real floating") else xp.asarray(1.0).dtype

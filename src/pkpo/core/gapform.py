@@ -1,7 +1,5 @@
 """The one algorithm: sort, take gaps, weigh, sum cumulatively from both ends, unsort.
 
-A value needs the sorted rewards and their weights alone.
-
 A `Request` says what is wanted; weights are made once for each request and size.
 """
 
@@ -11,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from threading import Lock
 from typing import Any, Literal
 
 import numpy as np
@@ -100,106 +97,58 @@ class Request:
         return f"{self.objective} with baseline {self.baseline!r}"
 
 
-def _on_device(weights: Weights, backend: Backend) -> Weights:
-    """In the backend's arrays, with None for zero weights of gaps, which need no work."""
-    floats = backend.floats
-    if isinstance(weights, ValueWeights):
-        pivot = weights.pivot
-        pivot = pivot if isinstance(pivot, int) else backend.asarray(pivot)
-        return ValueWeights(floats(weights.level), pivot, floats(weights.of_rewards))
-    above, below = (floats(w) if w.any() else None for w in (weights.above, weights.below))
-    return GapWeights(floats(weights.above) if below is None else above, below)
-
-
 def _of_size(request: Request, n: int, backend: Backend) -> Weights:
-    return _on_device(request.weights(n), backend)
+    return request.weights(n).on(backend)
 
 
-def _of_sizes(request: Request, n: int, sizes: Sequence[int]) -> Weights:
+def _of_sizes(request: Request, n: int, sizes: Sequence[int], backend: Backend) -> Weights:
     """Weights of groups of each size, one row a size, padded with zeros to groups of n."""
-    rows: list[Any] = [request.weights(size) for size in sizes]
+    made: list[Any] = [request.weights(size) for size in sizes]
     if request.baseline is None:
         of_rewards = np.zeros((len(sizes), n))
-        for row, weights in enumerate(rows):
-            of_rewards[row, : sizes[row]] = weights.of_rewards
-        level, pivot = (np.array([[getattr(w, f)] for w in rows]) for f in ("level", "pivot"))
-        return ValueWeights(level, pivot, of_rewards)
-    sides = max((len(weights.above) for weights in rows), default=1)
+        for row, weights in zip(of_rewards, made):
+            row[: len(weights.of_rewards)] = weights.of_rewards
+        level, pivot = (np.array([[getattr(w, f)] for w in made]) for f in ("level", "pivot"))
+        return ValueWeights(level, pivot, of_rewards).on(backend)
+    sides = max((len(weights.above) for weights in made), default=1)
     above, below = np.zeros((2, len(sizes), sides, n))
-    for row, weights in enumerate(rows):
-        above[row, :, : sizes[row]], below[row, :, : sizes[row]] = weights.above, weights.below
-    return GapWeights(above, below)
+    for row, (size, weights) in enumerate(zip(sizes, made)):
+        above[row, :, :size], below[row, :, :size] = weights.above, weights.below
+    return GapWeights(above, below).on(backend)
 
 
 def _of_every_size(request: Request, n: int, backend: Backend) -> Weights:
     if request.small_groups == "raise":  # then there are none
         request = replace(request, small_groups="nan")
-    return _on_device(_of_sizes(request, n, range(n + 1)), backend)
+    return _of_sizes(request, n, range(n + 1), backend)
 
 
-_cached_of_size = lru_cache(maxsize=256)(_of_size)
-_cached_of_every_size = lru_cache(maxsize=16)(_of_every_size)
+_kept_of_size = lru_cache(maxsize=256)(_of_size)
+_kept_of_every_size = lru_cache(maxsize=16)(_of_every_size)
 
 
-class _Table:
-    """`_of_sizes` for the sizes seen so far."""
+class _SizesSeen:
+    """`_of_sizes` on NumPy for the sizes seen so far."""
 
     def __init__(self, request: Request, n: int) -> None:
         self._request, self._n = request, n
-        self._sizes: list[int] = []
-        self._row_of_size = np.full(n + 1, -1)
-        self._weights = _on_device(_of_sizes(request, n, []), NUMPY)
-        self._lock = Lock()
+        self._kept = np.full(n + 1, -1), _of_sizes(request, n, [], NUMPY)
 
-    def rows(self, sizes: np.ndarray) -> tuple[np.ndarray, Weights]:
-        """The rows of groups of the given sizes (R,), and the weights that they are rows of."""
-        with self._lock:
-            rows = self._row_of_size[sizes]
-            if len(rows) and rows.min() < 0:
-                new = np.unique(sizes[rows < 0])
-                self._row_of_size[new] = len(self._sizes) + np.arange(len(new))
-                self._sizes += new.tolist()
-                made = _of_sizes(self._request, self._n, self._sizes)
-                self._weights = _on_device(made, NUMPY)
-                rows = self._row_of_size[sizes]
-            return rows, self._weights
+    def rows(self, sizes: np.ndarray) -> tuple[Weights, np.ndarray]:
+        """Weights, and which of their rows are those of groups of the given sizes (R,)."""
+        row_of_size, weights = self._kept
+        rows = row_of_size[sizes]
+        if rows.min(initial=0) < 0:
+            seen = np.union1d(np.flatnonzero(row_of_size >= 0), sizes)
+            row_of_size = np.full(self._n + 1, -1)
+            row_of_size[seen] = np.arange(len(seen))
+            weights = _of_sizes(self._request, self._n, seen.tolist(), NUMPY)
+            rows = row_of_size[sizes]
+            self._kept = row_of_size, weights  # at once: other threads read it
+        return weights, rows
 
 
-_table = lru_cache(maxsize=16)(_Table)
-
-
-def _rows(weights: Weights, rows: Array, backend: Backend) -> Weights:
-    """The weights of each group, from the weights of each size."""
-    fields = [None if f is None else backend.rows(f, rows) for f in vars(weights).values()]
-    return type(weights)(*fields)
-
-
-def _value(weights: ValueWeights, ordered: Array, backend: Backend) -> Array:
-    """(R, n) sorted -> (R, 1)."""
-    if isinstance(weights.pivot, int):
-        pivot = ordered[:, weights.pivot : weights.pivot + 1]
-    else:
-        pivot = backend.xp.take_along_axis(ordered, weights.pivot, axis=-1)
-    deviations = backend.weighted_sum(ordered - pivot, weights.of_rewards)
-    return weights.level * pivot + deviations
-
-
-def _advantages(weights: GapWeights, ordered: Array, backend: Backend) -> Array:
-    """(R, n) sorted -> (R, n) in that order."""
-    above, below = weights.above, weights.below
-    if (below if above is None else above).shape[-2] == 1:
-        parts = (backend.gaps(ordered, 0.0),)
-    else:
-        lower, upper = backend.below_and_above_zero(ordered)
-        parts = backend.gaps(lower, lower[:, -1:]), backend.gaps(upper, upper[:, :1])
-    return backend.sum_both_ways(_terms(above, parts), _terms(below, parts))
-
-
-def _terms(weights: Array | None, parts: Sequence[Array]) -> Array | None:
-    if weights is None:
-        return None
-    terms = weights[..., 0, :] * parts[0]
-    return terms if len(parts) == 1 else terms + weights[..., 1, :] * parts[1]
+_sizes_seen = lru_cache(maxsize=16)(_SizesSeen)
 
 
 def _apply(
@@ -215,10 +164,7 @@ def _apply(
     ordered, order = backend.sort(rewards)
     if counts is not None:
         ordered = backend.capped(ordered, counts)
-    if isinstance(weights, ValueWeights):
-        out = _value(weights, ordered, backend)
-    else:
-        out = _advantages(weights, ordered, backend)
+    out = weights(ordered, backend)
     if poison:
         out = out + backend.xp.sum(ordered * 0.0, axis=-1, keepdims=True)
     if isinstance(weights, ValueWeights):
@@ -249,30 +195,28 @@ def transform(
         poison: for rewards that nobody checked: a NaN or inf turns its whole group, and no
             other, into NaN.
     """
-    n = rewards.shape[1]
-    if backend is not NUMPY:
-        if counts is None:
-            weights = (_cached_of_size if backend.lasting else _of_size)(request, n, backend)
-        else:
-            made = _cached_of_every_size if backend.lasting else _of_every_size
-            weights = _rows(made(request, n, backend), counts, backend)
-        return _apply(weights, rewards, counts, mask, backend, poison)
+    n, rows = rewards.shape[1], counts
     if counts is None:
-        rows, weights = None, _cached_of_size(request, n, backend)
+        weights = (_kept_of_size if backend.lasting else _of_size)(request, n, backend)
+    elif backend is NUMPY:
+        weights, rows = _sizes_seen(request, n).rows(counts)
     else:
-        rows, weights = _table(request, n).rows(counts)
+        made = _kept_of_every_size if backend.lasting else _of_every_size
+        weights = made(request, n, backend)
 
-    def calculate(block: slice) -> Array:
-        own = weights if rows is None else _rows(weights, rows[block], backend)
-        counts_R, mask_RN = (None if array is None else array[block] for array in (counts, mask))
-        return _apply(own, rewards[block], counts_R, mask_RN, backend, poison)
+    def calculate(rewards: Array, *given: Array | None) -> Array:
+        rows, counts, mask = given
+        own = weights if rows is None else weights.rows(rows, backend)
+        return _apply(own, rewards, counts, mask, backend, poison)
 
-    if rewards.size <= _BLOCK:
-        return calculate(slice(None))
+    given = rows, counts, mask
+    if backend is not NUMPY or rewards.size <= _BLOCK:
+        return calculate(rewards, *given)
     dtype = rewards.dtype if rewards.dtype.kind == "f" else np.float64
     out = np.empty((len(rewards), 1 if request.baseline is None else n), dtype)
     stride = max(1, _BLOCK // n)
     for start in range(0, len(rewards), stride):
         block = slice(start, start + stride)
-        out[block] = calculate(block)
+        own = (None if array is None else array[block] for array in given)
+        out[block] = calculate(rewards[block], *own)
     return out

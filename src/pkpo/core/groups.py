@@ -6,6 +6,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -67,10 +68,11 @@ def _codes(labels: Any) -> np.ndarray:
     return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
 
 
-def _stable_order(codes: np.ndarray) -> np.ndarray:
-    """np.argsort(codes, kind="stable") in linear time: NumPy sorts 16 bits by radix."""
+def _order(codes: np.ndarray) -> np.ndarray | None:
+    """np.argsort(codes, kind="stable") in linear time, since NumPy sorts 16 bits by radix; None
+    where the codes ascend already."""
     if (codes[1:] >= codes[:-1]).all():
-        return np.arange(len(codes))
+        return None
     order = np.argsort(codes.astype(np.uint16), kind="stable")
     if codes.max(initial=0) < 2**16:
         return order
@@ -83,19 +85,17 @@ class Grouping:
 
     Args:
         labels: (B,) as given.
-        first: (P,) each group's first sample.
-        rank: (P,) each group's place in the order of first appearance.
-        sizes: (P,) how many of its samples count.
-        starts: (P,) where these are in `order`, ascending.
-        order: positions of the counted samples, group by group, and then B.
+        codes: (B,) integers in place of these.
+        used: (P,) the codes of the groups, ascending.
+        sizes: (P,) how many of their samples count.
+        order: positions of these, group by group; None for 0, 1, ..., B - 1.
     """
 
     labels: Any
-    first: np.ndarray
-    rank: np.ndarray
+    codes: np.ndarray
+    used: np.ndarray
     sizes: np.ndarray
-    starts: np.ndarray
-    order: np.ndarray
+    order: np.ndarray | None
 
     @classmethod
     def of(cls, labels: Any, mask: np.ndarray | None, num_samples: int) -> Grouping:
@@ -116,19 +116,26 @@ class Grouping:
                 f"groups= needs one label a reward: rewards have shape ({num_samples},), "
                 f"labels {codes.shape}"
             )
-        order = _stable_order(codes)
-        sizes = np.bincount(codes)
+        order, sizes = _order(codes), np.bincount(codes)
         used = np.flatnonzero(sizes)
-        first = order[(sizes.cumsum() - sizes)[used]]
         if mask is not None:
-            order = order[mask[order]]
+            order = np.flatnonzero(mask) if order is None else order[mask[order]]
             sizes = np.bincount(codes[order], minlength=len(sizes))
-        sizes = sizes[used]
-        rank = np.empty_like(used)
-        rank[first.argsort(kind="stable")] = np.arange(len(used))
-        closed = np.full(len(order) + 1, num_samples)
-        closed[:-1] = order
-        return cls(labels, first, rank, sizes, sizes.cumsum() - sizes, closed)
+        return cls(labels, codes, used, sizes[used], order)
+
+    @cached_property
+    def first(self) -> np.ndarray:
+        """(P,) each group's first sample."""
+        first = np.empty(len(self.codes) if not len(self.used) else self.used[-1] + 1, np.intp)
+        first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
+        return first[self.used]
+
+    @cached_property
+    def rank(self) -> np.ndarray:
+        """(P,) each group's place in the order of first appearance."""
+        rank = np.empty_like(self.used)
+        rank[self.first.argsort(kind="stable")] = np.arange(len(rank))
+        return rank
 
     def name(self, group: int) -> str:
         label = self.labels[int(self.first[group])]
@@ -138,26 +145,31 @@ class Grouping:
         """The group with a place among the values or the samples."""
         if is_value:
             return int(np.flatnonzero(self.rank == place)[0])
-        return int(self.starts.searchsorted(np.flatnonzero(self.order == place)[0], "right")) - 1
+        return int(self.used.searchsorted(self.codes[place]))
 
     def rectangles(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
-        """Groups (p,) by rank, the positions (p, n) of their samples, with B where there are
-        fewer than n, and their sizes (p,), or None where all have n.
+        """Groups (p,), the positions (p, n) of their samples, with B where there are fewer
+        than n, and their sizes (p,), or None where all have n.
 
         Groups share a rectangle with those of up to twice their size.
         """
-        sizes, starts = self.sizes, self.starts
+        sizes, order, num_samples = self.sizes, self.order, len(self.codes)
+        num_counted = num_samples if order is None else len(order)
         widest = int(sizes.max(initial=0))
-        if len(sizes) and sizes.min() == widest > 0:
-            yield self.rank, self.order[:-1].reshape(-1, widest), None
+        if widest * len(sizes) == num_counted > 0:
+            order = np.arange(num_samples) if order is None else order
+            yield np.arange(len(sizes)), order.reshape(-1, widest), None
             return
+        starts = sizes.cumsum() - sizes
         classes = [np.flatnonzero(sizes)]
-        if len(sizes) * widest > max(2 * len(self.order), _FEW):
+        if len(sizes) * widest > max(2 * num_counted, _FEW):
             octaves = np.frexp(sizes - 1.0)[1]
             classes = [np.flatnonzero((octaves == o) & (sizes > 0)) for o in np.unique(octaves)]
         for groups in classes:
             sizes_P = sizes[groups]
-            columns = np.arange(sizes_P.max(initial=0))
+            columns = np.arange(widest if len(classes) == 1 else sizes_P.max(initial=0))
             places = starts[groups, None] + columns
-            places[columns >= sizes_P[:, None]] = -1
-            yield self.rank[groups], self.order[places], sizes_P
+            if order is not None:
+                places = order.take(places, mode="clip")
+            places[columns >= sizes_P[:, None]] = num_samples
+            yield groups, places, sizes_P

@@ -1,4 +1,4 @@
-"""What callers give: checked, and seen as NumPy arrays where they lie in host memory."""
+"""What callers give: checked, and seen as NumPy arrays where it lies in host memory."""
 
 from __future__ import annotations
 
@@ -8,18 +8,12 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from numbers import Integral, Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
-import array_api_compat
 import numpy as np
 
-from pkpo.core.backends import Array, Backend, result_dtype
+from pkpo.core.backends import NUMPY, Array, Backend, backend_of, library_of, namespace
 from pkpo.errors import InvalidInputError
-
-
-def is_array(values: Any) -> bool:
-    """Whether `values` is an array of a library that follows the array-API standard."""
-    return array_api_compat.is_array_api_obj(values)
 
 
 def refuse_masked(values: Any, name: str) -> None:
@@ -28,22 +22,10 @@ def refuse_masked(values: Any, name: str) -> None:
         raise InvalidInputError(f"{name} is a masked array; give plain arrays and mask= instead")
 
 
-def as_array(values: Any, name: str) -> Array:
-    """`values` itself if it is an array of a known library, else a NumPy array of it.
-
-    Raises:
-        InvalidInputError: not real numbers or bools (naming the place), more digits than
-            float64 holds, rows of unequal length, or masked.
-    """
+def _host_array_of_numbers(values: Any, name: str) -> np.ndarray:
+    """`values` (NumPy's, or lists) as a NumPy array, checked."""
     refuse_masked(values, name)
     if not isinstance(values, np.ndarray | np.generic):
-        if array_api_compat.is_torch_array(values) and not values.is_complex():
-            return values
-        if is_array(values):
-            xp = array_api_compat.array_namespace(values)
-            if xp.isdtype(values.dtype, "complex floating"):
-                raise InvalidInputError(f"{name} must be real numbers or bools, got {values.dtype}")
-            return values
         try:
             array = np.asarray(values)
             # NumPy rounds integers that stand beside floats, and makes text of all beside text.
@@ -56,18 +38,22 @@ def as_array(values: Any, name: str) -> Array:
                 f"{name} with groups=, or pad and give mask="
             ) from error
         values = array
-    kind = values.dtype.kind
+    values, kind = np.asarray(values), values.dtype.kind
     if kind in "OUS":
-        return _numbers(np.asarray(values), name)
+        return _numbers(values, name)
     if kind not in "biuf" and _largest(values.dtype) is None:
-        raise InvalidInputError(f"{name} must be real numbers or bools, got {values.dtype}")
+        _refuse_dtype(values.dtype, name)
     if kind == "f" and values.dtype.itemsize > 8:
         raise InvalidInputError(
             f"{name} are {values.dtype}, but are computed with in float64: round them with "
             ".astype(np.float64), after taking off what all have in common"
         )
-    _refuse_inexact(np.asarray(values), name)
+    _refuse_inexact(values, name)
     return values
+
+
+def _refuse_dtype(dtype: Any, name: str) -> NoReturn:
+    raise InvalidInputError(f"{name} must be real numbers or bools, got {dtype}")
 
 
 _EXACT = 2**53
@@ -131,56 +117,76 @@ class View(NamedTuple):
 
     Args:
         values: bools, integers or floats.
-        largest: number of the dtype of results.
-        back: from results to an array of the caller's library and dtype.
+        backend: that computes with them.
+        dtype: of results.
+        largest: number that a result may be.
+        back: from the backend's arrays to the caller's library and dtype.
     """
 
     values: Array
+    backend: Backend
+    dtype: Any
     largest: float
     back: Callable[[Any], Array]
 
 
-def host_view(values: Array, name: str, *, labelled: bool) -> View | None:
-    """A view of an array in host memory, or None if NumPy can't see it.
+def view_of(values: Any, name: str, *, on_host: bool = False) -> View:
+    """`values` checked, and as a NumPy array if they lie in host memory.
 
-    NumPy sorts several times faster than torch and JAX do there. It compiles nothing, so JAX
-    arrays with labels are brought to it from any device: outside jax.jit, each batch of
-    groups of other sizes would need new programs.
+    NumPy sorts several times faster than torch and JAX do there. It compiles nothing, so
+    outside jax.jit JAX arrays are brought to it from any device if `on_host`: with labels,
+    each batch of groups of other sizes would need new programs.
+
+    Raises:
+        InvalidInputError: not real numbers or bools (naming the place), more digits than
+            float64 holds, rows of unequal length, or masked.
     """
-    if isinstance(values, np.ndarray | np.generic):
-        values = np.asarray(values)
+    library = library_of(values)
+    if library in ("numpy", None):
+        if type(values) is not np.ndarray or values.dtype.char not in "fd":
+            values = _host_array_of_numbers(values, name)
         dtype = values.dtype if values.dtype.kind in "fV" else np.dtype(np.float64)
-        return _host_view(values, _largest(dtype), lambda out: out.astype(dtype, copy=False))
-    if array_api_compat.is_torch_array(values):
-        return _view_of_tensor(values, name)
-    if array_api_compat.is_jax_array(values):
-        return _view_of_jax(values, name, labelled)
-    return None
+        return _host_view(values, dtype, _largest(dtype), lambda out: out.astype(dtype, copy=False))
+    seen = None
+    if library == "torch":
+        seen = _view_of_tensor(values, name)
+    elif namespace(values).isdtype(values.dtype, "complex floating"):
+        _refuse_dtype(values.dtype, name)
+    elif library == "jax":
+        seen = _view_of_jax(values, name, on_host)
+    return seen or _view_on_device(values)
 
 
-def _host_view(values: np.ndarray, largest: Any, back: Callable[[np.ndarray], Array]) -> View:
-    narrow = values.dtype.kind == "V" or values.dtype == np.float16
-    return View(values.astype(np.float64) if narrow else values, float(largest), back)
+def _host_view(values: np.ndarray, dtype: Any, largest: Any, back: Callable[..., Array]) -> View:
+    if values.dtype.kind == "V" or values.dtype == np.float16:
+        values = values.astype(np.float64)
+    return View(values, NUMPY, dtype, float(largest), back)
 
 
-def device_view(values: Array, backend: Backend) -> View:
-    """An array as the other backends compute with it."""
-    xp, dtype = backend.xp, result_dtype(values)
-    largest = float(xp.finfo(backend.compute_dtype).max)
-    return View(backend.detach(values), largest, lambda out: xp.astype(out, dtype, copy=False))
+def _view_on_device(values: Array) -> View:
+    backend = backend_of(values)
+    xp = backend.xp
+    is_float = namespace(values).isdtype(values.dtype, "real floating")
+    dtype = values.dtype if is_float else xp.asarray(1.0).dtype
+
+    def back(out: Array) -> Array:
+        return xp.astype(out, dtype, copy=False)
+
+    return View(backend.detach(values), backend, dtype, float(xp.finfo(dtype).max), back)
 
 
 def _view_of_tensor(values: Any, name: str) -> View | None:
     import torch
 
+    if values.is_complex():
+        _refuse_dtype(values.dtype, name)
     if values.device.type != "cpu":
         return None
-    dtype = values.dtype if values.is_floating_point() else torch.get_default_dtype()
-    seen = values.detach()
-    if seen.is_floating_point() and dtype not in (torch.float32, torch.float64):
-        seen = seen.double()
+    is_float = values.is_floating_point()
+    dtype = values.dtype if is_float else torch.get_default_dtype()
+    own = not is_float or dtype in (torch.float32, torch.float64)  # NumPy has the dtype
     try:
-        view = seen.resolve_neg().numpy()
+        view = (values if own else values.double()).numpy(force=True)
     except RuntimeError:  # inside torch.func
         return None
     except TypeError as error:
@@ -189,29 +195,28 @@ def _view_of_tensor(values: Any, name: str) -> View | None:
 
     def back(out: np.ndarray) -> Any:
         if dtype is torch.float32:  # NumPy casts small arrays several times faster
-            out = out.astype(np.float32, copy=False)
+            return torch.from_numpy(out.astype(np.float32, copy=False))
         return torch.from_numpy(out).to(dtype)
 
-    return View(view, torch.finfo(dtype).max, back)
+    return View(view, NUMPY, dtype, torch.finfo(dtype).max, back)
 
 
-def _view_of_jax(values: Any, name: str, labelled: bool) -> View | None:
+def _view_of_jax(values: Any, name: str, from_any_device: bool) -> View | None:
     import jax
     from jax.core import Tracer
 
     if isinstance(values, Tracer) or len(devices := values.devices()) > 1:
         return None
-    if next(iter(devices)).platform != "cpu" and not labelled:
+    if next(iter(devices)).platform != "cpu" and not from_any_device:
         return None
     is_float = jax.numpy.issubdtype(values.dtype, jax.numpy.floating)
     dtype = values.dtype if is_float else jax.numpy.zeros(()).dtype
     _refuse_inexact(seen := np.asarray(values), name)
 
     def back(out: np.ndarray) -> Any:
-        out = out.astype(dtype)
-        return jax.device_put(out, values.sharding if values.committed else None)
+        return jax.device_put(out.astype(dtype), values.sharding if values.committed else None)
 
-    return _host_view(seen, jax.numpy.finfo(dtype).max, back)
+    return _host_view(seen, dtype, jax.numpy.finfo(dtype).max, back)
 
 
 def host_array(values: Any, name: str) -> np.ndarray:
@@ -223,17 +228,18 @@ def host_array(values: Any, name: str) -> np.ndarray:
     refuse_masked(values, name)
     if isinstance(values, np.ndarray):
         return values
-    is_torch = array_api_compat.is_torch_array(values)
+    library = library_of(values)
     try:
-        if is_torch:
+        if library == "torch":
             return values.detach().cpu().numpy()
-        if array_api_compat.is_array_api_obj(values) and not array_api_compat.is_jax_array(values):
-            xp = array_api_compat.array_namespace(values)
-            home = xp.__array_namespace_info__().default_device()
+        if library == "other":
+            import array_api_compat
+
+            home = namespace(values).__array_namespace_info__().default_device()
             values = array_api_compat.to_device(values, home)
         return np.asarray(values)
     except Exception as error:
-        if is_torch or array_api_compat.is_jax_array(values):
+        if library in ("torch", "jax"):
             raise InvalidInputError(
                 f"{name} must be concrete here, since it can't be read inside jax.jit, vmap and "
                 "torch.func: pass a NumPy array, or the whole batch without vmap (the last axis "
@@ -241,3 +247,27 @@ def host_array(values: Any, name: str) -> np.ndarray:
                 "small_groups= other than 'raise'"
             ) from error
         raise InvalidInputError(f"can't read {name}: {error}") from error
+
+
+def checked_mask(mask: Any, shape: tuple[int, ...], *, on_host: bool) -> Array:
+    """Bools of this shape, as a NumPy array if `on_host`.
+
+    Raises:
+        InvalidInputError: of another shape or dtype, masked, or traced while `on_host`.
+    """
+    if type(mask) is not np.ndarray:
+        refuse_masked(mask, "mask")
+        mask = np.asarray(mask) if library_of(mask) is None else mask
+    if tuple(mask.shape) != shape:
+        raise InvalidInputError(
+            f"mask must have the shape of the rewards, {shape}, got {tuple(mask.shape)}"
+        )
+    if on_host:
+        mask = host_array(mask, "mask")
+    if isinstance(mask, np.ndarray):
+        is_bool = mask.dtype == bool
+    else:
+        is_bool = namespace(mask).isdtype(mask.dtype, "bool")
+    if not is_bool:
+        raise InvalidInputError(f"mask must hold bools, got {mask.dtype}")
+    return mask

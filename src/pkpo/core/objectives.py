@@ -26,14 +26,10 @@ class MaxAt:
     """Best of k."""
 
     k: int
-    rank: ClassVar[int] = 0
 
     @property
     def coefficients(self) -> tuple[float, ...]:
         return (0.0,) * (self.k - 1) + (1.0,)
-
-    def shrink(self, k: int) -> Objective:
-        return max_at(min(self.k, k))
 
     def __str__(self) -> str:
         return f"max@{self.k}"
@@ -44,14 +40,10 @@ class MinAt:
     """Worst of k; for 0/1 rewards pass^k, the chance that all k are correct."""
 
     k: int
-    rank: ClassVar[int] = 1
 
     @property
     def coefficients(self) -> tuple[float, ...]:
         return (1.0,) + (0.0,) * (self.k - 1)
-
-    def shrink(self, k: int) -> Objective:
-        return min_at(min(self.k, k))
 
     def __str__(self) -> str:
         return f"min@{self.k}"
@@ -63,15 +55,10 @@ class TopMean:
 
     m: int
     k: int
-    rank: ClassVar[int] = 2
 
     @property
     def coefficients(self) -> tuple[float, ...]:
         return (0.0,) * (self.k - self.m) + (1.0 / self.m,) * self.m
-
-    def shrink(self, k: int) -> Objective:
-        k = min(self.k, k)
-        return top_mean(min(self.m, k), k)
 
     def __str__(self) -> str:
         return f"top_mean({self.m}, {self.k})"
@@ -82,7 +69,6 @@ class OrderStatistics:
     """Weighted sum of the sorted rewards of k samples."""
 
     coefficients: tuple[float, ...]
-    rank: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "coefficients", tuple(map(_float, self.coefficients)))
@@ -90,14 +76,6 @@ class OrderStatistics:
     @property
     def k(self) -> int:
         return len(self.coefficients)
-
-    def shrink(self, k: int) -> Objective:
-        if k >= self.k:
-            return Objective(((1.0, self),))
-        raise UndefinedEstimateError(
-            f"{self} can't be shrunk to k = {k}: its weights name {self.k} ranks; "
-            "drop or zero the small groups instead"
-        )
 
     def __str__(self) -> str:
         return f"order_statistics({', '.join(map(repr, self.coefficients))})"
@@ -108,14 +86,10 @@ class LogPass:
     """Log-likelihood of success truncated after `terms` terms: sum_{j<=terms} max@j / j."""
 
     terms: int
-    rank: ClassVar[int] = 4
 
     @property
     def k(self) -> int:
         return self.terms
-
-    def shrink(self, k: int) -> Objective:
-        return log_pass(min(self.terms, k))
 
     def __str__(self) -> str:
         return f"log_pass({self.terms})"
@@ -126,11 +100,7 @@ class Mean:
     """Expected reward, pass@1."""
 
     k: ClassVar[int] = 1
-    rank: ClassVar[int] = 5
     coefficients: ClassVar[tuple[float, ...]] = (1.0,)
-
-    def shrink(self, k: int) -> Objective:
-        return mean_reward()
 
     def __str__(self) -> str:
         return "mean"
@@ -138,6 +108,26 @@ class Mean:
 
 SimpleTerm = MaxAt | MinAt | TopMean | OrderStatistics | Mean
 Term = SimpleTerm | LogPass
+_ORDER = (MaxAt, MinAt, TopMean, OrderStatistics, LogPass, Mean)
+
+
+def _shrunk(term: Term, k: int) -> Objective:
+    """The term with its k lowered to at most `k`."""
+    match term:
+        case MaxAt(own):
+            return max_at(min(own, k))
+        case MinAt(own):
+            return min_at(min(own, k))
+        case TopMean(m, own):
+            return top_mean(min(m, own, k), min(own, k))
+        case LogPass(own):
+            return log_pass(min(own, k))
+        case OrderStatistics(weights) if k < len(weights):
+            raise UndefinedEstimateError(
+                f"{term} can't be shrunk to k = {k}: its weights name {len(weights)} ranks; "
+                "drop or zero the small groups instead"
+            )
+    return _single(term)
 
 
 @dataclass(frozen=True)
@@ -174,7 +164,7 @@ class Objective:
         kept = [(weight, term) for term, weight in merged.items() if weight != 0]
         if not kept:
             raise InvalidInputError("an objective needs at least one term with a nonzero weight")
-        kept.sort(key=lambda pair: (pair[1].rank, -pair[1].k, str(pair[1])))
+        kept.sort(key=lambda pair: (_ORDER.index(type(pair[1])), -pair[1].k, str(pair[1])))
         object.__setattr__(self, "terms", tuple(kept))
 
     @property
@@ -203,7 +193,7 @@ class Objective:
         """
         totals: dict[Term, float] = {}
         for weight, term in self.terms:
-            for inner_weight, inner in term.shrink(k).terms:
+            for inner_weight, inner in _shrunk(term, k).terms:
                 totals[inner] = totals.get(inner, 0.0) + weight * inner_weight
         if not any(totals.values()):
             return None

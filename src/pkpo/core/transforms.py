@@ -8,21 +8,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar, get_args
 
-import array_api_compat
 import numpy as np
 
-from pkpo.core.backends import NUMPY, Array, Backend, backend_of
+from pkpo.core.backends import NUMPY, Array, Backend
 from pkpo.core.gapform import Reduction, Request, SmallGroups, transform
 from pkpo.core.groups import Grouping
-from pkpo.core.inputs import (
-    as_array,
-    device_view,
-    host_array,
-    host_view,
-    is_array,
-    refuse_masked,
-    shown,
-)
+from pkpo.core.inputs import View, checked_mask, host_array, shown, view_of
 from pkpo.core.objectives import Objective
 from pkpo.core.parsing import as_objective
 from pkpo.core.weights import Baseline, check_baseline
@@ -84,12 +75,12 @@ def estimate(
 
     Cost: one sort, O(n log n) a group.
 
-    Source: 2505.15201, eq. (3), (12); docs/mathematics.md for the other objectives.
+    Source: 2505.15201, Sec. 2 and 3; docs/mathematics.md for the other objectives.
 
     >>> estimate([[0.0, 0.0, 0.0, 1.0]], 2)
     array([0.5])
     """
-    request = _cached(_value_request, objective, small_groups)
+    request = _request("nan", objective, None, "sum", small_groups)
     return _run(request, rewards, groups, mask, validate)
 
 
@@ -113,15 +104,15 @@ def advantages(
         objective: an Objective, an integer k for max@k, or text such as
             "0.5*max@8 + 0.5*mean".
         baseline: what is subtracted to lower the variance; none of them adds a bias.
-            "none": nothing, s of eq. (19).
+            "none": nothing, the paper's s.
             "loo": (k/n) times the estimate from the other samples, which makes a_i what the
             group's estimate would lose without sample i. Sums to zero over the group,
             ignores a shift of the rewards, needs k < n.
-            "loo_minus_one": each subset's value without the sample, eq. (33). For max, min,
-            mean and mixtures of them; at k = 1 it is the others' mean (RLOO).
-            "paper_loo": k/(n-1) times the estimate from the other samples, eq. (29); it
-            changes when rewards are shifted, and its variance stays high where nearly all
-            samples are good. Prefer "loo".
+            "loo_minus_one": each subset's value without the sample. For max, min, mean and
+            mixtures of them; at k = 1 it is the others' mean (RLOO).
+            "paper_loo": k/(n-1) times the estimate from the other samples, the paper's
+            s^(loo); it changes when rewards are shifted, and its variance stays high where
+            nearly all samples are good. Prefer "loo".
         reduction: "sum" where the trainer adds up a_i log p(x_i) over the group; "mean"
             where it averages over the group's counted samples (multiplies by their number).
         groups: (B,) labels (integers or strings, in any order) of flat rewards.
@@ -143,50 +134,43 @@ def advantages(
 
     Cost: one sort, O(n log n) a group; the weights are made once and cached.
 
-    Source: 2505.15201, eq. (8), (19), (29), (33); docs/mathematics.md for "loo" and the
-    other objectives.
+    Source: 2505.15201, Sec. 3 and 4, equation by equation in `pkpo.core.weights`;
+    docs/mathematics.md for "loo" and the other objectives.
 
     >>> advantages([0.0, 0.0, 1.0, 0.0], 2)
     array([0. , 0. , 0.5, 0. ])
     >>> advantages([0.0, 0.0, 1.0, 0.0], "mean", reduction="mean")
     array([-0.33333333, -0.33333333,  1.        , -0.33333333])
     """
-    request = _cached(_advantage_request, objective, baseline, reduction, small_groups)
+    request = _request("zero", objective, baseline, reduction, small_groups)
     return _run(request, rewards, groups, mask, validate)
 
 
 @functools.lru_cache(maxsize=256, typed=True)
-def _value_request(objective: Objective | int | str, small_groups: SmallGroups) -> Request:
-    if small_groups not in ("raise", "shrink", "nan"):
-        raise InvalidInputError(
-            f"small_groups must be 'raise', 'shrink' or 'nan', got {small_groups!r}"
-        )
-    return Request(as_objective(objective), None, "sum", small_groups)
-
-
-@functools.lru_cache(maxsize=256, typed=True)
-def _advantage_request(
+def _cached_request(
+    unless_raised: SmallGroups,
     objective: Objective | int | str,
-    baseline: Baseline,
+    baseline: Baseline | None,
     reduction: Reduction,
     small_groups: SmallGroups,
 ) -> Request:
-    if small_groups not in ("raise", "shrink", "zero"):
+    if small_groups not in ("raise", "shrink", unless_raised):
         raise InvalidInputError(
-            f"small_groups must be 'raise', 'shrink' or 'zero', got {small_groups!r}"
+            f"small_groups must be 'raise', 'shrink' or {unless_raised!r}, got {small_groups!r}"
         )
     if reduction not in get_args(Reduction):
         raise InvalidInputError(f"reduction must be 'sum' or 'mean', got {reduction!r}")
     objective = as_objective(objective)
-    check_baseline(objective, baseline)
+    if unless_raised == "zero":
+        check_baseline(objective, baseline)
     return Request(objective, baseline, reduction, small_groups)
 
 
-def _cached(make: Any, *args: Any) -> Request:
+def _request(*args: Any) -> Request:
     try:
-        return make(*args)
+        return _cached_request(*args)
     except TypeError:  # not hashable: made, and refused, without the cache
-        return make.__wrapped__(*args)
+        return _cached_request.__wrapped__(*args)
 
 
 _SHRINK = 2.0**-16
@@ -194,67 +178,49 @@ _SHRINK = 2.0**-16
 
 
 def _run(request: Request, rewards: Any, groups: Any, mask: Any, validate: bool | None) -> Array:
-    rewards = as_array(rewards, "rewards")
-    shape = tuple(rewards.shape)
-    if not rewards.ndim:
+    view = view_of(rewards, "rewards", on_host=groups is not None)
+    values, backend = view.values, view.backend
+    shape = tuple(values.shape)
+    if not shape:
         raise InvalidInputError("rewards need at least one axis, the samples of a group")
-    if rewards.shape[-1] == 0:
+    n = shape[-1]
+    if n == 0:
         raise InvalidInputError(f"groups are empty: rewards have shape {shape}")
-    if groups is not None and rewards.ndim > 1:
+    if groups is not None and len(shape) > 1:
         raise InvalidInputError(f"with groups=, rewards must be flat, got shape {shape}")
-    view = host_view(rewards, "rewards", labelled=groups is not None)
-    backend = backend_of(rewards) if view is None else NUMPY
-    values, largest, back = view or device_view(rewards, backend)
     if validate and backend.traced:
         raise InvalidInputError("validate=True can't look at values inside jax.jit")
-    mask = _checked_mask(mask, shape, on_host=backend is NUMPY or groups is not None)
-    if backend is NUMPY and mask is not None and mask.all():
-        mask = None
-    grouping = None if groups is None else Grouping.of(groups, mask, shape[0])
-    calculate = functools.partial(_transformed, request, grouping=grouping, backend=backend)
+    if mask is not None:
+        mask = checked_mask(mask, shape, on_host=backend is NUMPY or groups is not None)
+        if backend is NUMPY and mask.all():
+            mask = None
+    grouping = None if groups is None else Grouping.of(groups, mask, n)
+
+    def calculate(values: Array, poison: bool) -> Array:
+        if grouping is None:
+            return _rectangle(request, values, mask, backend, poison)
+        return _labelled(request, values, grouping, backend, poison)
+
     with np.errstate(all="ignore"):
         if not (backend.on_host or validate):
-            return back(calculate(values, mask, poison=True))
-        if _is_tame(values, mask, largest, backend):
-            return back(calculate(values, mask, poison=False))
+            return view.back(calculate(values, poison=True))
+        if _is_tame(values, mask, view):
+            return view.back(calculate(values, poison=False))
         if validate is not False:
             _check_finite(values, mask, backend)
-        values = backend.xp.astype(values, backend.compute_dtype) * _SHRINK
-        out = calculate(values, mask, poison=validate is False) / _SHRINK
+        shrunk = backend.xp.astype(values, backend.compute_dtype) * _SHRINK
+        out = calculate(shrunk, poison=validate is False) / _SHRINK
         if validate is not False:
-            _check_range(request, host_array(out, "rewards"), grouping, largest)
-        return back(out)
+            _check_range(request, host_array(out, "rewards"), grouping, view.largest)
+        return view.back(out)
 
 
-def _is_tame(values: Array, mask: Array | None, largest: float, backend: Backend) -> bool:
+def _is_tame(values: Array, mask: Array | None, view: View) -> bool:
     """Whether the values that count are finite and too small for anything to overflow."""
-    if not backend.is_floating(values):
-        return True
-    bound = math.sqrt(largest)
+    backend, bound = view.backend, math.sqrt(view.largest)
     if backend.all_below(values, bound):
         return True
     return mask is not None and backend.all_below(backend.filled(values, mask, 0.0), bound)
-
-
-def _checked_mask(mask: Any, shape: tuple[int, ...], on_host: bool) -> Array | None:
-    if mask is None:
-        return None
-    refuse_masked(mask, "mask")
-    if not is_array(mask):
-        mask = np.asarray(mask)
-    if tuple(mask.shape) != shape:
-        raise InvalidInputError(
-            f"mask must have the shape of the rewards, {shape}, got {tuple(mask.shape)}"
-        )
-    if on_host:
-        mask = host_array(mask, "mask")
-    if isinstance(mask, np.ndarray):
-        is_bool = mask.dtype == bool
-    else:
-        is_bool = array_api_compat.array_namespace(mask).isdtype(mask.dtype, "bool")
-    if not is_bool:
-        raise InvalidInputError(f"mask must hold bools, got {mask.dtype}")
-    return mask
 
 
 def _check_finite(rewards: Array, mask: Array | None, backend: Backend) -> None:
@@ -294,18 +260,10 @@ def _group(place: Sequence[Any]) -> object:
     return int(place[0]) if len(place) == 1 else tuple(map(int, place))
 
 
-def _transformed(
-    request: Request,
-    rewards: Array,
-    mask: Array | None,
-    *,
-    grouping: Grouping | None,
-    backend: Backend,
-    poison: bool,
+def _rectangle(
+    request: Request, rewards: Array, mask: Array | None, backend: Backend, poison: bool
 ) -> Array:
-    """The results, in the shape of the rewards, or for values without the last axis."""
-    if grouping is not None:
-        return _labelled(request, rewards, grouping, backend, poison)
+    """Values (...,) or advantages (..., n) of groups of one size, but for the mask."""
     xp, shape = backend.xp, tuple(rewards.shape)
     rows_RN = rewards if len(shape) == 2 else xp.reshape(rewards, (-1, shape[-1]))
     counts_R = mask_RN = None
@@ -327,20 +285,16 @@ def _labelled(
     request: Request, rewards_B: Array, grouping: Grouping, backend: Backend, poison: bool
 ) -> Array:
     """Values (P,) or advantages (B,) of the groups of a grouping."""
-    xp = backend.xp
     request.check_sizes(grouping.sizes, grouping.name)
     is_value = request.baseline is None
     rewards_B = backend.as_floats(rewards_B)
-    padding = xp.full((1,), math.inf, dtype=rewards_B.dtype, device=backend.device)
-    padded = xp.concat([rewards_B, padding])
     parts, places = [], []
     for groups_P, samples_PN, sizes_P in grouping.rectangles():
-        flat = xp.take(padded, backend.asarray(samples_PN.reshape(-1)), axis=0)
         counts_P = None if sizes_P is None else backend.asarray(sizes_P)
-        rows_PN = xp.reshape(flat, samples_PN.shape)
+        rows_PN = backend.gathered(rewards_B, samples_PN, padded=counts_P is not None)
         out = transform(request, rows_PN, backend, counts_P, poison=poison)
-        parts.append(xp.reshape(out, (-1,)))
-        places.append(groups_P if is_value else samples_PN.reshape(-1))
+        parts.append(backend.xp.reshape(out, (-1,)))
+        places.append(grouping.rank[groups_P] if is_value else samples_PN.reshape(-1))
     # Nothing goes to empty groups and to samples that don't count.
     size, rest = (len(grouping.sizes), math.nan) if is_value else (rewards_B.shape[0], 0.0)
     return backend.scattered(parts, places, size, rest)

@@ -25,10 +25,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
+from pkpo.core.backends import Array, Backend
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
@@ -37,7 +38,19 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 
 @dataclass(frozen=True)
-class ValueWeights:
+class _Weights:
+    """For groups of one size; or, in arrays with a first axis more, for rows of groups."""
+
+    def rows(self, rows: Array, backend: Backend) -> Self:
+        """Those of each group, from those of each size."""
+        fields = vars(self).values()
+        return type(self)(
+            *(None if f is None else backend.xp.take(f, rows, axis=0) for f in fields)
+        )
+
+
+@dataclass(frozen=True)
+class ValueWeights(_Weights):
     """Weights of the value of groups of n.
 
     Args:
@@ -52,9 +65,22 @@ class ValueWeights:
     pivot: Any
     of_rewards: Any
 
+    def on(self, backend: Backend) -> ValueWeights:
+        """In the backend's arrays."""
+        pivot = self.pivot if isinstance(self.pivot, int) else backend.asarray(self.pivot)
+        return ValueWeights(backend.floats(self.level), pivot, backend.floats(self.of_rewards))
+
+    def __call__(self, ordered: Array, backend: Backend) -> Array:
+        """(R, n) sorted rewards -> (R, 1)."""
+        if isinstance(self.pivot, int):
+            pivot = ordered[:, self.pivot : self.pivot + 1]
+        else:
+            pivot = backend.xp.take_along_axis(ordered, self.pivot, axis=-1)
+        return self.level * pivot + backend.weighted_sum(ordered - pivot, self.of_rewards)
+
 
 @dataclass(frozen=True)
-class GapWeights:
+class GapWeights(_Weights):
     """Weights of the advantages in groups of n.
 
     Columns 1, ..., n - 1 belong to the gaps. There is one row, or, where a shift of the
@@ -62,12 +88,18 @@ class GapWeights:
     column 0 then belongs to the reward next to zero if all have one sign.
 
     Args:
-        above: (1 or 2, n) float64, in the advantages of the samples above the gap.
+        above: (1 or 2, n) float64, in the advantages of the samples above the gap; None if
+            all are zero, which needs no work.
         below: (1 or 2, n) float64, in those of the samples below it; column 0 is zero.
     """
 
     above: Any
     below: Any
+
+    @classmethod
+    def of_gaps(cls, above: Any, below: Any, level: float = 0.0) -> GapWeights:
+        """From (1 or 2, n-1) and what every advantage rises by if all rewards rise by 1."""
+        return cls(np.insert(above, 0, level, axis=-1), np.insert(below, 0, 0.0, axis=-1))
 
     def __add__(self, other: GapWeights) -> GapWeights:
         return GapWeights(self.above + other.above, self.below + other.below)
@@ -75,10 +107,28 @@ class GapWeights:
     def __mul__(self, factor: float) -> GapWeights:
         return GapWeights(factor * self.above, factor * self.below)
 
+    def on(self, backend: Backend) -> GapWeights:
+        """In the backend's arrays."""
+        above, below = (backend.floats(w) if w.any() else None for w in (self.above, self.below))
+        return GapWeights(backend.floats(self.above) if below is None else above, below)
 
-def _gap_weights(above: Any, below: Any, level: float = 0.0) -> GapWeights:
-    """From rows (1 or 2, n-1) and what every advantage rises by if all rewards rise by 1."""
-    return GapWeights(np.insert(above, 0, level, axis=-1), np.insert(below, 0, 0.0, axis=-1))
+    def __call__(self, ordered: Array, backend: Backend) -> Array:
+        """(R, n) sorted rewards -> (R, n) advantages in that order."""
+        shape = (self.below if self.above is None else self.above).shape
+        if shape[-2] == 1:
+            parts = [backend.gaps(ordered, None)]
+        else:
+            zero = backend.xp.zeros_like(ordered)
+            lower, upper = backend.xp.minimum(ordered, zero), backend.xp.maximum(ordered, zero)
+            parts = [backend.gaps(lower, lower[:, -1:]), backend.gaps(upper, upper[:, :1])]
+        return backend.sum_both_ways(_terms(self.above, parts), _terms(self.below, parts))
+
+
+def _terms(weights: Array | None, parts: Sequence[Array]) -> Array | None:
+    if weights is None:
+        return None
+    terms = weights[..., 0, :] * parts[0]
+    return terms if len(parts) == 1 else terms + weights[..., 1, :] * parts[1]
 
 
 def top_bernstein(k: int, degree: int) -> np.ndarray:
@@ -121,7 +171,7 @@ def required_size(objective: Objective, baseline: Baseline) -> int:
     return objective.k + 1
 
 
-def check_baseline(objective: Objective, baseline: str) -> None:
+def check_baseline(objective: Objective, baseline: object) -> None:
     """Raise where `baseline` is unknown, or undefined for `objective` at every n."""
     if baseline not in BASELINES:
         raise InvalidInputError(f"baseline must be one of {BASELINES}, got {baseline!r}")
@@ -135,70 +185,79 @@ def check_baseline(objective: Objective, baseline: str) -> None:
             )
 
 
-def _sum_of_subsets(term: SimpleTerm, n: int) -> GapWeights:
-    """s, eq. (19) and (27): the sum over all subsets of size k that hold the sample.
+def _average_of_subsets(term: SimpleTerm, n: int) -> np.ndarray:
+    """rho, eq. (12): the weights (n,) of the sorted rewards in the mean over all subsets of k.
 
-    It weighs the sample itself by its rank, and the others by theirs and by which side of
-    them the sample is on. All weights are >= 0 if the objective's are.
+    For max@k C(i-1,k-1) / C(n,k), the share of subsets of which the i-th is the largest.
+    """
+    return term.k / n * bernstein(term.coefficients, n - 1)
+
+
+def _sum_of_subsets(term: SimpleTerm, n: int) -> GapWeights:
+    """s_i, eq. (19): the sum over all subsets that hold the sample, over their number C(n,k).
+
+    The sample itself weighs m_ii = C(i-1,k-1) for max@k, one above it m_ij = C(j-2,k-2), one
+    below it nothing; for other terms the ones below weigh something too, by their rank. All
+    weights are >= 0 if the objective's are.
     """
     k, c = term.k, term.coefficients
-    own = k / n * bernstein(c, n - 1)
+    own = _average_of_subsets(term, n)
     lower = higher = np.zeros(n - 1)
     if k > 1:
         share = k * (k - 1) / (n * (n - 1))
         lower, higher = share * bernstein(c[:-1], n - 2), share * bernstein(c[1:], n - 2)
     up_to, beyond = np.cumsum(lower), np.cumsum(higher[::-1])[::-1]
-    return _gap_weights(
+    return GapWeights.of_gaps(
         above=[-up_to, own[1:] + np.append(beyond[1:], 0.0)[: n - 1]],
         below=[-own[:-1] - np.append(0.0, up_to[:-1])[: n - 1], beyond],
         level=k / n * sum(c),
     )
 
 
-def _centred_leave_one_out(term: SimpleTerm, n: int) -> GapWeights:
+def _centred(term: SimpleTerm, n: int) -> GapWeights:
     """s_i - (k/n) rho(g without i) = n/(n-k) (s_i - mean of s); sums to zero over the group."""
     step = term.k / (n - 1) * bernstein(term.coefficients, n - 2)
     share = np.arange(1, n) / n
-    return _gap_weights([share * step], [-share[::-1] * step])
-
-
-def _leave_one_out_of_subset(term: SimpleTerm, n: int) -> GapWeights:
-    """s^(loo-1), eq. (33): the subset's value less its value without the sample."""
-    if isinstance(term, Mean):
-        # With k = 1 the smaller subset is empty; its place takes the others' mean, eq. (26) over n.
-        return _centred_leave_one_out(term, n)
-    step = term.k / n * top_bernstein(term.k, n - 1)[1:]
-    zeros = np.zeros((1, n - 1))
-    if isinstance(term, MaxAt):
-        return _gap_weights([step], zeros)
-    return _gap_weights(zeros, [-step[::-1]])
+    return GapWeights.of_gaps([share * step], [-share[::-1] * step])
 
 
 def _leave_one_out(term: SimpleTerm, n: int) -> GapWeights:
-    """s^(loo), eq. (29): the centred form less k / (n (n-1)) * rho(g without i)."""
+    """s_i^(loo), eq. (29): s_i - k/(n-1) rho(g without i), which is the centred form less
+    k / (n (n-1)) rho(g without i)."""
     factor = term.k / (n * (n - 1))
-    level, of_rewards = _value(term, n - 1)
-    up_to = factor * np.cumsum(of_rewards)
-    beyond = factor * np.cumsum(of_rewards[::-1])[::-1]
-    baseline = _gap_weights(
+    of_others = _average_of_subsets(term, n - 1)
+    up_to = factor * np.cumsum(of_others)
+    beyond = factor * np.cumsum(of_others[::-1])[::-1]
+    baseline = GapWeights.of_gaps(
         above=[up_to, -np.append(beyond[1:], 0.0)],
         below=[np.append(0.0, up_to[:-1]), -beyond],
-        level=-factor * level,
+        level=-factor * float(sum(term.coefficients)),
     )
-    return _centred_leave_one_out(term, n) + baseline
+    return _centred(term, n) + baseline
+
+
+def _leave_one_out_of_subset(term: SimpleTerm, n: int) -> GapWeights:
+    """s_i^(loo-1), eq. (33): each subset's value less its value without the sample.
+
+    For max@k a subset loses something only by its largest sample: the gap above the i-th is
+    lost in the C(i-1,k-1) subsets that hold its upper end and k-1 of the i below it.
+    """
+    if isinstance(term, Mean):
+        # With k = 1 the smaller subset is empty; its place takes the others' mean, eq. (26) over n.
+        return _centred(term, n)
+    step = term.k / n * top_bernstein(term.k, n - 1)[1:]
+    zeros = np.zeros((1, n - 1))
+    if isinstance(term, MaxAt):
+        return GapWeights.of_gaps([step], zeros)
+    return GapWeights.of_gaps(zeros, [-step[::-1]])
 
 
 _WEIGHTS_OF_BASELINE = {
     "none": _sum_of_subsets,
-    "loo": _centred_leave_one_out,
+    "loo": _centred,
     "loo_minus_one": _leave_one_out_of_subset,
     "paper_loo": _leave_one_out,
 }
-
-
-def _value(term: SimpleTerm, n: int) -> tuple[float, np.ndarray]:
-    """Sum of the weights, and the weight of each sorted reward (n,), eq. (12)."""
-    return float(sum(term.coefficients)), term.k / n * bernstein(term.coefficients, n - 1)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:
@@ -209,7 +268,7 @@ def _frozen(array: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=1024)
 def estimate_weights(n: int, objective: Objective) -> ValueWeights:
-    """Weights of the unbiased value, eq. (12) for max@k.
+    """Weights of the unbiased value.
 
     Raises:
         UndefinedEstimateError: n < k. A polynomial of degree k in the chance of success has
@@ -223,8 +282,8 @@ def estimate_weights(n: int, objective: Objective) -> ValueWeights:
         )
     level, of_rewards = 0.0, np.zeros(n)
     for weight, term in objective.simple_terms:
-        total, of_term = _value(term, n)
-        level, of_rewards = level + weight * total, of_rewards + weight * of_term
+        level += weight * float(sum(term.coefficients))
+        of_rewards += weight * _average_of_subsets(term, n)
     mass = np.cumsum(np.abs(of_rewards))
     pivot = int(np.searchsorted(mass, mass[-1] / 2))
     return ValueWeights(level, pivot, _frozen(of_rewards))

@@ -9,8 +9,7 @@ from pkpo.evaluate.compare import Comparison, compare
 from pkpo.evaluate.estimates import Evaluation, evaluate
 from pkpo.evaluate.extrapolate import extrapolate_pass_at_k
 from pkpo.evaluate.read import ReadResult, read
-from pkpo.evaluate.samples import Samples
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.samples import Samples, SolveProbabilities
 
 __all__ = [
     "Comparison",

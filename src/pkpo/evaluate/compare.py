@@ -3,79 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from pkpo.errors import InvalidInputError
-from pkpo.evaluate.crossings import TARGETS, Crossing, crossing
-from pkpo.evaluate.differences import Difference, RunData, adjusted, difference_of
+from pkpo.evaluate.comparison import TARGETS, Comparison
+from pkpo.evaluate.crossings import crossing
+from pkpo.evaluate.differences import RunData, adjusted, difference_of
 from pkpo.evaluate.estimates import TooFew, checked, used_problems
-from pkpo.evaluate.formats import ComparisonFormats
-from pkpo.evaluate.moved import Moved, moved_problems
-from pkpo.evaluate.read import ReadResult
-from pkpo.evaluate.readers.collect import SET
-from pkpo.evaluate.samples import Samples
+from pkpo.evaluate.problem_changes import moved_problems
+from pkpo.evaluate.read_result import ReadResult
+from pkpo.evaluate.readers.tally import SET
+from pkpo.evaluate.samples import Measured, Samples
 from pkpo.evaluate.selection import Selection, as_objectives
-from pkpo.evaluate.solve_probabilities import Measured
 
 Unmatched = Literal["error", "drop"]
-
-
-@dataclass(frozen=True)
-class Comparison(ComparisonFormats):
-    """Runs against a baseline; `print` shows it.
-
-    Args:
-        baselines: for each run that is compared with another, the name of that other.
-        differences: for each run, one for each objective.
-        crossings: for each run and target, over the ks of pass@k or max@k.
-        moved: for each run, the problems gained and lost; not where probabilities are exact.
-        num_problems: matched.
-        num_unmatched: problems that some run lacks, left out.
-        confidence: of all intervals.
-    """
-
-    baselines: Mapping[str, str]
-    differences: tuple[Difference, ...]
-    crossings: tuple[Crossing, ...]
-    moved: tuple[Moved, ...]
-    num_problems: int
-    num_unmatched: int
-    confidence: float
-
-    @property
-    def baseline(self) -> str | None:
-        """The run that all others are compared with, if it is one."""
-        names = set(self.baselines.values())
-        return names.pop() if len(names) == 1 else None
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """The runs that are compared with another."""
-        return tuple(self.baselines)
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.num_problems} problems in common, {self.num_unmatched} left out; "
-            f"minus {self.baseline or 'their own baselines'}; "
-            f"intervals at {100 * self.confidence:g} %, p by Holm"
-        ]
-        lines += [
-            f"{d.run} {d.name}: {d.difference:+.4f}  "
-            f"these problems {d.fixed.interval} p {d.fixed.adjusted_p:.2g}  "
-            f"problems like these {d.population.interval} p {d.population.adjusted_p:.2g}"
-            for d in self.differences
-        ]
-        lines += [f"{_TARGETS[c.target]}: {c.text}" for c in self.crossings]
-        lines += [moved.text for moved in self.moved]
-        return "\n".join(lines)
-
-    __repr__ = __str__
-
-
-_TARGETS = {"fixed": "these problems", "population": "problems like these"}
 
 
 def compare(

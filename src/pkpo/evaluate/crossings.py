@@ -3,41 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Literal
 
 from pkpo.core.objectives import MaxAt, Mean
-from pkpo.evaluate.differences import Difference
-
-Target = Literal["fixed", "population"]
-TARGETS: tuple[Target, ...] = ("fixed", "population")
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """Whether the better of two runs changes with k.
-
-    Args:
-        run, baseline: names of the two.
-        target: "fixed" or "population".
-        estimated_at: the ks from which on the sign of the estimated difference is another.
-        better_from: the smallest k from which on the run is better at every k, by the
-            simultaneous intervals; None if there is none.
-        worse_from: the same where it is worse.
-        better_up_to, worse_up_to: the largest k up to which it is so at every k.
-        text: the same in words.
-    """
-
-    run: str
-    baseline: str
-    target: Target
-    estimated_at: tuple[int, ...]
-    better_from: int | None
-    worse_from: int | None
-    better_up_to: int | None
-    worse_up_to: int | None
-    text: str
+from pkpo.evaluate.comparison import Crossing, Difference, Target
 
 
 def crossing(differences: Sequence[Difference], target: Target) -> Crossing | None:
@@ -49,7 +19,7 @@ def crossing(differences: Sequence[Difference], target: Target) -> Crossing | No
     if len(rows) < 2:
         return None
     ks = [d.k for d in rows]
-    signs = [(d.fixed if target == "fixed" else d.population).sign for d in rows]
+    signs = [d.contrast(target).sign for d in rows]
     estimated = tuple(
         later.k for earlier, later in pairwise(rows) if earlier.difference * later.difference < 0
     )

@@ -7,89 +7,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pkpo.core.objectives import Objective
+from pkpo.evaluate.between import between_differences
+from pkpo.evaluate.comparison import Contrast, Difference
 from pkpo.evaluate.counts import bounds
-from pkpo.evaluate.estimates import interval_of
+from pkpo.evaluate.estimates import clusters_of
 from pkpo.evaluate.grouped import Grouped
-from pkpo.evaluate.intervals import (
-    Interval,
-    Moments,
-    Support,
-    between_differences,
-    effective_number,
-    events,
-    exactly,
-    none,
-    two_sided_p,
-)
+from pkpo.evaluate.intervals import Moments, exactly, interval_of, none, two_sided_p
+from pkpo.evaluate.samples import SolveProbabilities
 from pkpo.evaluate.selection import name_of
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.support import Support, effective_number, events
 from pkpo.evaluate.within import EXACT, NO_VARIATION, Within, within_problems
 
 
 @dataclass(frozen=True)
-class Contrast:
-    """A difference, with what can be said of it.
-
-    Args:
-        interval: for this difference alone.
-        simultaneous: at Bonferroni's level, so that those of all objectives and runs of the
-            comparison hold together.
-        p: two-sided p-value of no difference; NaN without an interval.
-        adjusted_p: by Holm over all objectives and runs; differences without a p-value count
-            as tests that found nothing.
-    """
-
-    interval: Interval
-    simultaneous: Interval
-    p: float
-    adjusted_p: float
-
-    @property
-    def sign(self) -> int:
-        """1 or -1 where the simultaneous interval excludes 0 on that side, else 0."""
-        if not self.simultaneous.given:
-            return 0
-        return int(self.simultaneous.lower > 0) - int(self.simultaneous.upper < 0)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One objective, one run against the baseline.
-
-    Args:
-        name, objective, k: what is compared.
-        run, baseline: names of the two; differences are run minus baseline.
-        value, baseline_value: of each, over the problems used; NaN if undefined.
-        difference: of these.
-        num_problems: used, the same for both.
-        num_dropped: left out because a run has fewer than k samples for them.
-        fixed: for these problems; samples of both runs vary independently.
-        population: for problems like these; pairs of estimates vary.
-    """
-
-    name: str
-    objective: Objective
-    k: int
-    run: str
-    baseline: str
-    value: float
-    baseline_value: float
-    difference: float
-    num_problems: int
-    num_dropped: int
-    fixed: Contrast
-    population: Contrast
-
-
-@dataclass(frozen=True)
 class RunData:
-    """What differences need of one run.
-
-    Args:
-        name: the run's.
-        grouped: its samples, problems in the order of all runs.
-        seed: see `within_problems`.
-    """
+    """What differences need of one run, its problems in the order of all runs."""
 
     name: str
     grouped: Grouped | SolveProbabilities
@@ -109,30 +41,20 @@ def difference_of(
     confidence: float,
     level: float,
 ) -> Difference:
-    """Run minus baseline over the used problems, p-values not yet adjusted.
-
-    Args:
-        run, baseline: with the same problems in the same order.
-        used_P: (P,) bools; none where the value is undefined.
-        confidence: of the single intervals.
-        level: of the simultaneous ones.
-    """
+    """Run minus baseline over the used problems, of which there are none where the value is
+    undefined; p-values not yet adjusted. `level` is that of the simultaneous intervals."""
     binary = run.grouped.binary and baseline.grouped.binary
-    name = name_of(objective, binary)
-    number = int(used_P.sum())
     enough = (run.grouped.sizes_P >= objective.k) & (baseline.grouped.sizes_P >= objective.k)
-    dropped = int((~enough).sum())
+    number, dropped = int(used_P.sum()), int((~enough).sum())
+    head = (run.name, baseline.name, name_of(objective, binary), objective, objective.k)
     if number == 0:
         note = f"{dropped} of {len(used_P)} problems have fewer than k = {objective.k} samples"
         nothing = _no_contrast(note, confidence, level)
-        keys = (name, objective, objective.k, run.name, baseline.name)
-        return Difference(*keys, np.nan, np.nan, np.nan, 0, dropped, nothing, nothing)
+        return Difference(*head, np.nan, np.nan, np.nan, 0, dropped, nothing, nothing)
     values = run.grouped.estimates(objective)[used_P]
     baseline_values = baseline.grouped.estimates(objective)[used_P]
     differences = values - baseline_values
-    clusters = run.grouped.samples.clusters_P or baseline.grouped.samples.clusters_P
-    if clusters is not None:
-        clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
+    clusters = clusters_of(used_P, run.grouped, baseline.grouped)
     between, units, skewness = between_differences(differences, clusters)
     problems, subsets, blocks = effective_number(differences), np.inf, 1
     sizes = np.minimum(run.grouped.sizes_P, baseline.grouped.sizes_P)[used_P]
@@ -158,19 +80,16 @@ def difference_of(
             "samples of each problem",
         )
         of_these = _contrast(fixed, in_samples, confidence, level)
+    like_these = _contrast(between, over_problems, confidence, level)
     return Difference(
-        name,
-        objective,
-        objective.k,
-        run.name,
-        baseline.name,
+        *head,
         float(values.mean()),
         float(baseline_values.mean()),
         float(differences.mean()),
         number,
         dropped,
         of_these,
-        _contrast(between, over_problems, confidence, level),
+        like_these,
     )
 
 

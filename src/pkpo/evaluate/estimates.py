@@ -2,127 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 
 from pkpo.core.objectives import Objective
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
+from pkpo.evaluate.between import between_problems
 from pkpo.evaluate.counts import bounds, is_chance
-from pkpo.evaluate.formats import EvaluationFormats
+from pkpo.evaluate.evaluation import Evaluation, Row
 from pkpo.evaluate.grouped import Grouped
-from pkpo.evaluate.intervals import (
-    ENOUGH,
-    Interval,
-    Moments,
-    Support,
-    between_problems,
-    bound,
-    events,
-    exactly,
-    limits,
-    none,
-    skewness_doubt,
-    support,
-    tail_bound,
-)
-from pkpo.evaluate.read import ReadResult
+from pkpo.evaluate.intervals import Interval, Moments, bound, exactly, interval_of, none
+from pkpo.evaluate.read_result import ReadResult
+from pkpo.evaluate.samples import Measured, SolveProbabilities
 from pkpo.evaluate.selection import Selection, as_objectives, name_of
-from pkpo.evaluate.simultaneous import critical_level, within_correlation
-from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
-from pkpo.evaluate.within import EXACT, Within, within_problems
+from pkpo.evaluate.simultaneous import between_correlation, critical_level, within_correlation
+from pkpo.evaluate.support import Support, events, skewness_doubt, support
+from pkpo.evaluate.within import EXACT, within_problems
 
 TooFew = Literal["error", "nan", "drop"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One objective on one set of samples.
-
-    Args:
-        name: "pass@8", "max@8", ...
-        objective: what is estimated.
-        k: the number of samples it is about.
-        value: mean over the problems used of the unbiased estimate of each; NaN if undefined.
-        num_problems: how many problems the value is over.
-        num_dropped: problems left out for having fewer than k samples.
-        fixed: where the value of these very problems lies; only samples vary.
-        population: where the mean over all problems of this kind lies; problems and samples
-            vary.
-        note: why `value` is NaN, or what else to know.
-    """
-
-    name: str
-    objective: Objective
-    k: int
-    value: float
-    num_problems: int
-    num_dropped: int
-    fixed: Interval
-    population: Interval
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Evaluation(EvaluationFormats):
-    """Values and intervals; `print` shows them as a table.
-
-    Args:
-        rows: one for each objective, in the order asked for.
-        num_problems, num_samples: in the samples; no samples stand behind exact values.
-        confidence: of the intervals.
-        simultaneous: whether all intervals of a kind hold together with that confidence.
-        source: what was evaluated.
-    """
-
-    rows: tuple[Row, ...]
-    num_problems: int
-    num_samples: int
-    confidence: float
-    simultaneous: bool
-    source: str = ""
-
-    def __iter__(self) -> Iterator[Row]:
-        return iter(self.rows)
-
-    def __getitem__(self, key: str | int | Objective) -> Row:
-        """The row of a name, an objective, or the only row with this k."""
-        found = [r for r in self.rows if key in (r.name, str(r.objective)) or key == r.objective]
-        if isinstance(key, int):
-            found = [row for row in self.rows if row.k == key]
-        if len(found) != 1:
-            names = ", ".join(row.name for row in self.rows)
-            raise KeyError(f"{key!r} names {len(found)} of the rows: {names}")
-        return found[0]
-
-    def __str__(self) -> str:
-        head = f"{self.num_problems} problems, {self.num_samples or 'exact, no'} samples"
-        if self.source:
-            head = f"{self.source}: {head}"
-        percent = f"{100 * self.confidence:g} %"
-        together = ", simultaneous" if self.simultaneous else ""
-        title = ("", "value", "these problems", "problems like these", "used")
-        table = [title] + [
-            (r.name, f"{r.value:.4f}", str(r.fixed), str(r.population), str(r.num_problems))
-            for r in self.rows
-        ]
-        widths = [max(len(line[i]) for line in table) for i in range(len(title))]
-        lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths)).rstrip() for line in table]
-        notes = [
-            f"{row.name}, {what}: {note}"
-            for row in self.rows
-            for what, note in (
-                ("value", row.note),
-                ("these problems", row.fixed.note),
-                ("problems like these", row.population.note),
-            )
-            if note
-        ]
-        return "\n".join([f"{head}; intervals at {percent}{together}", *lines, *notes])
-
-    __repr__ = __str__
 
 
 def evaluate(
@@ -179,7 +77,7 @@ def evaluate(
     if simultaneous and len(chosen) > 1:
         common = np.logical_and.reduce(used)
         number = len(chosen)
-        between = _correlation(columns, common)
+        between = between_correlation(columns, common)
         population_level = critical_level(between, number, confidence, seed)
         within = within_correlation(grouped, common, chosen)
         fixed_level = critical_level(within, number, confidence, seed)
@@ -229,21 +127,6 @@ def used_problems(samples: Measured, objective: Objective, too_few: str) -> np.n
     )
 
 
-def fixed_moments(
-    estimates: np.ndarray, within: Within, objective: Objective, binary: bool
-) -> Moments:
-    """What the interval for these problems is made from."""
-    return Moments(
-        float(estimates.mean()),
-        within.variance,
-        within.skewness,
-        within.df,
-        bounds(objective) if binary else None,
-        1.0 if within.method == "unbiased" and binary else 0.0,
-        0.0 if binary else skewness_doubt(within.units),
-    )
-
-
 def _row(
     grouped: Grouped | SolveProbabilities,
     objective: Objective,
@@ -256,18 +139,32 @@ def _row(
     name = name_of(objective, grouped.binary)
     number = int(used_P.sum())
     dropped = int((samples.sizes_P < objective.k).sum())
-    fixed_level, population_level, confidence = levels
     if number == 0:
         note = f"{dropped} of {len(used_P)} problems have fewer than k = {objective.k} samples"
-        nothing = none(confidence, note)
+        nothing = none(levels[-1], note)
         return Row(name, objective, objective.k, np.nan, 0, dropped, nothing, nothing, note)
     estimates = values_P[used_P]
+    fixed, population = _intervals(grouped, objective, used_P, estimates, levels, seed)
+    note = f"problems with fewer than k samples, left out: {dropped}" if dropped else ""
+    value = float(estimates.mean())
+    return Row(name, objective, objective.k, value, number, dropped, fixed, population, note)
+
+
+def _intervals(
+    grouped: Grouped | SolveProbabilities,
+    objective: Objective,
+    used_P: np.ndarray,
+    estimates: np.ndarray,
+    levels: tuple[float, float, float],
+    seed: int,
+) -> tuple[Interval, Interval]:
+    """For these problems and for problems like these, or bounds in their places; `levels` are
+    those of the two, and of bounds."""
+    fixed_level, population_level, confidence = levels
     value_bounds = bounds(objective) if grouped.binary else None
-    sizes = samples.sizes_P[used_P]
+    sizes = grouped.samples.sizes_P[used_P]
     blocks = int(sizes.min()) // objective.k
-    clusters = samples.clusters_P
-    if clusters is not None:
-        clusters = [cluster for cluster, use in zip(clusters, used_P) if use]
+    clusters = clusters_of(used_P, grouped)
     between, units = between_problems(estimates, value_bounds, clusters)
     problems, subsets = support(estimates, value_bounds)
     rare = np.inf if grouped.binary else events(between.skewness, units, False)
@@ -279,7 +176,15 @@ def _row(
     elif within is EXACT:
         fixed = exactly(float(estimates.mean()), fixed_level)
     else:
-        moments = fixed_moments(estimates, within, objective, grouped.binary)
+        moments = Moments(
+            float(estimates.mean()),
+            within.variance,
+            within.skewness,
+            within.df,
+            value_bounds,
+            1.0 if within.method == "unbiased" and grouped.binary else 0.0,
+            0.0 if grouped.binary else skewness_doubt(within.units),
+        )
         problems, subsets = support(estimates, value_bounds, blocks)
         problems = max(problems, subsets)  # subsets are independent trials, many a problem
         rare = events(within.skewness, within.units, grouped.binary)
@@ -292,41 +197,15 @@ def _row(
             fixed = bound(estimates, confidence, fixed.note, blocks, binomial)
         if not population.given and clusters is None:
             population = bound(estimates, confidence, population.note, 1, binomial)
-    note = f"problems with fewer than k samples, left out: {dropped}" if dropped else ""
-    value = float(estimates.mean())
-    return Row(name, objective, objective.k, value, number, dropped, fixed, population, note)
+    return fixed, population
 
 
-def interval_of(
-    moments: Moments, support: Support, level: float, method: str, one_sided: bool = False
-) -> Interval:
-    """The two-sided interval, or the reason why the data can't support one.
-
-    Args:
-        moments: of the estimate.
-        support: what it rests on.
-        level: the confidence.
-        method: how the variance was found.
-        one_sided: whether rewards without bounds get a bound where all that the data lack is
-            knowledge of a long tail.
-    """
-    note = support.lacks(moments)
-    if not note:
-        lower, upper = limits(moments, level)
-        error = float(np.sqrt(moments.variance))
-        return Interval(lower, upper, "interval", level, "", method, error)
-    if one_sided and moments.bounds is None and not replace(support, events=np.inf).lacks(moments):
-        return tail_bound(moments, level, note)
-    return none(level, note)
-
-
-def _correlation(columns: list[np.ndarray], common_P: np.ndarray) -> np.ndarray | None:
-    """Between the objectives' estimates over problems; None where it isn't known."""
-    if common_P.sum() < ENOUGH:
-        return None
-    spread = np.stack([column[common_P] for column in columns])
-    spread = spread[spread.std(axis=1) > 0]
-    return np.atleast_2d(np.corrcoef(spread)) if len(spread) else None
+def clusters_of(used_P: np.ndarray, *runs: Grouped | SolveProbabilities) -> list[str] | None:
+    """The clusters of the used problems, from the first run that has any."""
+    for clusters in (run.samples.clusters_P for run in runs):
+        if clusters is not None:
+            return [cluster for cluster, use in zip(clusters, used_P) if use]
+    return None
 
 
 def _of(samples: Measured) -> str:

@@ -15,8 +15,10 @@ from scipy.special import betaln
 
 from pkpo.core.objectives import checked_k
 from pkpo.errors import InvalidInputError
+from pkpo.evaluate.formats import Numbers, Record, plain
 from pkpo.evaluate.samples import Samples
 from pkpo.evaluate.solve_rates import fit_solve_rates
+from pkpo.tables import Table
 
 Model = Literal["beta", "mixture"]
 _ASSUMPTIONS = {
@@ -54,6 +56,33 @@ class Extrapolation:
     assumptions: str
     confidence: float
     largest_n: int
+
+    def record(self) -> Record:
+        """Everything, ready for JSON."""
+        columns = zip(self.ks, self.values, self.lower, self.upper)
+        names = ("k", "value", "lower", "upper")
+        return {
+            "model": self.model,
+            "assumptions": self.assumptions,
+            "confidence": self.confidence,
+            "largest_n": self.largest_n,
+            "values": [dict(zip(names, plain(row))) for row in columns],
+        }
+
+    def table(self) -> Table:
+        """One row a k; the title says that it is a model, and what it assumes."""
+        numbers = Numbers(percent=True, decimals=1)
+        body = tuple(
+            (
+                f"pass@{k}",
+                f"{numbers.text(value)} %",
+                f"{numbers.text(low)} to {numbers.text(high)} %",
+            )
+            for k, value, low, high in zip(self.ks, self.values, self.lower, self.upper)
+        )
+        headers = ("", "modelled", f"{100 * self.confidence:g} %, if the model holds")
+        title = f"A model, not an estimate: it assumes that {self.assumptions}"
+        return Table(headers, body, (), title)
 
     def __str__(self) -> str:
         lines = [f"MODELLED pass@k, assuming that {self.assumptions}:"]

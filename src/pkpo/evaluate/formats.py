@@ -1,41 +1,36 @@
-"""JSON, CSV, Markdown, data frames and notebook cells of results."""
+"""How results are written: numbers and notes of tables, and the records that JSON, CSV and data
+frames hold. docs/eval.md lists their fields."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from html import escape
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any
 
-from pkpo.evaluate import records
-from pkpo.evaluate.shown import (
-    Table,
-    difference_tables,
-    evaluation_table,
-    how_to_read,
-    moved_tables,
-    verdicts,
-)
+from pkpo.core.objectives import Objective
+from pkpo.digits import Towards, decimal_text
+from pkpo.evaluate.intervals import Interval
+from pkpo.tables import records_to_csv
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from pkpo.evaluate.compare import Comparison
-    from pkpo.evaluate.estimates import Evaluation
+Record = dict[str, Any]
+_OF_INTERVAL = ("kind", "lower", "upper", "confidence", "standard_error", "method", "note")
 
 
 class Formats(ABC):
     """How a result leaves Python, for classes that say what they hold."""
 
     @abstractmethod
-    def records(self) -> list[records.Record]:
+    def records(self) -> list[Record]:
         """One flat record a row of the result; what is undefined is None."""
 
     @abstractmethod
-    def to_dict(self) -> records.Record:
+    def to_dict(self) -> Record:
         """Everything, nested, ready for JSON."""
 
     @abstractmethod
@@ -48,7 +43,7 @@ class Formats(ABC):
 
     def to_csv(self) -> str:
         """One line a row of the result; what is undefined is empty."""
-        return to_csv(self.records())
+        return records_to_csv(self.records())
 
     def to_polars(self) -> pl.DataFrame:
         """One row a row of the result; what is undefined is null."""
@@ -57,48 +52,29 @@ class Formats(ABC):
         return pl.DataFrame(self.records(), infer_schema_length=None)
 
 
-class EvaluationFormats(Formats):
-    """For `Evaluation`."""
+def plain(value: Any) -> Any:
+    """A result ready for JSON: records for dataclasses, text for objectives, lists for tuples,
+    and None for what isn't finite."""
+    if isinstance(value, Interval):
+        return {name: plain(getattr(value, name)) for name in _OF_INTERVAL}
+    if isinstance(value, Objective):
+        return str(value)
+    if is_dataclass(value):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, tuple | list):
+        return [plain(part) for part in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    return value
 
-    def records(self) -> list[records.Record]:
-        return records.evaluation_rows(cast("Evaluation", self))
 
-    def to_dict(self) -> records.Record:
-        return records.evaluation_record(cast("Evaluation", self))
-
-    def to_markdown(self) -> str:
-        return markdown(evaluation_table(cast("Evaluation", self)))
-
-    def _repr_html_(self) -> str:
-        return html(evaluation_table(cast("Evaluation", self)))
-
-
-class ComparisonFormats(Formats):
-    """For `Comparison`."""
-
-    def records(self) -> list[records.Record]:
-        return records.comparison_rows(cast("Comparison", self))
-
-    def to_dict(self) -> records.Record:
-        return records.comparison_record(cast("Comparison", self))
-
-    def to_markdown(self) -> str:
-        comparison = cast("Comparison", self)
-        parts = [markdown(table) for table in difference_tables(comparison)]
-        parts += [_unmarked(how_to_read(comparison)), bullets(verdicts(comparison))]
-        parts += [markdown(table) for table in moved_tables(comparison)]
-        return "\n\n".join(parts)
-
-    def _repr_html_(self) -> str:
-        comparison = cast("Comparison", self)
-        said = [how_to_read(comparison), *verdicts(comparison)]
-        return "\n".join(
-            [
-                *(html(table) for table in difference_tables(comparison)),
-                *(f"<p>{escape(text)}</p>" for text in said),
-                *(html(table) for table in moved_tables(comparison)),
-            ]
-        )
+def flat(record: Record) -> Record:
+    """The records within one, one level down, under joined names."""
+    found: Record = {}
+    for name, value in record.items():
+        inside = {f"{name}_{key}": v for key, v in value.items()} if isinstance(value, dict) else {}
+        found |= inside or {name: value}
+    return found
 
 
 def to_json(document: Any, encoding: str = "utf-8") -> str:
@@ -112,54 +88,87 @@ def to_json(document: Any, encoding: str = "utf-8") -> str:
     return text + "\n"
 
 
-def to_csv(rows: Sequence[records.Record]) -> str:
-    """A line a record, under the names of the first."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+@dataclass
+class Notes:
+    """Sentences numbered in the order of their first use."""
+
+    texts: list[str] = field(default_factory=list)
+
+    def mark(self, text: str) -> str:
+        """ " [2]" for the second sentence, nothing for none."""
+        if not text:
+            return ""
+        if text not in self.texts:
+            self.texts.append(text)
+        return f" [{self.texts.index(text) + 1}]"
+
+    def mark_interval(self, interval: Interval) -> str:
+        """What stands in the place of an interval, and why; nothing for an interval."""
+        if interval.given:
+            return ""
+        bound = interval.kind != "none"
+        what = "a bound in place of an interval" if bound else "no interval"
+        return self.mark(f"{what}: {interval.note}")
 
 
-def markdown(table: Table) -> str:
-    """The table in Markdown, its title above and its notes below."""
-    align = ["---"] + ["---:"] * (len(table.headers) - 1)
-    cells = [[_unmarked(cell) for cell in row] for row in (table.headers, *table.rows)]
-    lines = [f"| {' | '.join(row)} |" for row in (cells[0], align, *cells[1:])]
-    parts = [f"**{table.title}**"] if table.title else []
-    if table.rows:
-        parts.append("\n".join(lines))
-    if table.notes:
-        parts.append(numbered(table))
-    return "\n\n".join(parts)
+@dataclass(frozen=True)
+class Numbers:
+    """How the numbers of one table are written.
+
+    Args:
+        percent: chances in per cent, else as they are.
+        decimals: behind the point.
+        signed: positive numbers have a plus.
+    """
+
+    percent: bool
+    decimals: int
+    signed: bool = False
+
+    @property
+    def unit(self) -> str:
+        """What stands behind a number."""
+        return " %" if self.percent and not self.signed else ""
+
+    def text(self, value: float, towards: Towards = "nearest") -> str:
+        """Without the unit. A chance looks like 0 or 100 % only if it is."""
+        if math.isnan(value):
+            return "undefined"
+        text = decimal_text(
+            value,
+            self.decimals,
+            scale=100 if self.percent else 1,
+            towards=towards,
+            kept_apart=(0, 100) if self.percent and not self.signed else (),
+        )
+        return f"+{text}" if self.signed and float(text) > 0 else text
+
+    def value(self, value: float) -> str:
+        """With the unit, if there is a value."""
+        return self.text(value) + ("" if math.isnan(value) else self.unit)
+
+    def interval(self, interval: Interval) -> str:
+        """Both limits, or the bound that stands in their place, rounded so that it holds."""
+        if interval.kind in ("none", "exact"):
+            return interval.kind
+        if interval.kind == "lower bound":
+            return f"≥ {self.text(interval.lower, 'below')}{self.unit}"
+        if interval.kind == "upper bound":
+            return f"≤ {self.text(interval.upper, 'above')}{self.unit}"
+        return f"{self.text(interval.lower)} to {self.text(interval.upper)}{self.unit}"
 
 
-def _unmarked(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*")
+def is_chance(name: str) -> bool:
+    """Whether a value of this name is a chance, to be shown in per cent."""
+    return name.startswith(("pass@", "pass^"))
 
 
-def numbered(table: Table) -> str:
-    """The notes, a line each, as the cells refer to them."""
-    return "\n".join(f"[{i}] {note}" for i, note in enumerate(table.notes, start=1))
-
-
-def bullets(lines: Sequence[str]) -> str:
-    """A Markdown list."""
-    return "\n".join(f"- {line}" for line in lines)
-
-
-def html(table: Table) -> str:
-    """The table as a fragment of HTML, its title above and its notes below."""
-    title = f"<p><strong>{escape(table.title)}</strong></p>" if table.title else ""
-    if not table.rows:
-        return title
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in table.headers)
-    body = "\n".join(
-        f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in table.rows
-    )
-    notes = "".join(f"<li>[{i}] {escape(n)}</li>" for i, n in enumerate(table.notes, start=1))
-    return (
-        f'{title}<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{body}\n</tbody></table></div>"
-        + (f'<ul class="notes" style="list-style: none">{notes}</ul>' if notes else "")
-    )
+def numbers_for(names: Iterable[str], intervals: Sequence[Interval], signed: bool) -> Numbers:
+    """Per cent if every row is a chance; as many decimals as the narrowest interval warrants."""
+    percent = all(map(is_chance, names))
+    errors = [i.standard_error for i in intervals if i.standard_error > 0]
+    if not errors:
+        return Numbers(percent, 1 if percent else 4, signed)
+    half_width = 2.0 * min(errors) * (100.0 if percent else 1.0)
+    wanted = 1 - math.floor(math.log10(half_width))
+    return Numbers(percent, min(max(wanted, 1 if percent else 0), 4 if percent else 8), signed)

@@ -1,35 +1,20 @@
-"""Confidence intervals for a mean of problems' estimates, and when there is none.
+"""Confidence intervals for a mean of problems' estimates, and bounds where there is none.
 
 docs/intervals.md derives each and shows how often they cover.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
 from pkpo.digits import decimal_text
-
-ENOUGH = 5.0
-"""Problems that have to carry the value, and the variance, for an interval to be given."""
-
-ENOUGH_SUBSETS = 1.5
-"""Failed (or passed, near 0) disjoint subsets of k samples that a value has to amount to."""
-
-MOST_SKEWED = 0.3
-"""Skewness, with what `events` adds to it, of a mean of rewards without known bounds for which
-an interval is given."""
-
-FEWEST_DF = 3.0
-"""Degrees of freedom below which the variance counts as unknown."""
+from pkpo.evaluate.support import Support
 
 LARGEST_DF = 1e9
-
 Kind = Literal["interval", "lower bound", "upper bound", "none", "exact"]
 
 
@@ -150,171 +135,27 @@ def two_sided_p(moments: Moments) -> float:
     return float(2.0 * stdtr(min(moments.df, LARGEST_DF), -abs(q)))
 
 
-def effective_number(values: np.ndarray) -> float:
-    """How many of the numbers carry their sum: (sum |y|)^2 / sum y^2, 0 if all are 0."""
-    total = np.abs(values).sum()
-    return float(total**2 / (values**2).sum()) if total > 0 else 0.0
+def interval_of(
+    moments: Moments, support: Support, level: float, method: str, one_sided: bool = False
+) -> Interval:
+    """The two-sided interval, or the reason why the data can't support one.
 
-
-def skewness_doubt(units: float) -> float:
-    """The share of itself by which the skewness of so many units may be wrong."""
-    return 0.5 * float(np.sqrt(6.0 / units))
-
-
-def events(skewness: float, units: float, bounded: bool) -> float:
-    """How many rare events would make a mean as skewed: 1 / skewness^2, as for a Poisson law.
-
-    Values without known bounds may have a tail that few units don't show, which is allowed for
-    by half a unit of skewness, and need more; this is scaled so that `ENOUGH` is enough.
+    With `one_sided`, rewards without bounds get a bound where all that the data lack is
+    knowledge of a long tail.
     """
-    if bounded:
-        return 1.0 / max(skewness**2, 1e-300)
-    return ENOUGH * (MOST_SKEWED / (abs(skewness) + 0.5 / np.sqrt(units))) ** 2
-
-
-@dataclass(frozen=True)
-class Support:
-    """What a value and its error rest on.
-
-    Args:
-        problems: that carry the value, or its distance from the nearer bound.
-        subsets: of k samples that this distance amounts to, of all disjoint ones.
-        events: rare ones that would make the value as skewed; see `events`.
-        number, more: how many there are of what would help.
-    """
-
-    problems: float
-    subsets: float
-    events: float
-    number: float
-    more: str
-
-    def lacks(self, moments: Moments) -> str:
-        """Why there can't be an interval, and how much more would do; empty if there can."""
-        if moments.variance <= 0 < self.number - 1:
-            return "all values are equal, so nothing shows how much they vary"
-        found = (
-            (self.problems, ENOUGH, "the value rests on about {:.1f} problems; {:g} are needed"),
-            (
-                self.subsets,
-                ENOUGH_SUBSETS,
-                "all that is seen amounts to {:.2g} subsets of k samples; {:g} are needed",
-            ),
-            (self.events, ENOUGH, "its error rests on about {:.1f} rare events; {:g} are needed"),
-            (
-                moments.df,
-                FEWEST_DF,
-                "the variance is hardly known: {:.1f} degrees of freedom; {:g} are needed",
-            ),
-        )
-        for amount, needed, text in found:
-            if amount < needed:
-                factor = needed / max(amount, 1e-9)
-                missing = max(2, math.ceil(self.number * (factor - 1.0)))
-                how_many = f"about {missing}" if factor < 100 else "far"
-                return f"{text.format(amount, needed)}: {how_many} more {self.more} would do"
-        return ""
-
-
-def support(
-    estimates: np.ndarray, bounds: tuple[float, float] | None, blocks: int = 1
-) -> tuple[float, float]:
-    """What the mean's distance from the nearer bound rests on.
-
-    Returns:
-        How many problems carry it; and how many of all disjoint subsets of k samples, `blocks`
-        a problem, it amounts to. Without bounds both are infinite.
-    """
-    if bounds is None:
-        return np.inf, np.inf
-    low, high = bounds
-    nearer_low = estimates.mean() - low <= high - estimates.mean()
-    distances = estimates - low if nearer_low else high - estimates
-    return effective_number(distances), float(distances.sum() / (high - low)) * blocks
-
-
-def between_problems(
-    estimates: np.ndarray,
-    bounds: tuple[float, float] | None,
-    clusters: Sequence[str] | None = None,
-) -> tuple[Moments, float]:
-    """Moments of the mean over new problems, and how many independent units there are.
-
-    The variance between problems holds that within them. With clusters, deviations are
-    summed within each, and the clusters are the units (the sandwich estimator, each sum over
-    sqrt(1 - its share of the problems)). The variance's degrees of freedom are those that
-    remain once its dependence on the mean, which skewness measures, is taken out:
-    2 M / (kurtosis - 1 - skewness^2).
-    """
-    mean, shape = float(estimates.mean()), _shape(estimates, clusters)
-    size, second = shape.units, shape.second
-    if second == 0:
-        return Moments(mean, 0.0, 0.0, np.inf, bounds), shape.effective
-    rest = shape.kurtosis - 1.0 - shape.skewness**2
-    df = 2.0 * size / rest if rest > 1e-9 else np.inf
-    if size < 20 or clusters is not None:
-        df = min(df, shape.most_df)
-    share = 0.0
-    if bounds is not None:
-        low, high = bounds
-        share = min(1.0, second / max((mean - low) * (high - mean), 1e-300))
-    skewness = shape.skewness / np.sqrt(size)
-    doubt = skewness_doubt(size) if bounds is None else 0.0
-    moments = Moments(mean, second / (size - 1), skewness, df, bounds, share, doubt)
-    return moments, shape.effective
-
-
-def between_differences(
-    differences: np.ndarray, clusters: Sequence[str] | None = None
-) -> tuple[Moments, float, float]:
-    """Moments of the mean of paired differences over new problems, the number of independent
-    units, and the skewness that the moments leave out.
-
-    As `between_problems`, but for Student's interval: differences have little skewness, and
-    an estimate of it does more harm than good. The variance's degrees of freedom are
-    2 M / (kurtosis - 1), at most the M - 1 of a normal law.
-    """
-    mean, shape = float(differences.mean()), _shape(differences, clusters)
-    if shape.second == 0:
-        return Moments(mean, 0.0, 0.0, np.inf), shape.effective, 0.0
-    size = shape.units
-    df = min(2.0 * size / max(shape.kurtosis - 1.0, 1e-9), shape.most_df)
-    moments = Moments(mean, shape.second / (size - 1), 0.0, df)
-    return moments, shape.effective, shape.skewness / np.sqrt(size)
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """How independent units vary: their number, mean square, and scale-free third and fourth
-    moments; zeros where they don't vary by more than rounding. For clusters of unequal size,
-    how many equal ones would be as good, for the mean and for its variance."""
-
-    units: int
-    effective: float
-    most_df: float
-    second: float = 0.0
-    skewness: float = 0.0
-    kurtosis: float = 0.0
-
-
-def _shape(values: np.ndarray, clusters: Sequence[str] | None) -> _Shape:
-    units = values - values.mean()
-    effective, most_df = float(len(values)), len(values) - 1.0
-    if clusters is not None:
-        _, codes = np.unique(np.asarray(clusters), return_inverse=True)
-        shares = np.bincount(codes) / len(values)
-        number = len(shares)
-        scale = np.sqrt((number - 1) * number / np.maximum(1.0 - shares, 1e-300))
-        units = np.bincount(codes, units) * scale / len(values)
-        effective = float(1.0 / (shares**2).sum())
-        most_df = min(float((shares**2).sum() ** 2 / (shares**4).sum()), number) - 1.0
-    second = float((units**2).mean())
-    rounding = (1e-12 * float(np.abs(values).max())) ** 2
-    if len(units) < 2 or second <= rounding:
-        return _Shape(len(units), effective, most_df)
-    skewness = float((units**3).mean() / second**1.5)
-    kurtosis = float((units**4).mean() / second**2)
-    return _Shape(len(units), effective, most_df, second, skewness, kurtosis)
+    note = support.lacks(moments.variance, moments.df)
+    if not note:
+        lower, upper = limits(moments, level)
+        error = float(np.sqrt(moments.variance))
+        return Interval(lower, upper, "interval", level, "", method, error)
+    but_for_tails = replace(support, events=np.inf)
+    if (
+        one_sided
+        and moments.bounds is None
+        and not but_for_tails.lacks(moments.variance, moments.df)
+    ):
+        return _tail_bound(moments, level, note)
+    return none(level, note)
 
 
 def none(confidence: float, note: str) -> Interval:
@@ -325,7 +166,7 @@ def exactly(value: float, confidence: float) -> Interval:
     return Interval(value, value, "exact", confidence, "", "exact", 0.0)
 
 
-def tail_bound(moments: Moments, confidence: float, note: str) -> Interval:
+def _tail_bound(moments: Moments, confidence: float, note: str) -> Interval:
     """Student's one-sided bound for a mean of rewards without known bounds, on the side away
     from the longer tail: what the tail may hide moves the mean to the other side.
 

@@ -4,48 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 import polars as pl
 
 from pkpo.errors import InvalidInputError, LogError
-from pkpo.evaluate.account import reading_lines
-from pkpo.evaluate.readers.collect import BadLine, OnBadLine, Reading, Wanted
-from pkpo.evaluate.readers.detect import form_of
-from pkpo.evaluate.readers.head import look_at
-from pkpo.evaluate.readers.logfile import expand, identical, readable_again, unpack
-from pkpo.evaluate.readers.merge import Duplicates, Known, Step, merge
+from pkpo.evaluate.read_result import ReadResult
+from pkpo.evaluate.readers.contents import look_at
+from pkpo.evaluate.readers.files import expand, identical, readable_again, unpacked
+from pkpo.evaluate.readers.forms import form_of
+from pkpo.evaluate.readers.merge import Known, merge
 from pkpo.evaluate.readers.pkpo_run import file_in
-from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
-
-
-@dataclass(frozen=True)
-class ReadResult:
-    """What was read.
-
-    Args:
-        samples: the rewards, grouped by problem, or each problem's exact solve probability.
-        format: the form that the files were read as, such as "lm-eval".
-        files: the files, in the order they were read in.
-        num_bad: records that were left out because they are bad.
-        bad_lines: the first hundred of them.
-        notes: choices that were made and what else to know, one sentence each.
-        known: what the logs say of each problem, by the name of a tally's column (see
-            `pkpo.evaluate.readers.collect`): its task and data set, what stands for its text.
-    """
-
-    samples: Measured
-    format: str
-    files: tuple[Path, ...]
-    num_bad: int = 0
-    bad_lines: tuple[BadLine, ...] = ()
-    notes: tuple[str, ...] = ()
-    known: Mapping[str, tuple[str | None, ...]] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        return "\n".join(reading_lines(self))
+from pkpo.evaluate.readers.tally import Duplicates, OnBadLine, Reading, Step, Wanted
+from pkpo.evaluate.samples import Measured, SolveProbabilities
 
 
 def read(
@@ -72,7 +44,7 @@ def read(
     Args:
         paths: files, patterns such as "logs/*.jsonl", pkpo run folders, pipes, or "-" for
             stdin; each may be packed with gzip or zstandard.
-        format: the form, a key of `pkpo.evaluate.readers.detect.FORMS`; None tells it from
+        format: the form, a key of `pkpo.evaluate.readers.forms.FORMS`; None tells it from
             the content.
         problem: the column of problem ids, where the form's own isn't wanted.
         reward: the column, metric or scorer to take rewards from.
@@ -115,26 +87,28 @@ def read(
         sample=sample,
         run=_several(run),
         task=_several(task),
+        step=step,
         filter=filter,
         pool=(*_several(pool), *(("step",) if step == "all" else ())),
+        threshold=threshold,
         on_bad_line=on_bad_line,
+        duplicates=duplicates,
     )
     reading = Reading(wanted)
     known: Known = {}
     with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
         sources = {p: readable_again(p, Path(folder), i) for i, p in enumerate(files)}
-        files = _distinct(sources, duplicates, reading)
-        source = _named(files)
-        format, tallies = _tallies({p: sources[p] for p in files}, format, reading, step, threshold)
+        files = _distinct(sources, reading)
+        form, tallies = _tallies({p: sources[p] for p in files}, format, reading)
     if isinstance(tallies, SolveProbabilities):
         samples: Measured = tallies
     else:
-        samples, known = merge(
-            tallies, reading, step=step, duplicates=duplicates, threshold=threshold, source=source
-        )
+        more = len(files) - 1
+        source = f"{files[0]} and {more} more" if more else str(files[0])
+        samples, known = merge(tallies, reading, source)
     return ReadResult(
         samples=samples,
-        format=format,
+        format=form,
         files=files,
         num_bad=reading.num_bad,
         bad_lines=tuple(reading.bad_lines),
@@ -154,13 +128,12 @@ def _check(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise InvalidInputError(f"{name} must be {number}one of {listed}, got {value!r}")
 
 
-def _distinct(
-    sources: Mapping[Path, Path], duplicates: Duplicates, reading: Reading
-) -> tuple[Path, ...]:
-    if duplicates == "keep":
+def _distinct(sources: Mapping[Path, Path], reading: Reading) -> tuple[Path, ...]:
+    """The files without those that have the same content as one before."""
+    if reading.wanted.duplicates == "keep":
         return tuple(sources)
     again = {later: first for first, later in identical(sources)}
-    if again and duplicates == "error":
+    if again and reading.wanted.duplicates == "error":
         later, first = next(iter(again.items()))
         raise LogError(
             f"{later} has the same content as {first}, so each sample would be there twice; choose "
@@ -171,48 +144,36 @@ def _distinct(
     return tuple(file for file in sources if file not in again)
 
 
-def _named(files: tuple[Path, ...]) -> str:
-    more = len(files) - 1
-    return f"{files[0]} and {more} more" if more else str(files[0])
-
-
 def _tallies(
-    sources: Mapping[Path, Path],
-    format: str | None,
-    reading: Reading,
-    step: Step | None,
-    threshold: float | None,
+    sources: Mapping[Path, Path], format: str | None, reading: Reading
 ) -> tuple[str, list[pl.DataFrame] | SolveProbabilities]:
     tallies: list[pl.DataFrame] = []
     names: dict[str, Path] = {}
     for number, (path, source) in enumerate(sources.items()):
         with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
-            file = unpack(path, source, Path(folder), number)
-            head = look_at(file)
-            form = form_of(file, head, reading.wanted, format)
+            log = look_at(path, unpacked(path, source, Path(folder)), number)
+            form = form_of(log, reading.wanted, format)
             names.setdefault(form.name, path)
             if len(names) > 1:
                 (one, first), (other, second) = names.items()
                 raise LogError(
                     f"{first} is of the form {one} but {second} of {other}; read them apart"
                 )
-            tally = form.read(file, head, reading)
+            tally = form.read(log, reading)
             if isinstance(tally, SolveProbabilities):
-                wanted = reading.wanted
-                choices = {"run": wanted.run, "task": wanted.task, "filter": wanted.filter}
-                _check_alone(path, tuple(sources), step=step, threshold=threshold, **choices)
+                _check_alone(path, len(sources), reading.wanted)
                 return form.name, tally
             tallies.append(tally)
     return next(iter(names)), tallies
 
 
-def _check_alone(path: Path, files: Sequence[Path], **choices: object) -> None:
+def _check_alone(path: Path, num_files: int, wanted: Wanted) -> None:
     """Exact probabilities can't be pooled, and leave nothing to choose among samples."""
-    if len(files) > 1:
+    if num_files > 1:
         raise LogError(
             f"{path} holds the exact probabilities of one policy, which can't be pooled with "
             f"other files; `pkpo compare` takes several policies side by side"
         )
-    for name, value in choices.items():
-        if value is not None and value != ():
+    for name in ("run", "task", "filter", "step", "threshold", "pool"):
+        if getattr(wanted, name) not in (None, ()):
             raise LogError(f"{path} holds exact probabilities, no samples to choose by {name}=")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy.special import ndtr
 
 from pkpo.core.objectives import Objective
 from pkpo.evaluate.counts import covariance
 from pkpo.evaluate.grouped import Grouped
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.samples import SolveProbabilities
+from pkpo.evaluate.support import ENOUGH
 
 DRAWS = 20_000
 
@@ -32,10 +35,24 @@ def critical_level(
         return 1.0 - (1.0 - confidence) / number
     values, vectors = np.linalg.eigh(correlation)
     root = vectors * np.sqrt(np.maximum(values, 0.0))
-    draws = np.random.default_rng(seed).standard_normal((DRAWS, len(values)))
-    largest = np.abs(draws @ root.T).max(axis=1)
+    largest = np.abs(_draws(seed, len(values)) @ root.T).max(axis=1)
     level = 1.0 - 2.0 * float(ndtr(-np.quantile(largest, confidence)))
     return max(level, confidence)
+
+
+@lru_cache(maxsize=1)
+def _draws(seed: int, number: int) -> np.ndarray:
+    """(DRAWS, number) independent normal deviates."""
+    return np.random.default_rng(seed).standard_normal((DRAWS, number))
+
+
+def between_correlation(columns: list[np.ndarray], common_P: np.ndarray) -> np.ndarray | None:
+    """Correlation of the objectives' estimates over problems; None where it isn't known."""
+    if common_P.sum() < ENOUGH:
+        return None
+    spread = np.stack([column[common_P] for column in columns])
+    spread = spread[spread.std(axis=1) > 0]
+    return np.atleast_2d(np.corrcoef(spread)) if len(spread) else None
 
 
 def within_correlation(

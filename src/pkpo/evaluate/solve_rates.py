@@ -115,4 +115,6 @@ def _curvature(
 ) -> np.ndarray:
     """Minus the Hessian."""
     scaled = likelihood * (np.sqrt(counts) / mixed)[:, None]
-    return scaled.T @ scaled + np.diag(prior / weights**2)
+    result = scaled.T @ scaled
+    result.flat[:: len(weights) + 1] += prior / weights**2
+    return result

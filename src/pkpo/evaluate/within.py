@@ -10,7 +10,7 @@ from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective, SimpleTerm, max_
 from pkpo.core.weights import estimate_weights, top_bernstein
 from pkpo.evaluate.counts import central_moment, covariance_of, unbiased_variance, values
 from pkpo.evaluate.grouped import Grouped, l_statistic, weights_of
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.samples import SolveProbabilities
 
 SPLITS = 16
 """Random divisions of the samples that a split variance averages over."""
@@ -50,17 +50,9 @@ def within_problems(
     objective: Objective,
     seed: int,
 ) -> Within | str:
-    """The sampling variance of the mean of the estimates of the used problems.
-
-    Args:
-        grouped: the samples.
-        used_P: which problems the mean is over; all have n >= k.
-        objective: what is estimated.
-        seed: for the random divisions of samples that some rewards and objectives need.
-
-    Returns:
-        The variance, or why there is none.
-    """
+    """The sampling variance of the mean of the estimates of the used problems, which all have
+    n >= k, or why there is none. The seed is for the random divisions of samples that some
+    rewards and objectives need."""
     if isinstance(grouped, SolveProbabilities):
         return EXACT
     if np.median(grouped.sizes_P[used_P]) < 2:

@@ -106,7 +106,8 @@ class Plan(Protocol):
     unbiased, given the past, for the objectives chosen.
 
     `str` of a plan is text that `pkpo.plan` reads back. A plan may remember what it observes:
-    use one object for one run, and store `state()` with every checkpoint.
+    use one object for one run, and store `state()` with every checkpoint. What inherits from
+    this class and doesn't say otherwise remembers nothing.
     """
 
     def choose(self, step: int, prompts: Sequence[Hashable]) -> Choice:
@@ -132,20 +133,20 @@ class Plan(Protocol):
             rewards_PG: (P, G) real numbers.
             mask_PG: (P, G) bools; False for samples that don't count.
         """
-        ...
 
     def observe_validation(self, step: int, pass_at_k: Mapping[int, float]) -> None:
         """Take in pass@k on the validation problems, by k, measured before step `step`."""
-        ...
 
     def state(self) -> dict[str, Any]:
         """What the plan remembers, as JSON values; empty for a plan that remembers nothing."""
-        ...
+        return {}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned, in place of all that was remembered."""
-        ...
 
     def possible(self, steps: int) -> set[Objective]:
         """Every objective that it may choose in steps 0, ..., steps - 1."""
         ...
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"

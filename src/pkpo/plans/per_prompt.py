@@ -12,7 +12,7 @@ import numpy as np
 
 from pkpo.core.objectives import Objective, checked_k, max_at
 from pkpo.errors import InvalidInputError
-from pkpo.plans.choices import Choice
+from pkpo.plans.choices import Choice, Plan
 
 Label = int | str
 
@@ -31,7 +31,7 @@ class _Record(NamedTuple):
         return (self.solved_weight + 0.5) / (self.weight + 1.0)
 
 
-class PerPrompt:
+class PerPrompt(Plan):
     """For each prompt the k at which pass@k rises fastest with its solve probability p.
 
     d/dp (1 - (1-p)^k) = k (1-p)^(k-1): by this factor a group's gradient of pass@k differs
@@ -149,9 +149,6 @@ class PerPrompt:
                     self.decay * old.solved_weight + solved,
                 )
 
-    def observe_validation(self, step: int, pass_at_k: Mapping[int, float]) -> None:
-        """Nothing: validation doesn't move this plan."""
-
     def state(self) -> dict[str, Any]:
         return {"prompts": [[label, *record] for label, record in self._records.items()]}
 
@@ -165,9 +162,6 @@ class PerPrompt:
     def __str__(self) -> str:
         ks = ", ".join(map(str, self.ks))
         return f"per_prompt({ks}, decay={self.decay!r}, solved={self.solved!r})"
-
-    def __repr__(self) -> str:
-        return f"PerPrompt({str(self)!r})"
 
 
 def _label(prompt: Hashable, place: int) -> Label:

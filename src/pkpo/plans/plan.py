@@ -4,10 +4,7 @@ how often each prompt was solved."""
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
-
-import numpy as np
+from collections.abc import Hashable, Sequence
 
 from pkpo.core.objectives import Objective
 from pkpo.errors import InvalidInputError
@@ -20,7 +17,7 @@ from pkpo.plans.schedules import Schedule, schedule
 __all__ = ["FORMS", "ByStep", "Choice", "PerPrompt", "Plan", "Plateau", "plan"]
 
 
-class ByStep:
+class ByStep(Plan):
     """A schedule: the same objective for all prompts, by the number of the step alone.
 
     >>> print(ByStep(schedule("8->1@1500")).choose(1500, ["a", "b"]))
@@ -33,32 +30,11 @@ class ByStep:
     def choose(self, step: int, prompts: Sequence[Hashable]) -> Choice:
         return Choice.same(self.schedule(step), len(prompts), f"step {step} of {self.schedule}")
 
-    def observe(
-        self,
-        step: int,
-        prompts: Sequence[Hashable],
-        rewards_PG: np.ndarray,
-        mask_PG: np.ndarray | None = None,
-    ) -> None:
-        """Nothing: only the step counts."""
-
-    def observe_validation(self, step: int, pass_at_k: Mapping[int, float]) -> None:
-        """Nothing: only the step counts."""
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Nothing: there is no state."""
-
     def possible(self, steps: int) -> set[Objective]:
         return {self.schedule(step) for step in range(steps)}
 
     def __str__(self) -> str:
         return str(self.schedule)
-
-    def __repr__(self) -> str:
-        return f"ByStep({str(self)!r})"
 
 
 FORMS = (

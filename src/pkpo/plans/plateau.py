@@ -7,15 +7,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
-import numpy as np
-
 from pkpo.core.objectives import Objective, checked_k
 from pkpo.core.parsing import as_objective
 from pkpo.errors import InvalidInputError
-from pkpo.plans.choices import Choice
+from pkpo.plans.choices import Choice, Plan
 
 
-class Plateau:
+class Plateau(Plan):
     """A stage's objective until validation pass@k has not risen for `patience` measurements.
 
     A measurement is a rise if it is more than `min_delta` above the best one since the stage
@@ -66,15 +64,6 @@ class Plateau:
     def choose(self, step: int, prompts: Sequence[Hashable]) -> Choice:
         reason = self._reason or f"stage 1 of {len(self.stages)}"
         return Choice.same(self.stages[self.stage], len(prompts), reason)
-
-    def observe(
-        self,
-        step: int,
-        prompts: Sequence[Hashable],
-        rewards_PG: np.ndarray,
-        mask_PG: np.ndarray | None = None,
-    ) -> None:
-        """Nothing: training rewards don't move this plan."""
 
     def observe_validation(self, step: int, pass_at_k: Mapping[int, float]) -> None:
         """
@@ -129,6 +118,3 @@ class Plateau:
             f"plateau({stages}, metric=pass@{self.metric_k}, patience={self.patience}, "
             f"min_delta={self.min_delta!r})"
         )
-
-    def __repr__(self) -> str:
-        return f"Plateau({str(self)!r})"

@@ -11,22 +11,17 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from pkpo.evaluate.account import solved_lines
-from pkpo.evaluate.compare import Comparison
-from pkpo.evaluate.estimates import Evaluation
-from pkpo.evaluate.extrapolate import Extrapolation
-from pkpo.evaluate.formats import html
-from pkpo.evaluate.shown import (
-    WHAT_THE_INTERVALS_ARE,
-    Table,
+from pkpo.evaluate.comparison import (
+    Comparison,
     difference_tables,
-    evaluation_table,
-    extrapolation_table,
     how_to_read,
     moved_tables,
     verdicts,
 )
-from pkpo.evaluate.solve_probabilities import Measured, SolveProbabilities
+from pkpo.evaluate.evaluation import WHAT_THE_INTERVALS_ARE, Evaluation, evaluation_table
+from pkpo.evaluate.extrapolate import Extrapolation
+from pkpo.evaluate.read_result import solved_lines
+from pkpo.evaluate.samples import Measured, SolveProbabilities
 from pkpo.files import write_whole
 from pkpo.report.evaluation_figures import (
     differences_figure,
@@ -36,6 +31,7 @@ from pkpo.report.evaluation_figures import (
 )
 from pkpo.report.page import Picture, figure, listed, page
 from pkpo.report.style import to_png
+from pkpo.tables import Table
 
 MOST_PROBLEMS = 1000
 """Problems that the page lists."""
@@ -99,9 +95,9 @@ def write_evaluation_report(
     ]
     sections = [
         _header(f"pass@k of {Path(samples.source).name or 'samples'}", lines),
-        html(evaluation_table(evaluation)),
+        evaluation_table(evaluation).to_html(),
         listed(WHAT_THE_INTERVALS_ARE, "notes"),
-        *(html(extrapolation_table(one)) for one in modelled),
+        *(one.table().to_html() for one in modelled),
         *(figure(one) for one in drawn),
         _problems({"": samples}),
         _command(command),
@@ -168,8 +164,8 @@ def write_comparison_report(
         ),
     ]
     names = f"{', '.join(comparison.runs)} against {against}"
-    tables = [html(table) for table in difference_tables(comparison)]
-    moved = [html(table) for table in moved_tables(comparison)]
+    tables = [table.to_html() for table in difference_tables(comparison)]
+    moved = [table.to_html() for table in moved_tables(comparison)]
     solved = solved_lines(runs, comparison.baselines)
     sections = [
         _header(names, verdicts(comparison), "finding"),
@@ -231,7 +227,7 @@ def _problems(runs: Mapping[str, Measured]) -> str:
             mean, size = found.get(problem, (None, None))
             cells += ["–", "–"] if mean is None else [f"{mean:.3g}", str(size)]
         rows.append(tuple(cells))
-    table = html(Table(tuple(headers), tuple(rows)))
+    table = Table(tuple(headers), tuple(rows)).to_html()
     more = len(order) - len(rows)
     cut = f"<p>{more:,} easier problems aren't listed.</p>" if more > 0 else ""
     return f"<details><summary>Every problem, hardest first</summary>\n{table}{cut}</details>"

@@ -12,12 +12,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from pkpo.core.objectives import MaxAt, Mean, MinAt, Objective
-from pkpo.evaluate.compare import Comparison
-from pkpo.evaluate.differences import Contrast, Difference
-from pkpo.evaluate.estimates import Evaluation, Row
+from pkpo.evaluate.comparison import Comparison, Contrast, Difference
+from pkpo.evaluate.evaluation import TARGET_NAMES, Evaluation, Row
+from pkpo.evaluate.formats import is_chance
 from pkpo.evaluate.intervals import Interval
-from pkpo.evaluate.shown import TARGET_NAMES, is_chance
-from pkpo.evaluate.solve_probabilities import Measured
+from pkpo.evaluate.samples import Measured
 from pkpo.report.style import (
     BASE_GREY,
     MUTED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -67,28 +67,16 @@ def mean_token_entropy(entropies_RS: Tensor, drawn_RS: Tensor) -> Tensor:
     return (entropies_RS * drawn_RS).sum() / drawn_RS.sum()
 
 
-@dataclass(frozen=True)
-class Distinct:
-    """The different completions of a batch, up to the longest.
+class Distinct(NamedTuple):
+    """The different completions of a batch, up to the longest. Those of a prompt with the same
+    tokens have the same probability and gradient, so one of them stands for all with the sum of
+    their advantages. On the CPU, since the numbers of rows and prompts are shapes."""
 
-    Completions of a prompt with the same tokens have the same probability and gradient, so
-    one of them stands for all with the sum of their advantages.
-
-    Args:
-        prompts_Q: indices of the prompts that have any.
-        tokens_RS: one completion a row.
-        prompt_R: index of its prompt among `prompts_Q`, ascending.
-        kept_PG: bools, the completions of the batch that take part.
-        row_N: of each of these, its row.
-
-    All on the CPU, since the numbers of rows and prompts are shapes.
-    """
-
-    prompts_Q: Tensor
+    prompts_Q: Tensor  # the prompts that have any
     tokens_RS: Tensor
-    prompt_R: Tensor
-    kept_PG: Tensor
-    row_N: Tensor
+    prompt_R: Tensor  # the place of a row's prompt among those, ascending
+    kept_PG: Tensor  # which completions take part
+    row_N: Tensor  # of each of these, its row
 
     @classmethod
     def of(cls, tokens_PGS: Tensor, kept_PG: Tensor, kind_PG: Tensor, eos_id: int) -> Distinct:
@@ -115,15 +103,9 @@ class Distinct:
         return found_RS.to(values_PGS.device)
 
 
-@dataclass(frozen=True)
-class UpdateStats:
-    """What a batch did.
-
-    Args:
-        loss: of the last pass.
-        grad_norm: before clipping, mean over passes.
-        log_ratios_PG: of the last pass over a batch that is reweighed, else None.
-    """
+class UpdateStats(NamedTuple):
+    """What a batch did: the loss of its last pass, the gradient's norm before clipping, mean
+    over passes, and the log ratios of the last pass over a batch that is reweighed."""
 
     loss: float
     grad_norm: float

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -199,7 +200,7 @@ class Trunk(nn.Module):
 
     @property
     def blocks(self) -> list[Block]:
-        return list(self.layers)  # type: ignore[arg-type]
+        return cast(list[Block], list(self.layers))
 
 
 class Policy(nn.Module):

@@ -77,17 +77,9 @@ def _digest(data: bytes) -> bytes:
 
 
 def check_repeats(rows: Sequence[Row], numbers: Sequence[int], n: int, start: int) -> None:
-    """That rows of a group differ in no column beside the prompt.
-
-    Args:
-        rows: this process's part of the batch, from row `start` on.
-        numbers: their prompt numbers.
-        n: completions of a prompt.
-        start: of the whole batch, in which each n rows should be one prompt.
-
-    Raises:
-        InvalidInputError: they do, as where a transform of the dataset draws at random.
-    """
+    """Refuse a group, n rows of the whole batch, whose rows differ in a column beside the
+    prompt, as where a transform of the dataset draws at random. `rows` are those from `start`
+    on, with their prompt numbers."""
     for index in range(1, len(rows)):
         if (start + index) % n == 0 or numbers[index] == numbers[index - 1]:
             continue
@@ -124,11 +116,7 @@ class RewardedGroups:
     def of(
         cls, rewards_N: np.ndarray, counted_N: np.ndarray, prompts_N: Sequence[int], n: int
     ) -> RewardedGroups:
-        """Each `n` completions as a group; NaN is no reward.
-
-        Raises:
-            InternalsChangedError: the rows aren't groups of n completions of one prompt each.
-        """
+        """Each `n` completions as a group, which must be of one prompt; NaN is no reward."""
         if len(rewards_N) % n or len(prompts_N) != len(rewards_N):
             raise InternalsChangedError(
                 f"{len(rewards_N)} rewards of {len(prompts_N)} prompts are no groups of {n}"
@@ -146,11 +134,7 @@ class RewardedGroups:
 
 
 def total_rewards(rewards_NF: Tensor, weights_F: Tensor) -> np.ndarray:
-    """Weighted sums (N,) over the reward functions, float64; NaN where none gave a value.
-
-    Raises:
-        InvalidInputError: an infinite reward.
-    """
+    """Weighted sums (N,) over the reward functions, float64; NaN where none gave a value."""
     given, weights = (on_host(x.cpu().double()) for x in (rewards_NF, weights_F))
     totals = np.nansum(given * weights, axis=1)
     infinite = np.flatnonzero(np.isinf(totals))
@@ -166,20 +150,9 @@ def total_rewards(rewards_NF: Tensor, weights_F: Tensor) -> np.ndarray:
 def check_trl_advantages(
     own_B: Tensor, rewards_N: np.ndarray, n: int, start: int, *, leave_one_out: bool
 ) -> None:
-    """That TRL's own advantages are those of the rewards that were seen, row by row: so the
-    rows of this process and the groups are where they are taken to be.
-
-    Args:
-        own_B: TRL's advantages of this process.
-        rewards_N: total rewards of all processes; nothing is checked if one is NaN, which
-            versions treat differently.
-        n: completions of a prompt.
-        start: row of this process's first completion.
-        leave_one_out: RLOOTrainer's advantages instead of GRPOTrainer's.
-
-    Raises:
-        InternalsChangedError: they aren't.
-    """
+    """That TRL's advantages of this process, whose rows begin at `start`, are those of the
+    rewards that were seen: so rows and groups are where they are taken to be. Nothing is
+    checked if a reward is NaN, which versions treat differently."""
     if own_B.ndim != 1 or start + len(own_B) > len(rewards_N):
         raise InternalsChangedError(
             f"advantages have shape {tuple(own_B.shape)} where {len(rewards_N)} rewards were given"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, get_args
 
@@ -10,10 +10,9 @@ import numpy as np
 from trl import GRPOConfig, RLOOConfig
 
 from pkpo import offpolicy
-from pkpo.core.objectives import Objective
 from pkpo.core.weights import Baseline, check_baseline, required_size
-from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, Rule, refuse, setting_problems
-from pkpo.errors import InvalidInputError, PkpoError
+from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, Rules, refuse, setting_problems
+from pkpo.errors import PkpoError
 from pkpo.plans.plan import Plan, plan
 
 _MANY_STEPS = 100_000
@@ -50,7 +49,7 @@ class _WithObjective:
     reuse_truncate: float | None = field(default=None, metadata={"help": _HELP["reuse_truncate"]})
     accept_bias: list[str] | None = field(default=None, metadata={"help": _HELP["accept_bias"]})
 
-    _rules: ClassVar[Mapping[str, Rule]]
+    _rules: ClassVar[Rules]
 
     def __post_init__(self) -> None:
         """TRL's checks and these, told together."""
@@ -69,13 +68,11 @@ class _WithObjective:
         return plan(spec)
 
     def check(self, also: ValueError | None = None) -> None:
-        """Refuse what would fail at some later step or change the objective.
-
-        Args:
-            also: what TRL refuses, told with it.
+        """Refuse what would fail at some later step or change the objective, all at once and
+        together with what TRL refuses.
 
         Raises:
-            InvalidInputError: there is anything to refuse; all of it is told at once.
+            InvalidInputError: there is anything to refuse.
         """
         problems = [
             *self._bad_choices(),
@@ -125,25 +122,24 @@ class _WithObjective:
             return
         if self.baseline not in get_args(Baseline):
             return
+        baseline: Any = self.baseline
+        n = config.num_generations
         for objective in objectives:
             try:
-                self._check_size(objective, config.num_generations)
+                check_baseline(objective, baseline)
+                size = required_size(objective, baseline)
+                if n < size:
+                    yield (
+                        f"{objective} with baseline {baseline!r} needs num_generations >= {size}, "
+                        f"got {n}"
+                    )
+                elif self.reuse == "exact":
+                    nothing, limit = np.zeros(n), self.reuse_truncate
+                    offpolicy.advantages(
+                        nothing, nothing, objective, baseline=baseline, truncate=limit
+                    )
             except PkpoError as error:
                 yield str(error)
-
-    def _check_size(self, objective: Objective, n: int) -> None:
-        baseline: Any = self.baseline
-        check_baseline(objective, baseline)
-        size = required_size(objective, baseline)
-        if n < size:
-            raise InvalidInputError(
-                f"{objective} with baseline {baseline!r} needs num_generations >= {size}, got {n}"
-            )
-        if self.reuse == "exact":
-            nothing = np.zeros(n)
-            offpolicy.advantages(
-                nothing, nothing, objective, baseline=baseline, truncate=self.reuse_truncate
-            )
 
 
 @dataclass

@@ -36,17 +36,7 @@ _GIVEN = {"self", "model", "input_ids", "attention_mask", "logits_to_keep", "bat
 
 class Reweighing:
     """Weights the groups of one generation batch again, for the policy at each step.
-
-    Args:
-        trainer: whose buffered batches are changed in place.
-        output: this process's part of the batch, from row `start` on.
-        groups: the whole batch's rewards.
-        choice: their objectives.
-        start: row of this process's first completion.
-
-    Raises:
-        InvalidInputError: a completion without a reward.
-    """
+    `output` is this process's part of it, from row `start` on."""
 
     def __init__(
         self,

@@ -252,7 +252,7 @@ class JointAdvantages(_Trainer):
             logged.pop()
         logged.extend(shown.tolist())
         values = {
-            **best_of_k(groups),
+            **{f"max@{k}": value for k, value in _best_of_k(groups).items()},
             "signal_fraction": float((advantages_PG != 0).any(axis=1).mean()),
             "counted_fraction": float(groups.counted_PG.mean()),
             "advantage_std": float(advantages_N.std()),
@@ -289,14 +289,10 @@ class JointAdvantages(_Trainer):
         finally:
             self._evaluated = None
         if evaluated:
-            found = [best_of_k(groups) for groups in evaluated]
+            found = [_best_of_k(groups) for groups in evaluated]
             sizes = [len(groups.rewards_PG) for groups in evaluated]
-            values = {
-                int(name.removeprefix("max@")): float(
-                    np.average([one[name] for one in found], weights=sizes)
-                )
-                for name in found[0]
-            }
+            means = {k: np.average([one[k] for one in found], weights=sizes) for k in found[0]}
+            values = {k: float(mean) for k, mean in means.items()}
             self.plan.observe_validation(self.state.global_step, values)
         return metrics
 
@@ -313,15 +309,14 @@ class JointAdvantages(_Trainer):
         return super().compute_loss(model, inputs, *args, **kwargs)
 
 
-def best_of_k(groups: RewardedGroups) -> dict[str, float]:
-    """Unbiased max@k by name for k = 1, 2, 4, ... and n, averaged over the groups with
-    enough counted completions; NaN where there are none."""
+def _best_of_k(groups: RewardedGroups) -> dict[int, float]:
+    """Unbiased max@k by k = 1, 2, 4, ... and n, averaged over the groups with enough counted
+    completions; NaN where there are none."""
     n = groups.rewards_PG.shape[1]
-    ks = sorted({2**power for power in range(n.bit_length()) if 2**power <= n} | {n})
     found = {}
-    for k in ks:
+    for k in sorted({2**power for power in range(n.bit_length())} | {n}):
         values_P = estimate(groups.rewards_PG, k, mask=groups.counted_PG, small_groups="nan")
-        found[f"max@{k}"] = float(np.nanmean(values_P)) if (~np.isnan(values_P)).any() else np.nan
+        found[k] = float(np.nanmean(values_P)) if (~np.isnan(values_P)).any() else np.nan
     return found
 
 

@@ -1,1 +1,1 @@
-"""One module for each form of log."""
+"""One module for each tool that writes logs, one for tables; the others are what these share."""

@@ -10,55 +10,45 @@ from typing import Any
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.beside import folder_of, matched
-from pkpo.evaluate.readers.collect import ONE, RUN, Collector, Reading
-from pkpo.evaluate.readers.head import Head
-from pkpo.evaluate.readers.logfile import LogFile
+from pkpo.evaluate.readers.contents import Log
+from pkpo.evaluate.readers.files import matched
+from pkpo.evaluate.readers.tally import ONE, RUN, Collector, Form, Reading, folder_of
 
 _PASS, _STATUSES = "pass", ("pass", "fail", "timeout")
 _NAME = re.compile(r"(?P<model>.+)_temp_(?P<temperature>\d+(\.\d+)?)")
 
 
-class EvalPlus:
-    """See `Form`. reward "plus" is passing the base and the extra tests, "base" the base tests."""
+def _matches(log: Log) -> bool:
+    return log.kind == "json" and log.has("eval", "hash") and not log.has("samples")
 
-    name = "evalplus"
-    looks_like = "JSON with eval, the statuses of each task (eval_results.json)"
 
-    def matches(self, head: Head) -> bool:
-        """See `Form`."""
-        return head.kind == "json" and head.has("eval", "hash") and not head.has("samples")
-
-    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
-        """See `Form`."""
-        tasks = head.document["eval"]
-        if not isinstance(tasks, dict):
-            raise LogError(f"{file.path}: eval should be an object, not {type(tasks).__name__}")
-        samples = [(task, pair) for task, results in tasks.items() for pair in _statuses(results)]
-        with_plus = any(plus is not None for _, (_, plus) in samples)
-        reward = reading.wanted.reward or ("plus" if with_plus else "base")
-        if reward not in ("base", "plus"):
-            raise LogError(f"{file.path} has the rewards base and plus, not {reward!r}")
-        if reward == "plus" and not with_plus:
-            raise LogError(f"{file.path} has no extra tests, only base ones: reward 'base'")
-        if reading.wanted.reward is None and with_plus:
-            reading.note(
-                "A sample is correct if it passes the base and the extra tests; reward='base' "
-                "asks for the base tests alone."
-            )
-        of_file = _of_name(file.path) | {
-            f"{ONE}metric": reward,
-            f"{ONE}hash": head.document["hash"],
-        }
-        collector = Collector(reading, file.path, "sample", of_file)
-        for place, (task, statuses) in enumerate(samples, start=1):
-            needed = statuses if reward == "plus" else statuses[:1]
-            bad = [status for status in needed if status not in _STATUSES]
-            if bad:
-                collector.bad(place, f"(of {task}) the {reward} status is {bad[0]!r}")
-            else:
-                collector.add(place, task, all(status == _PASS for status in needed))
-        return collector.tally()
+def _read(log: Log, reading: Reading) -> pl.DataFrame:
+    """The reward "plus" is passing the base and the extra tests, "base" the base tests."""
+    tasks = log.document["eval"]
+    if not isinstance(tasks, dict):
+        raise LogError(f"{log.path}: eval should be an object, not {type(tasks).__name__}")
+    samples = [(task, pair) for task, results in tasks.items() for pair in _statuses(results)]
+    with_plus = any(plus is not None for _, (_, plus) in samples)
+    reward = reading.wanted.reward or ("plus" if with_plus else "base")
+    if reward not in ("base", "plus"):
+        raise LogError(f"{log.path} has the rewards base and plus, not {reward!r}")
+    if reward == "plus" and not with_plus:
+        raise LogError(f"{log.path} has no extra tests, only base ones: reward 'base'")
+    if reading.wanted.reward is None and with_plus:
+        reading.note(
+            "A sample is correct if it passes the base and the extra tests; reward='base' "
+            "asks for the base tests alone."
+        )
+    known = {f"{ONE}metric": reward, f"{ONE}hash": log.document["hash"]}
+    collector = Collector(reading, log, _of_name(log.path) | known, unit="sample")
+    for place, (task, statuses) in enumerate(samples, start=1):
+        needed = statuses if reward == "plus" else statuses[:1]
+        bad = [status for status in needed if status not in _STATUSES]
+        if bad:
+            collector.bad(place, f"(of {task}) the {reward} status is {bad[0]!r}")
+        else:
+            collector.add(place, task, all(status == _PASS for status in needed))
+    return collector.tally()
 
 
 def _of_name(path: Path) -> dict[str, Any]:
@@ -82,3 +72,11 @@ def _statuses(results: Any) -> Iterator[tuple[Any, Any]]:
             yield sample.get("base_status"), sample.get("plus_status")
         else:
             yield None, None
+
+
+EVALPLUS = Form(
+    name="evalplus",
+    looks_like="JSON with eval, the statuses of each task (eval_results.json)",
+    matches=_matches,
+    read=_read,
+)

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import ONE, RUN, SET, STEP, Reading, Wanted
 from pkpo.evaluate.readers.names import numbers_samples
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, STEP, Reading, Wanted
 from pkpo.evaluate.readers.values import BadValueError, setting_of, step_of
 
 ALL = "all"
@@ -22,16 +22,14 @@ _SHOWN, _LONGEST = 8, 60
 _FLAGS = {f"{RUN}filter": "filter", STEP: "step"}
 
 
-def one_run(
-    tally: pl.DataFrame, reading: Reading, step: int | str | None, source: str
-) -> pl.DataFrame:
+def one_run(tally: pl.DataFrame, reading: Reading, source: str) -> pl.DataFrame:
     """The samples of the run that is asked for, or of the only one there is.
 
     Raises:
         LogError: what is asked for isn't there, or several runs are; lists the fields that
             differ, their values and the flags that choose.
     """
-    wanted = reading.wanted
+    wanted, step = reading.wanted, reading.wanted.step
     tally = _as_asked(tally, wanted)
     tally = _chosen(tally, (RUN,), wanted.run, "run", source)
     tally = _chosen(tally, (SET, ONE), wanted.task, "task", source)

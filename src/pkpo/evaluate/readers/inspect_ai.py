@@ -7,16 +7,16 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 import zstandard
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.beside import fields, object_of
-from pkpo.evaluate.readers.collect import ONE, RUN, SET, Collector, Reading
-from pkpo.evaluate.readers.head import Head
-from pkpo.evaluate.readers.logfile import LogFile
+from pkpo.evaluate.readers.contents import Log
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, chosen, fields
+from pkpo.evaluate.readers.values import object_of
 
 _SAMPLES, _SUMMARIES = "samples/", "summaries.json"
 _HEADERS = ("header.json", "_journal/start.json")
@@ -37,49 +37,39 @@ _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
-class InspectAI:
-    """See `Form`."""
-
-    name = "inspect_ai"
-    looks_like = "an .eval archive, or JSON with eval and samples"
-
-    def matches(self, head: Head) -> bool:
-        """See `Form`."""
-        if head.kind == "zip":
-            return any(name in head.columns for name in _HEADERS)
-        return head.kind == "json" and head.has("eval", "samples") and "status" in head.columns
-
-    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
-        """See `Form`."""
-        if file.kind == "zip":
-            try:
-                log, samples = _from_archive(file)
-            except (zipfile.BadZipFile, zstandard.ZstdError, zlib.error, struct.error) as error:
-                raise LogError(f"{file.path} is damaged: {error}") from error
-        else:
-            log, samples = head.document, head.document.get("samples")
-        if not isinstance(samples, list):
-            raise LogError(f"{file.path} holds no samples, only a summary of them")
-        if log.get("status") not in ("success", None):
-            reading.note(f"{file.path} is the log of a run whose status is {log['status']!r}.")
-        return _tally(file, log, samples, reading)
+def _matches(log: Log) -> bool:
+    if log.kind == "zip":
+        return any(name in log.columns for name in _HEADERS)
+    return log.kind == "json" and log.has("eval", "samples", "status")
 
 
-def _tally(
-    file: LogFile, log: Mapping[str, Any], samples: list[Any], reading: Reading
-) -> pl.DataFrame:
-    spec = object_of(log.get("eval"))
-    run = str(spec.get("run_id", file.number))
-    scorer = _scorer(file, samples, reading.wanted.reward)
-    of_file = _of_run(spec, object_of(log.get("plan"))) | {f"{ONE}metric": scorer}
-    collector = Collector(reading, file.path, "sample", of_file)
+def _read(log: Log, reading: Reading) -> pl.DataFrame:
+    document, samples = log.document, None
+    if log.kind == "zip":
+        try:
+            document, samples = _from_archive(log)
+        except (zipfile.BadZipFile, zstandard.ZstdError, zlib.error, struct.error) as error:
+            raise LogError(f"{log.path} is damaged: {error}") from error
+    else:
+        samples = document.get("samples")
+    if not isinstance(samples, list):
+        raise LogError(f"{log.path} holds no samples, only a summary of them")
+    if document.get("status") not in ("success", None):
+        reading.note(f"{log.path} is the log of a run whose status is {document['status']!r}.")
+    spec = object_of(document.get("eval"))
+    run = str(spec.get("run_id", log.number))
+    scorers = {name: None for sample in samples for name in _values(object_of(sample))}
+    scorer = chosen(log, "score", [*scorers], reading.wanted.reward, no="scores of")
+    of_file = _of_run(spec, object_of(document.get("plan"))) | {f"{ONE}metric": scorer}
+    collector = Collector(reading, log, of_file, unit="sample")
     for place, sample in enumerate(samples, start=1):
         if not isinstance(sample, dict):
             collector.bad(place, f"not an object but a {type(sample).__name__}")
             continue
         values = _values(sample)
         if scorer not in values:
-            collector.bad(place, f"{_called(sample)} {_why_unscored(sample, scorer)}")
+            called = f"(id {sample.get('id')!r}, epoch {sample.get('epoch')})"
+            collector.bad(place, f"{called} {_why_unscored(sample, scorer)}")
             continue
         identity = sample.get("uuid") or f"{run}/{sample.get('id')}/{sample.get('epoch')}"
         known = {"sample": identity, f"{ONE}input": _input(sample)}
@@ -119,10 +109,6 @@ def _input(sample: Mapping[str, Any]) -> str | None:
     return "\n".join(text[:_THIN] for text in texts if isinstance(text, str)) or None
 
 
-def _called(sample: Mapping[str, Any]) -> str:
-    return f"(id {sample.get('id')!r}, epoch {sample.get('epoch')})"
-
-
 def _why_unscored(sample: Mapping[str, Any], scorer: str | None) -> str:
     error = sample.get("error")
     if error:
@@ -146,23 +132,6 @@ def _values(sample: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _scorer(file: LogFile, samples: list[Any], wanted: str | None) -> str | None:
-    found = {
-        name: None for sample in samples if isinstance(sample, dict) for name in _values(sample)
-    }
-    if wanted is not None:
-        if wanted not in found:
-            there = ", ".join(found) or "none"
-            raise LogError(f"{file.path} has no scores of {wanted!r}; it has {there}")
-        return wanted
-    if len(found) > 1:
-        raise LogError(
-            f"{file.path} has several scores ({', '.join(found)}): choose one with reward= "
-            f"(--reward)"
-        )
-    return next(iter(found), None)
-
-
 def _number(value: Any) -> Any:
     """inspect_ai's letters and words as numbers, and all else as it is."""
     if isinstance(value, str):
@@ -170,39 +139,39 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _from_archive(file: LogFile) -> tuple[dict[str, Any], list[Any]]:
-    with zipfile.ZipFile(file.local) as archive:
+def _from_archive(log: Log) -> tuple[dict[str, Any], list[Any]]:
+    with zipfile.ZipFile(log.local) as archive:
         names = archive.namelist()
         header = next(name for name in _HEADERS if name in names)
-        log = _entry(archive, file, header)
+        document = _entry(archive, log, header)
         entries = [name for name in names if name.startswith(_SAMPLES) and name.endswith(".json")]
         if _SUMMARIES in names:
-            summaries = _entry(archive, file, _SUMMARIES)
+            summaries = _entry(archive, log, _SUMMARIES)
             if isinstance(summaries, list) and len(summaries) == len(entries):
-                return log, summaries
-        return log, list(_entries(archive, file, entries))
+                return document, summaries
+        return document, list(_entries(archive, log, entries))
 
 
-def _entries(archive: zipfile.ZipFile, file: LogFile, names: list[str]) -> Iterator[Any]:
+def _entries(archive: zipfile.ZipFile, log: Log, names: list[str]) -> Iterator[Any]:
     for name in names:
-        sample = _entry(archive, file, name)
+        sample = _entry(archive, log, name)
         # The rest of a sample, its events and messages, is much the most of it.
         keys = ("id", "epoch", "uuid", "input", "scores", "score", "error")
         yield {key: sample[key] for key in keys if key in sample}
 
 
-def _entry(archive: zipfile.ZipFile, file: LogFile, name: str) -> Any:
+def _entry(archive: zipfile.ZipFile, log: Log, name: str) -> Any:
     try:
-        return json.loads(_content(archive, file, name))
+        return json.loads(_content(archive, log.local, name))
     except ValueError as error:
-        raise LogError(f"{file.path}, {name}: not complete JSON: {error}") from error
+        raise LogError(f"{log.path}, {name}: not complete JSON: {error}") from error
 
 
-def _content(archive: zipfile.ZipFile, file: LogFile, name: str) -> bytes:
+def _content(archive: zipfile.ZipFile, local: Path, name: str) -> bytes:
     info = archive.getinfo(name)
     if info.compress_type != _ZSTANDARD:
         return archive.read(info)
-    with file.local.open("rb") as source:
+    with local.open("rb") as source:
         source.seek(info.header_offset)
         lengths = source.read(_LOCAL_HEADER)[26:]
         source.seek(sum(struct.unpack("<HH", lengths)), 1)
@@ -211,3 +180,11 @@ def _content(archive: zipfile.ZipFile, file: LogFile, name: str) -> bytes:
     if zlib.crc32(content) != info.CRC:
         raise zipfile.BadZipFile(f"bad checksum of {name}")
     return content
+
+
+INSPECT_AI = Form(
+    name="inspect_ai",
+    looks_like="an .eval archive, or JSON with eval and samples",
+    matches=_matches,
+    read=_read,
+)

@@ -10,40 +10,31 @@ from typing import Any
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.beside import fields, json_at, matched, object_of
-from pkpo.evaluate.readers.collect import ONE, RUN, SET, Collector, Reading
-from pkpo.evaluate.readers.counts import solved_of
-from pkpo.evaluate.readers.head import Head
-from pkpo.evaluate.readers.logfile import LogFile
-from pkpo.evaluate.readers.rows import rows
+from pkpo.evaluate.readers.contents import Log, rows
+from pkpo.evaluate.readers.files import json_at, matched
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, chosen, fields
+from pkpo.evaluate.readers.values import object_of, solved_of
 
 _PARAMETERS = re.compile(r"(k|n)=(\d+)")
 _OLD_PASS_AT = re.compile(r"pass@(\d+):(\d+)_samples")
 
 
-class Lighteval:
-    """See `Form`. Metrics over several samples are read where they are solve rates."""
+def _matches(log: Log) -> bool:
+    return log.kind == "parquet" and log.has("doc", "metric", "model_response")
 
-    name = "lighteval"
-    looks_like = "Parquet with doc, metric and model_response (details_*.parquet)"
 
-    def matches(self, head: Head) -> bool:
-        """See `Form`."""
-        return head.kind == "parquet" and head.has("doc", "metric", "model_response")
-
-    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
-        """See `Form`."""
-        kind = head.schema["metric"]
-        metrics = [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
-        metric = _chosen(file, metrics, reading.wanted.reward)
-        of_file = _of_run(file.path) | {f"{ONE}metric": metric}
-        collector = Collector(reading, file.path, "row", of_file)
-        for place, row in rows(file, ("doc", "metric", "model_response")):
-            if isinstance(row, str):
-                collector.bad(place, row)
-            else:
-                _take(collector, file, place, row, metric)
-        return collector.tally()
+def _read(log: Log, reading: Reading) -> pl.DataFrame:
+    """Metrics over several samples are read where they are solve rates."""
+    kind = log.schema["metric"]
+    metrics = [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
+    metric = _metric(log, metrics, reading.wanted.reward)
+    collector = Collector(reading, log, _of_run(log.path) | {f"{ONE}metric": metric})
+    for place, row in rows(log, ("doc", "metric", "model_response")):
+        if isinstance(row, str):
+            collector.bad(place, row)
+        else:
+            _take(collector, log.number, place, row, metric)
+    return collector.tally()
 
 
 def _of_run(path: Path) -> dict[str, Any]:
@@ -61,23 +52,16 @@ def _of_run(path: Path) -> dict[str, Any]:
     return {f"{RUN}model": str(model), **fields(RUN, known)}
 
 
-def _chosen(file: LogFile, metrics: list[str], wanted: str | None) -> str:
-    if wanted is not None and wanted not in metrics:
-        raise LogError(f"{file.path} has no metric {wanted!r}; it has {', '.join(metrics)}")
+def _metric(log: Log, metrics: list[str], wanted: str | None) -> str:
+    if wanted is not None:
+        chosen(log, "metric", metrics, wanted)
     readable = [name for name in metrics if _of_samples(name) != 0]
-    if wanted in readable:
-        return wanted
-    if wanted is not None or not readable:
+    if not readable or (wanted is not None and wanted not in readable):
         raise LogError(
-            f"{file.path}: {wanted or ', '.join(metrics) or 'no metric'} says nothing of single "
+            f"{log.path}: {wanted or ', '.join(metrics) or 'no metric'} says nothing of single "
             f"samples; readable are metrics of one sample, pass@k with k = 1, and avg@n"
         )
-    if len(readable) > 1:
-        raise LogError(
-            f"{file.path} has several metrics ({', '.join(readable)}): choose one with reward= "
-            f"(--reward)"
-        )
-    return readable[0]
+    return chosen(log, "metric", readable, wanted) or readable[0]
 
 
 def _of_samples(metric: str) -> int | None:
@@ -99,7 +83,7 @@ def _of_samples(metric: str) -> int | None:
 
 
 def _take(
-    collector: Collector, file: LogFile, place: int, row: Mapping[str, Any], metric: str
+    collector: Collector, number_of_file: int, place: int, row: Mapping[str, Any], metric: str
 ) -> None:
     document, response = row["doc"] or {}, row["model_response"] or {}
     score = (row["metric"] or {}).get(metric)
@@ -111,7 +95,7 @@ def _take(
         if responses > 1:
             collector.bad(place, f"{metric} is one score for {responses} responses")
         else:
-            collector.add(place, problem, score, known | {"sample": f"{file.number}"})
+            collector.add(place, problem, score, known | {"sample": f"{number_of_file}"})
         return
     number = responses if number < 0 else number
     solved = solved_of(score, number) if isinstance(score, int | float) else None
@@ -120,4 +104,12 @@ def _take(
         return
     for sample in range(number):
         reward = float(sample < solved)
-        collector.add(place, problem, reward, known | {"sample": f"{file.number}.{sample}"})
+        collector.add(place, problem, reward, known | {"sample": f"{number_of_file}.{sample}"})
+
+
+LIGHTEVAL = Form(
+    name="lighteval",
+    looks_like="Parquet with doc, metric and model_response (details_*.parquet)",
+    matches=_matches,
+    read=_read,
+)

@@ -9,12 +9,10 @@ from typing import Any
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.beside import json_at, matched, object_of
-from pkpo.evaluate.readers.collect import ONE, RUN, Collector, Reading
-from pkpo.evaluate.readers.counts import solved_of
-from pkpo.evaluate.readers.head import Head
-from pkpo.evaluate.readers.logfile import LogFile
-from pkpo.evaluate.readers.rows import rows
+from pkpo.evaluate.readers.contents import Log, rows
+from pkpo.evaluate.readers.files import json_at, matched
+from pkpo.evaluate.readers.tally import ONE, RUN, Collector, Form, Reading, chosen
+from pkpo.evaluate.readers.values import object_of, solved_of
 
 _OWN = {
     "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
@@ -24,38 +22,33 @@ _PROMPTING = ("system_instruction_sha", "chat_template_sha", "fewshot_as_multitu
 _SOLVE_RATE = "pass@1"
 
 
-class LmEval:
-    """See `Form`. A problem is a document; its hash tells those of different tasks apart."""
+def _matches(log: Log) -> bool:
+    return log.kind == "jsonl" and log.has("doc_id", "resps", "filtered_resps")
 
-    name = "lm-eval"
-    looks_like = "JSONL with doc_id, resps and filtered_resps (--log_samples)"
 
-    def matches(self, head: Head) -> bool:
-        """See `Form`."""
-        return head.kind == "jsonl" and head.has("doc_id", "resps", "filtered_resps")
-
-    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
-        """See `Form`."""
-        wanted = reading.wanted
-        filters, metrics = _choices(file)
-        metric = _chosen(file, "metric", metrics, wanted.reward, "reward= (--reward)")
-        if wanted.filter is None and not {"filter", "all"} & {*wanted.pool}:
-            _chosen(file, "filter", filters, None, "filter= (--filter)")
-        of_file = _of_run(file.path) | {f"{ONE}metric": metric}
-        collector = Collector(reading, file.path, "line", of_file)
-        pooled = False
-        for place, row in rows(file):
-            if isinstance(row, str):
-                collector.bad(place, row)
-            # Where no line is of the filter, another file's may be.
-            elif wanted.filter not in filters or row.get("filter") == wanted.filter:
-                pooled |= _take(collector, file, place, row, metric)
-        if pooled:
-            reading.note(
-                f"The log holds one {metric} for several responses to a document: a sample is "
-                f"what the filter made of them, not a response."
-            )
-        return collector.tally()
+def _read(log: Log, reading: Reading) -> pl.DataFrame:
+    """A problem is a document; its hash tells those of different tasks apart."""
+    wanted = reading.wanted
+    filters, metrics = _choices(log)
+    metric = chosen(log, "metric", metrics, wanted.reward)
+    if metric is None:
+        raise LogError(f"{log.path} has no metric: no scores beside the responses")
+    if wanted.filter is None and not {"filter", "all"} & {*wanted.pool}:
+        chosen(log, "filter", filters, None, "filter= (--filter)")
+    collector = Collector(reading, log, _of_run(log.path) | {f"{ONE}metric": metric})
+    pooled = False
+    for place, row in rows(log):
+        if isinstance(row, str):
+            collector.bad(place, row)
+        # Where no line is of the filter, another file's may be.
+        elif wanted.filter not in filters or row.get("filter") == wanted.filter:
+            pooled |= _take(collector, log.number, place, row, metric)
+    if pooled:
+        reading.note(
+            f"The log holds one {metric} for several responses to a document: a sample is "
+            f"what the filter made of them, not a response."
+        )
+    return collector.tally()
 
 
 def _of_run(path: Path) -> dict[str, Any]:
@@ -74,11 +67,11 @@ def _of_run(path: Path) -> dict[str, Any]:
     }
 
 
-def _choices(file: LogFile) -> tuple[list[str], list[str]]:
+def _choices(log: Log) -> tuple[list[str], list[str]]:
     """The filters and metrics in a file, in order of appearance."""
     filters: dict[str, None] = {}
     metrics: dict[str, None] = {}
-    for _, row in rows(file):
+    for _, row in rows(log):
         if isinstance(row, str):
             continue
         if isinstance(row.get("filter"), str):
@@ -94,24 +87,8 @@ def _choices(file: LogFile) -> tuple[list[str], list[str]]:
     return list(filters), list(metrics)
 
 
-def _chosen(file: LogFile, what: str, found: list[str], wanted: str | None, flag: str) -> Any:
-    if wanted is not None:
-        if wanted not in found:
-            raise LogError(
-                f"{file.path} has no {what} {wanted!r}; it has {', '.join(found) or 'none'}"
-            )
-        return wanted
-    if len(found) > 1:
-        raise LogError(
-            f"{file.path} has several {what}s ({', '.join(found)}): choose one with {flag}"
-        )
-    if not found and what == "metric":
-        raise LogError(f"{file.path} has no metric: no scores beside the responses")
-    return found[0] if found else None
-
-
 def _take(
-    collector: Collector, file: LogFile, place: int, row: Mapping[str, Any], metric: str
+    collector: Collector, number_of_file: int, place: int, row: Mapping[str, Any], metric: str
 ) -> bool:
     """Add a line's samples. Returns whether several responses share its one score."""
     if metric not in row:
@@ -128,10 +105,10 @@ def _take(
             collector.bad(place, f"pass@1 is {score}, which no count of {number} responses gives")
             return False
         for response in range(number):
-            sample = {"sample": f"{file.number}.{response}"}
+            sample = {"sample": f"{number_of_file}.{response}"}
             collector.add(place, problem, float(response < solved), known | sample)
         return False
-    collector.add(place, problem, score, known | {"sample": f"{file.number}"})
+    collector.add(place, problem, score, known | {"sample": f"{number_of_file}"})
     return _number_of(row.get("resps")) > 1
 
 
@@ -139,3 +116,11 @@ def _number_of(responses: Any) -> int:
     """How many responses to its first request a document has."""
     first = responses[0] if isinstance(responses, list) and responses else None
     return len(first) if isinstance(first, list) else 1
+
+
+LM_EVAL = Form(
+    name="lm-eval",
+    looks_like="JSONL with doc_id, resps and filtered_resps (--log_samples)",
+    matches=_matches,
+    read=_read,
+)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.collect import RUN, Reading
 from pkpo.evaluate.readers.identity import (
     check_problems,
     known_fields,
@@ -17,22 +15,13 @@ from pkpo.evaluate.readers.identity import (
     one_run,
     shortened,
 )
+from pkpo.evaluate.readers.tally import RUN, Reading
 from pkpo.evaluate.samples import Samples
 
-Duplicates = Literal["error", "drop", "keep"]
-Step = int | Literal["last", "all"]
 Known = dict[str, tuple[str | None, ...]]
 
 
-def merge(
-    tallies: Sequence[pl.DataFrame],
-    reading: Reading,
-    *,
-    step: Step | None,
-    duplicates: Duplicates,
-    threshold: float | None,
-    source: str,
-) -> tuple[Samples, Known]:
+def merge(tallies: Sequence[pl.DataFrame], reading: Reading, source: str) -> tuple[Samples, Known]:
     """Samples from the tallies of files, in the order of the files, and what the logs say of
     each problem: its task, its text.
 
@@ -46,10 +35,10 @@ def merge(
             f": all {reading.num_bad} records are bad, first {line}" for line in reading.bad_lines
         ]
         raise LogError(f"{source} holds no sample{bad[0] if bad else ''}")
-    tally = named_apart(one_run(tally, reading, step, source), reading)
+    tally = named_apart(one_run(tally, reading, source), reading)
     check_problems(tally, reading, source)
-    tally = _without_duplicates(tally, duplicates, reading, source)
-    return _samples(tally, threshold, reading, source)
+    tally = _without_duplicates(tally, reading, source)
+    return _samples(tally, reading, source)
 
 
 def _stacked(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -63,9 +52,8 @@ def _stacked(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(placed, how="diagonal")
 
 
-def _without_duplicates(
-    tally: pl.DataFrame, duplicates: Duplicates, reading: Reading, source: str
-) -> pl.DataFrame:
+def _without_duplicates(tally: pl.DataFrame, reading: Reading, source: str) -> pl.DataFrame:
+    duplicates = reading.wanted.duplicates
     if "sample" not in tally.columns or duplicates == "keep":
         return tally
     identity = ["problem", "sample", *(name for name in tally.columns if name.startswith(RUN))]
@@ -88,9 +76,7 @@ def _without_duplicates(
     return kept
 
 
-def _samples(
-    tally: pl.DataFrame, threshold: float | None, reading: Reading, source: str
-) -> tuple[Samples, Known]:
+def _samples(tally: pl.DataFrame, reading: Reading, source: str) -> tuple[Samples, Known]:
     if "cluster" in tally.columns:
         _check_clusters(tally, source)
     known = known_fields(tally, reading)
@@ -102,28 +88,18 @@ def _samples(
             *(pl.col(name).drop_nulls().first() for name in others),
         )
     tally = tally.sort("first", "problem")
-    sizes_P = tally["rewards"].list.len().to_numpy().astype(np.int64)
-    rewards_N = tally["rewards"].explode().to_numpy()
-    if threshold is not None:
-        rewards_N = (rewards_N >= threshold).astype(np.float64)
+    rewards = tally["rewards"].list.sort()  # polars' threads leave no order of their own
+    rewards_N = rewards.explode().to_numpy()
+    if reading.wanted.threshold is not None:
+        rewards_N = (rewards_N >= reading.wanted.threshold).astype(np.float64)
     samples = Samples(
         problems=tuple(tally["problem"].to_list()),
-        sizes_P=sizes_P,
-        rewards_N=_sorted_within(rewards_N, sizes_P),
+        sizes_P=rewards.list.len().to_numpy(),
+        rewards_N=rewards_N,
         clusters_P=tuple(tally["cluster"].to_list()) if "cluster" in tally.columns else None,
         source=source,
     )
     return samples, {name: tuple(tally[name].to_list()) for name in known}
-
-
-def _sorted_within(rewards_N: np.ndarray, sizes_P: np.ndarray) -> np.ndarray:
-    """Rewards ascending within each problem: polars' threads leave no order of their own."""
-    ordered_N = rewards_N.copy()
-    offsets_P = np.cumsum(sizes_P) - sizes_P
-    for size in np.unique(sizes_P):
-        places = offsets_P[sizes_P == size][:, None] + np.arange(size)
-        ordered_N[places] = np.sort(rewards_N[places], axis=1)
-    return ordered_N
 
 
 def _check_clusters(tally: pl.DataFrame, source: str) -> None:

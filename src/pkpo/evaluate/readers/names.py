@@ -7,8 +7,8 @@ from collections.abc import Collection
 
 import polars as pl
 
-from pkpo.evaluate.readers.collect import ONE, RUN, SET, STEP, Wanted
-from pkpo.evaluate.readers.head import Head
+from pkpo.evaluate.readers.contents import Log
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, STEP, Wanted
 
 _STEPS = {
     "step", "global_step", "training_step", "train_step", "checkpoint_step", "iteration",
@@ -36,11 +36,11 @@ _TEXTS = {"prompt", "question", "input", "instruction", "query", "problem_statem
 _NUMBERS = {"seed", "random_seed", "sampling_seed", "run", "run_id"}
 
 
-def known_columns(head: Head, taken: Collection[str], wanted: Wanted) -> dict[str, str]:
+def known_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str, str]:
     """A table's columns that say what a sample's run was and what its problem is.
 
     Args:
-        head: of the table.
+        log: the table.
         taken: columns that hold something else.
         wanted: fields that it names count as what it names them for.
 
@@ -48,10 +48,10 @@ def known_columns(head: Head, taken: Collection[str], wanted: Wanted) -> dict[st
         Column by its name in a tally.
     """
     found: dict[str, str] = {}
-    for column in head.all_columns():
+    for column in log.all_columns():
         if column not in taken:
             role = _role(column, wanted, found)
-            if role and (not role.startswith(ONE) or _is_text(head, column)):
+            if role and (not role.startswith(ONE) or _is_text(log, column)):
                 found[role] = column
     return found
 
@@ -79,15 +79,12 @@ def _role(column: str, wanted: Wanted, found: Collection[str]) -> str | None:
 def _spellings(column: str) -> set[str]:
     """A name as a whole and its last part, as `config.topP` has it, in small letters."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column).lower()
-    return {re.sub(r"[^a-z0-9]+", "_", name).strip("_") for name in (snake, _last(snake))}
+    last = re.split(r"[./]", snake)[-1]
+    return {re.sub(r"[^a-z0-9]+", "_", name).strip("_") for name in (snake, last)}
 
 
-def _last(name: str) -> str:
-    return re.split(r"[./]", name)[-1]
-
-
-def _is_text(head: Head, column: str) -> bool:
-    if head.kind == "parquet":
-        return head.schema[column] == pl.String
-    values = [record.get(column) for record in head.looked_at]
+def _is_text(log: Log, column: str) -> bool:
+    if log.kind == "parquet":
+        return log.schema[column] == pl.String
+    values = [record.get(column) for record in log.looked_at]
     return all(value is None or isinstance(value, str) for value in values)

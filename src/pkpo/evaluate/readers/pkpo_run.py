@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,60 +11,68 @@ import numpy as np
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.beside import folder_of
-from pkpo.evaluate.readers.collect import Collector, Reading
-from pkpo.evaluate.readers.counts import solved_of
-from pkpo.evaluate.readers.head import Head
-from pkpo.evaluate.readers.logfile import LogFile
-from pkpo.evaluate.solve_probabilities import SolveProbabilities
+from pkpo.evaluate.readers.contents import Log
+from pkpo.evaluate.readers.tally import Collector, Form, Reading, folder_of
+from pkpo.evaluate.readers.values import solved_of
+from pkpo.evaluate.samples import SolveProbabilities
 
 _EVALUATION = "evaluation.json"
 
 
-class PkpoEvaluation:
-    """See `Form`."""
+def _matches(log: Log) -> bool:
+    needed = ("problem_ids", "solve_probability", "num_samples", "exact")
+    return log.kind == "json" and isinstance(log.document, dict) and log.has(*needed)
 
-    name = "pkpo-evaluation"
-    looks_like = "JSON with problem_ids, solve_probability and num_samples (evaluation.json)"
 
-    def matches(self, head: Head) -> bool:
-        """See `Form`."""
-        needed = ("problem_ids", "solve_probability", "num_samples", "exact")
-        return head.kind == "json" and isinstance(head.document, dict) and head.has(*needed)
+def _read(log: Log, reading: Reading) -> pl.DataFrame | SolveProbabilities:
+    known = log.document
+    if known.get("max_at_k") is not None:
+        reading.note("A sample is correct if its reward is 1; the rewards took other values.")
+    problems, rates = known["problem_ids"], known["solve_probability"]
+    if not isinstance(problems, list) or not isinstance(rates, list):
+        raise LogError(f"{log.path}: problem_ids and solve_probability should be lists")
+    if len(problems) != len(rates):
+        raise LogError(
+            f"{log.path} has {len(problems)} problem_ids but {len(rates)} solve_probability"
+        )
+    if known["exact"]:
+        try:
+            ks = tuple(map(int, known.get("pass_at_k") or {})) or SolveProbabilities.ks
+            return SolveProbabilities(tuple(problems), np.array(rates), ks, str(log.path))
+        except (TypeError, ValueError) as error:
+            raise LogError(f"{log.path}: {error}") from error
+    number = known["num_samples"]
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise LogError(f"{log.path}: num_samples is {number!r}, not an integer >= 1")
+    collector = Collector(reading, log, folder_of(r"evaluation\.json")(log.path), unit="problem")
+    for place, (problem, rate) in enumerate(zip(problems, rates), start=1):
+        solved = solved_of(rate, number) if isinstance(rate, int | float) else None
+        if solved is None:
+            collector.bad(place, f"solve_probability {rate!r} is no count of {number}")
+            continue
+        collector.add(place, problem, 1.0, count=solved)
+        collector.add(place, problem, 0.0, count=number - solved)
+    return collector.tally()
 
-    def read(
-        self, file: LogFile, head: Head, reading: Reading
-    ) -> pl.DataFrame | SolveProbabilities:
-        """See `Form`."""
-        known = head.document
-        if known.get("max_at_k") is not None:
-            reading.note("A sample is correct if its reward is 1; the rewards took other values.")
-        problems, rates = known["problem_ids"], known["solve_probability"]
-        if not isinstance(problems, list) or not isinstance(rates, list):
-            raise LogError(f"{file.path}: problem_ids and solve_probability should be lists")
-        if len(problems) != len(rates):
-            raise LogError(
-                f"{file.path} has {len(problems)} problem_ids but {len(rates)} solve_probability"
-            )
-        if known["exact"]:
-            try:
-                ks = tuple(map(int, known.get("pass_at_k") or {})) or SolveProbabilities.ks
-                return SolveProbabilities(tuple(problems), np.array(rates), ks, str(file.path))
-            except (TypeError, ValueError) as error:
-                raise LogError(f"{file.path}: {error}") from error
-        number = known["num_samples"]
-        if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-            raise LogError(f"{file.path}: num_samples is {number!r}, not an integer >= 1")
-        of_file = folder_of(r"evaluation\.json")(file.path)
-        collector = Collector(reading, file.path, "problem", of_file)
-        for place, (problem, rate) in enumerate(zip(problems, rates), start=1):
-            solved = solved_of(rate, number) if isinstance(rate, int | float) else None
-            if solved is None:
-                collector.bad(place, f"solve_probability {rate!r} is no count of {number}")
-                continue
-            collector.add(place, problem, 1.0, count=solved)
-            collector.add(place, problem, 0.0, count=number - solved)
-        return collector.tally()
+
+PKPO_EVALUATION = Form(
+    name="pkpo-evaluation",
+    looks_like="JSON with problem_ids, solve_probability and num_samples (evaluation.json)",
+    matches=_matches,
+    read=_read,
+)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The evaluation of one policy of a run directory: its arm's name, or "base" for a warm
+    start, and the name that no other policy has."""
+
+    path: Path
+    warm: bool
+    arm: str
+    seed: int
+    name: str = ""
 
 
 def policies(folder: Path) -> dict[str, Path]:
@@ -73,6 +82,19 @@ def policies(folder: Path) -> dict[str, Path]:
     Raises:
         LogError: there is none; lists what there is.
     """
+    return {stored.name: stored.path for stored in _stored(folder)}
+
+
+def warm_starts(folder: Path) -> dict[str, str]:
+    """For each trained policy of a run directory the warm start that it was trained from, where
+    there is one; else the first policy. All by their names in `policies`."""
+    first, *others = stored = _stored(folder)
+    of_seed = {one.seed: one.name for one in stored if one.warm}
+    trained = [one for one in (stored if of_seed else others) if not one.warm]
+    return {one.name: of_seed.get(one.seed, first.name) for one in trained}
+
+
+def _stored(folder: Path) -> list[_Stored]:
     found = [
         path
         for pattern in ("", "seed_*/", "warm_start/seed_*/", "arms/*/seed_*/")
@@ -85,12 +107,22 @@ def policies(folder: Path) -> dict[str, Path]:
             f"pattern such as '{folder}/*.jsonl'. In it: {inside}"
         )
     if len(found) == 1:
-        return {"": found[0]}
+        return [_Stored(found[0], False, "", 0)]
     order = [arm.get("name") for arm in _json(folder / "config.json").get("arms", [])]
-    named = [(*_arm_and_seed(path.parent), path) for path in found]
-    named.sort(key=lambda it: (order.index(it[0]) if it[0] in order else -1, it[1]))
-    several = len({seed for _, seed, _ in named}) > 1
-    return {f"{arm} seed {seed}" if several else arm: path for arm, seed, path in named}
+    stored = [_arm_and_seed(path) for path in found]
+    stored.sort(key=lambda one: (order.index(one.arm) if one.arm in order else -1, one.seed))
+    several = len({one.seed for one in stored}) > 1
+    return [
+        replace(one, name=f"{one.arm} seed {one.seed}" if several else one.arm) for one in stored
+    ]
+
+
+def _arm_and_seed(path: Path) -> _Stored:
+    folder = path.parent
+    warm = folder.parent.name == "warm_start"
+    name = "base" if warm else _json(folder / "arm.json").get("name", folder.parent.name)
+    digits = folder.name.removeprefix("seed_")
+    return _Stored(path, warm, str(name), int(digits) if digits.isdecimal() else 0)
 
 
 def unfinished(folder: Path) -> list[Path]:
@@ -109,13 +141,6 @@ def file_in(folder: Path) -> Path:
         listed = ", ".join(str(path.parent) for path in found.values())
         raise LogError(f"{folder} holds several policies; choose the folder of one: {listed}")
     return next(iter(found.values()))
-
-
-def _arm_and_seed(folder: Path) -> tuple[str, int]:
-    warm = folder.parent.name == "warm_start"
-    name = "base" if warm else _json(folder / "arm.json").get("name", folder.parent.name)
-    digits = folder.name.removeprefix("seed_")
-    return str(name), int(digits) if digits.isdecimal() else 0
 
 
 def _json(path: Path) -> dict[str, Any]:

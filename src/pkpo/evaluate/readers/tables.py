@@ -1,147 +1,117 @@
-"""The forms that are tables with one sample a row: human-eval, verl, TRL, verifiers, pkpo, any."""
+"""The forms that are tables with one sample a row: human-eval, verl, TRL, pkpo, any."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from pkpo.errors import LogError
-from pkpo.evaluate.readers.beside import folder_of, verifiers_metadata
-from pkpo.evaluate.readers.collect import Reading, Wanted, with_file
-from pkpo.evaluate.readers.columns import read_table
-from pkpo.evaluate.readers.head import Head
-from pkpo.evaluate.readers.logfile import LogFile
+from pkpo.evaluate.readers.contents import Log
 from pkpo.evaluate.readers.names import known_columns
+from pkpo.evaluate.readers.scan import read_table
+from pkpo.evaluate.readers.tally import Form, Reading, Wanted, folder_of, with_file
 
 _SAMPLE_IDS = ("sample_id", "completion_id", "epoch")
 _TRL_OWN = {"step", "prompt", "completion", "advantage", "image", "images"}
+_OTHER_KINDS = {"zip": "a zip archive", "json": "one JSON document"}
 
 
-@dataclass(frozen=True)
-class TableForm:
-    """A table form.
+def table_form(
+    name: str,
+    looks_like: str,
+    matches: Callable[[Log], bool],
+    problem: str,
+    reward: str | Callable[[Log], str],
+    step: str | None = None,
+    of_file: Callable[[Path], Mapping[str, Any]] = lambda path: {},
+) -> Form:
+    """A form of tables.
 
     Args:
-        name: see `Form`.
-        looks_like: see `Form`.
-        matches: see `Form`.
-        problem: the column of problem ids; None if the caller must name it.
-        reward: picks the column of rewards when the caller doesn't name one.
+        name, looks_like, matches: see `Form`.
+        problem: the column of problem ids, where the caller names no other.
+        reward: the column of rewards, or what picks it, where the caller names no other.
         step: a column of training steps, if it is there.
         of_file: what the file's path and what lies beside it say of its samples.
     """
 
-    name: str
-    looks_like: str
-    matches: Callable[[Head], bool]
-    problem: str | None
-    reward: Callable[[Head], str]
-    step: str | None = None
-    of_file: Callable[[Path], Mapping[str, Any]] = lambda path: {}
+    def read(log: Log, reading: Reading) -> pl.DataFrame:
+        wanted = reading.wanted
+        if not log.is_table:
+            kind = _OTHER_KINDS.get(log.kind, log.kind)
+            raise LogError(f"{log.path} is no table of samples: it is {kind}")
+        rewards = wanted.reward or (reward if isinstance(reward, str) else reward(log))
+        own = {"problem": wanted.problem or problem, "reward": rewards}
+        return with_file(
+            read_table(log, _columns(log, own, step, wanted), reading), of_file(log.path)
+        )
 
-    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
-        """See `Form`."""
-        columns = self._columns(file, head, reading.wanted)
-        tally = read_table(file, columns, reading)
-        return with_file(tally, self.of_file(file.path))
+    return Form(name, looks_like, matches, read)
 
-    def _columns(self, file: LogFile, head: Head, wanted: Wanted) -> dict[str, str]:
-        if not head.is_table:
-            raise LogError(f"{file.path} is no table of samples: it is {_of_kind(head.kind)}")
-        problem = wanted.problem or self.problem
-        if problem is None:
+
+def _columns(log: Log, own: dict[str, str], step: str | None, wanted: Wanted) -> dict[str, str]:
+    """Column by what it holds, by its name in a tally."""
+    sample = wanted.sample or next((name for name in _SAMPLE_IDS if log.has(name)), None)
+    step = step if step and log.has(step) else None
+    others = {"cluster": wanted.cluster, "step": step, "sample": sample}
+    columns = own | {name: column for name, column in others.items() if column is not None}
+    for name, column in columns.items():
+        if not log.has(column):
             raise LogError(
-                f"{file.path}: name the column of problem ids with problem= (--problem); its "
-                f"columns are {head.shown()}"
+                f"{log.path} has no column {column!r} to take the {name} from; its columns "
+                f"are {log.shown()}"
             )
-        try:
-            reward = wanted.reward or self.reward(head)
-        except LogError as error:
-            raise LogError(f"{file.path}: {error}") from error
-        sample = wanted.sample or next((name for name in _SAMPLE_IDS if head.has(name)), None)
-        step = self.step if self.step and head.has(self.step) else None
-        own = {"cluster": wanted.cluster, "step": step, "sample": sample}
-        columns = {"problem": problem, "reward": reward}
-        columns |= {name: column for name, column in own.items() if column is not None}
-        for name, column in columns.items():
-            if not head.has(column):
-                raise LogError(
-                    f"{file.path} has no column {column!r} to take the {name} from; its columns "
-                    f"are {head.shown()}"
-                )
-        taken = {column for name, column in columns.items() if name != "cluster"}
-        return columns | known_columns(head, taken, wanted)
+    taken = {column for name, column in columns.items() if name != "cluster"}
+    return columns | known_columns(log, taken, wanted)
 
 
-def _of_kind(kind: str) -> str:
-    return {"zip": "a zip archive", "json": "one JSON document"}.get(kind, kind)
-
-
-def _fixed(column: str) -> Callable[[Head], str]:
-    return lambda head: column
-
-
-def _trl_reward(head: Head) -> str:
-    candidates = _trl_rewards(head)
-    if len(candidates) == 1:
-        return candidates[0]
-    if not candidates:
-        raise LogError(f"no column of rewards; its columns are {head.shown()}")
-    raise LogError(
-        f"several columns of rewards ({', '.join(candidates)}): choose one with reward= (--reward)"
-    )
-
-
-def _trl_rewards(head: Head) -> list[str]:
-    kinds = head.schema
-    return [
+def _trl_reward(log: Log) -> str:
+    """The one column of numbers that isn't TRL's own."""
+    kinds = log.schema
+    found = [
         name
-        for name in head.columns
+        for name in log.columns
         if name not in _TRL_OWN and (kinds[name].is_numeric() or kinds[name] == pl.Boolean)
     ]
-
-
-def _is_pkpo(head: Head) -> bool:
-    return head.kind == "parquet" and head.has("step", "problem", "completion", "reward")
-
-
-def _is_trl(head: Head) -> bool:
-    return (
-        head.kind == "parquet"
-        and head.has("step", "prompt", "completion", "advantage")
-        and not _is_pkpo(head)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise LogError(f"{log.path}: no column of rewards; its columns are {log.shown()}")
+    raise LogError(
+        f"{log.path}: several columns of rewards ({', '.join(found)}): choose one with reward= "
+        f"(--reward)"
     )
 
 
-HUMAN_EVAL = TableForm(
+def _is_pkpo(log: Log) -> bool:
+    return log.kind == "parquet" and log.has("step", "problem", "completion", "reward")
+
+
+def _is_trl(log: Log) -> bool:
+    needed = ("step", "prompt", "completion", "advantage")
+    return log.kind == "parquet" and log.has(*needed) and not _is_pkpo(log)
+
+
+HUMAN_EVAL = table_form(
     name="human-eval",
     looks_like="JSONL with task_id and passed (the _results.jsonl file)",
-    matches=lambda head: head.kind == "jsonl" and head.has("task_id", "passed"),
+    matches=lambda log: log.kind == "jsonl" and log.has("task_id", "passed"),
     problem="task_id",
-    reward=_fixed("passed"),
+    reward="passed",
 )
-VERL = TableForm(
+VERL = table_form(
     name="verl",
     looks_like="JSONL with input, output, score and step (rollout and validation dumps)",
-    matches=lambda head: head.kind == "jsonl" and head.has("input", "output", "score", "step"),
+    matches=lambda log: log.kind == "jsonl" and log.has("input", "output", "score", "step"),
     problem="input",
-    reward=_fixed("score"),
+    reward="score",
     step="step",
     of_file=folder_of(r"\d+\.jsonl"),
 )
-VERIFIERS = TableForm(
-    name="verifiers",
-    looks_like="JSONL with example_id and reward (results.jsonl)",
-    matches=lambda head: head.kind == "jsonl" and head.has("example_id", "reward"),
-    problem="example_id",
-    reward=_fixed("reward"),
-    of_file=verifiers_metadata,
-)
-TRL = TableForm(
+TRL = table_form(
     name="trl",
     looks_like="Parquet with step, prompt, completion and advantage (log_completions=True)",
     matches=_is_trl,
@@ -150,19 +120,19 @@ TRL = TableForm(
     step="step",
     of_file=folder_of(r"completions_\d+\.parquet"),
 )
-PKPO = TableForm(
+PKPO = table_form(
     name="pkpo",
     looks_like="Parquet with step, problem, completion and reward (completions.parquet)",
     matches=_is_pkpo,
     problem="problem",
-    reward=_fixed("reward"),
+    reward="reward",
     step="step",
     of_file=folder_of(r"completions\.parquet"),
 )
-PLAIN = TableForm(
+PLAIN = table_form(
     name="plain",
     looks_like="CSV, JSONL, JSON array or Parquet with problem and reward, or the columns named",
-    matches=lambda head: head.is_table and head.has("problem", "reward"),
+    matches=lambda log: log.is_table and log.has("problem", "reward"),
     problem="problem",
-    reward=_fixed("reward"),
+    reward="reward",
 )

@@ -1,15 +1,17 @@
-"""Rewards, problem ids and settings as they stand in a log, turned into numbers and text."""
+"""Rewards, counts, ids and settings as they stand in a log, turned into numbers and text."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _WORDS = {"true": 1.0, "false": 0.0}
+_TOLERANCE = 1e-6
 
 
 class BadValueError(ValueError):
@@ -104,6 +106,22 @@ def step_of(value: Any) -> int:
     except (TypeError, ValueError, OverflowError):
         pass
     raise BadValueError(f"the step is {value!r}, not an integer")
+
+
+def solved_of(score: float, num_samples: int) -> int | None:
+    """How many of the samples a solve rate stands for, or None if it is no solve rate of them.
+
+    >>> solved_of(0.75, 4), solved_of(0.7, 4)
+    (3, None)
+    """
+    solved = round(score * num_samples)
+    whole = abs(score * num_samples - solved) <= _TOLERANCE * num_samples
+    return solved if whole and 0 <= solved <= num_samples else None
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """A JSON object, or an empty one for what is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def _kind(value: Any) -> str:

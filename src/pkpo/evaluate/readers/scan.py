@@ -7,7 +7,8 @@ from typing import Any
 
 import polars as pl
 
-from pkpo.evaluate.readers.collect import (
+from pkpo.evaluate.readers.contents import POLARS_ERRORS, Log, csv_header, rows
+from pkpo.evaluate.readers.tally import (
     ONE,
     RUN,
     SET,
@@ -17,8 +18,6 @@ from pkpo.evaluate.readers.collect import (
     digest,
     gathered,
 )
-from pkpo.evaluate.readers.logfile import LogFile, first_records, last_records
-from pkpo.evaluate.readers.rows import POLARS_ERRORS, UNITS, csv_header, parquet_schema, rows
 from pkpo.evaluate.readers.values import setting_of
 
 _PLACE = "\0place"
@@ -27,11 +26,11 @@ _EXACT = 2**53
 _MISREAD = r"\x00|^Static\("
 
 
-def read_table(file: LogFile, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
+def read_table(log: Log, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
     """The tally of a JSONL, CSV or Parquet file, or a JSON array, with one sample a row.
 
     Args:
-        file: the table.
+        log: the table.
         named: column by what it holds, by its name in a tally; `step` holds integers.
         reading: takes bad rows.
 
@@ -41,15 +40,15 @@ def read_table(file: LogFile, named: Mapping[str, str], reading: Reading) -> pl.
     Cost: one pass of polars over the named columns; a pass in Python besides where some row
     isn't plainly good.
     """
-    tally = _grouped(file, named)
-    return tally if tally is not None else _one_by_one(file, named, reading)
+    tally = _grouped(log, named)
+    return tally if tally is not None else _one_by_one(log, named, reading)
 
 
-def _one_by_one(file: LogFile, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
-    collector = Collector(reading, file.path, UNITS[file.kind])
+def _one_by_one(log: Log, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
+    collector = Collector(reading, log)
     optional = {name: c for name, c in named.items() if name not in ("problem", "reward")}
     needed = [column for name, column in named.items() if not _is_known(name)]
-    for place, row in rows(file, set(named.values())):
+    for place, row in rows(log, set(named.values())):
         if isinstance(row, str):
             collector.bad(place, row)
             continue
@@ -72,10 +71,10 @@ def _is_known(name: str) -> bool:
     return name.startswith((RUN, SET, ONE))
 
 
-def _grouped(file: LogFile, named: Mapping[str, str]) -> pl.DataFrame | None:
+def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
     """By polars, or None if anything in the file needs a closer look."""
     try:
-        scanned = _scan(file, named)
+        scanned = _scan(log, named)
         if scanned is None:
             return None
         kinds = scanned.collect_schema()
@@ -135,30 +134,28 @@ def _as_text(values: pl.Series) -> pl.Series:
     return text.replace("", None) if _is_known(values.name) else text
 
 
-def _scan(file: LogFile, named: Mapping[str, str]) -> pl.LazyFrame | None:
+def _scan(log: Log, named: Mapping[str, str]) -> pl.LazyFrame | None:
     place: dict[str, Any] = {"row_index_name": _PLACE}
-    if file.kind == "json":
+    if log.kind == "json":
         return None
-    if file.kind == "csv":
-        mark, header = csv_header(file.local)
+    if log.kind == "csv":
+        mark, header = csv_header(log.local)
         if len(set(header)) != len(header):
             return None
-        scanned = pl.scan_csv(file.local, separator=mark, infer_schema=False, glob=False, **place)
+        scanned = pl.scan_csv(log.local, separator=mark, infer_schema=False, glob=False, **place)
         # Polars looks at the fields it was asked for: rows too long or short escape it unless
         # that is all of them.
         return scanned.map_batches(_of_whole_rows, projection_pushdown=False, streamable=True)
-    if file.kind == "parquet":
-        schema = parquet_schema(file)
-        known = all(_plain(name, schema[column]) for name, column in named.items())
-        return pl.scan_parquet(file.local, glob=False, **place) if known else None
-    looked_at = [*first_records(file.local), *last_records(file.local)]
+    if log.kind == "parquet":
+        known = all(_plain(name, log.schema[column]) for name, column in named.items())
+        return pl.scan_parquet(log.local, glob=False, **place) if known else None
     kinds = {
-        column: _json_kind(name, [record.get(column) for record in looked_at])
+        column: _json_kind(name, [record.get(column) for record in log.looked_at])
         for name, column in named.items()
     }
     if any(kind is None for kind in kinds.values()):
         return None
-    return pl.scan_ndjson(file.local, schema=kinds, **place)  # type: ignore[arg-type]
+    return pl.scan_ndjson(log.local, schema=kinds, **place)  # type: ignore[arg-type]
 
 
 def _of_whole_rows(batch: pl.DataFrame) -> pl.DataFrame:

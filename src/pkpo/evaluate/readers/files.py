@@ -1,4 +1,4 @@
-"""Files as they lie on the disk: found by path or pattern, unpacked, known by their content."""
+"""Files as they lie on the disk: found by path or pattern, unpacked; and what lies beside them."""
 
 from __future__ import annotations
 
@@ -6,47 +6,26 @@ import glob
 import gzip
 import hashlib
 import json
-import os
+import re
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import zstandard
 
 from pkpo.errors import LogError
+from pkpo.evaluate.readers.values import object_of
 from pkpo.terminal import visible
 
-Kind = Literal["jsonl", "json", "csv", "parquet", "zip"]
-
-_GZIP, _ZSTD, _PARQUET, _ZIP = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PAR1", b"PK\x03\x04"
-_BOM = b"\xef\xbb\xbf"
-_LINES_LOOKED_AT = 50
-_LOOKED_AT_END = 1 << 16
+BOM = b"\xef\xbb\xbf"
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_PACKED = r"(\.gz|\.zst)?"
 _CHUNK = 1 << 20
 _STDIN = "-"
 _STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
-
-
-@dataclass(frozen=True)
-class LogFile:
-    """One file to read.
-
-    Args:
-        path: as it was given, for messages.
-        local: the unpacked content; `path` itself where nothing was packed.
-        kind: what it holds.
-        number: which of the files it is, from 0.
-    """
-
-    path: Path
-    local: Path
-    kind: Kind
-    number: int = 0
 
 
 def expand(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
@@ -94,36 +73,30 @@ def readable_again(path: Path, folder: Path, number: int) -> Path:
     return copy
 
 
-def unpack(path: Path, source: Path, folder: Path, number: int = 0) -> LogFile:
-    """Look at a file's content, and unpack it into `folder` if it is gzip or zstandard.
-
-    Args:
-        path: as it was given.
-        source: where its content can be read.
-        folder: for what is unpacked.
-        number: which of the files it is.
+def unpacked(path: Path, source: Path, folder: Path) -> Path:
+    """Where the content of `path`, which can be read at `source`, lies unpacked: in `folder` if
+    it is gzip or zstandard.
 
     Raises:
-        LogError: it is empty, its compression is damaged or cut short, or it is neither
-            text nor of a known binary kind.
+        LogError: it is empty, or its compression is damaged or cut short.
         OSError: it can't be read.
     """
-    start = _start(source)
+    start = start_of(source)
     local = source
     if start.startswith((_GZIP, _ZSTD)):
-        local = folder / f"{number}.unpacked"
+        local = folder / "unpacked"
         with local.open("wb") as target:
             if start.startswith(_GZIP):
                 _gunzip(path, source, target)
             else:
                 _unzstd(path, source, target)
-        start = _start(local)
+        start = start_of(local)
     elif glob.has_magic(str(source)) or visible(str(source)) != str(source):  # not for polars
-        local = folder / f"{number}.link"
+        local = folder / "link"
         local.symlink_to(source.resolve())
-    if not start.strip(b" \t\r\n" + _BOM) and local.stat().st_size <= len(start):
+    if not start.strip(b" \t\r\n" + BOM) and local.stat().st_size <= len(start):
         raise LogError(f"{path} is empty")
-    return LogFile(path, local, _kind(path, local, start), number)
+    return local
 
 
 def identical(sources: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
@@ -144,38 +117,21 @@ def identical(sources: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
                 seen[digest] = path
 
 
-def first_records(local: Path) -> list[dict[str, Any]]:
-    """The JSON objects among the first lines."""
-    with local.open("rb") as file:
-        return _objects(islice(file, _LINES_LOOKED_AT))
+def json_at(path: Path) -> Mapping[str, Any]:
+    """The JSON object in a file, empty where it can't be read: it isn't the log."""
+    try:
+        return object_of(json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return {}
 
 
-def last_records(local: Path) -> list[dict[str, Any]]:
-    """The JSON objects among the last lines, those of the first not again."""
-    with local.open("rb") as file:
-        for _ in islice(file, _LINES_LOOKED_AT):
-            pass
-        rest = os.fstat(file.fileno()).st_size - _LOOKED_AT_END
-        if rest > file.tell():
-            file.seek(rest)
-            file.readline()
-        return _objects(file.readlines()[-_LINES_LOOKED_AT:])
+def matched(pattern: str, path: Path) -> re.Match[str] | None:
+    """Whether a file has the name that its tool gives it, packed or not."""
+    return re.fullmatch(pattern + _PACKED, path.name)
 
 
-def _objects(lines: Iterable[bytes]) -> list[dict[str, Any]]:
-    records = []
-    for line in lines:
-        text = line.removeprefix(_BOM).strip()
-        try:
-            value = json.loads(text) if text.startswith(b"{") else None
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict):
-            records.append(value)
-    return records
-
-
-def _start(path: Path) -> bytes:
+def start_of(path: Path) -> bytes:
+    """Its first bytes."""
     with path.open("rb") as file:
         return file.read(4096)
 
@@ -203,35 +159,3 @@ def _unzstd(path: Path, source: Path, target: Any) -> None:
         raise LogError(f"{path}: its zstandard compression is damaged: {error}") from error
     if not frame.eof:
         raise LogError(f"{path}: its zstandard compression is cut short")
-
-
-def _kind(path: Path, local: Path, start: bytes) -> Kind:
-    if start.startswith(_PARQUET):
-        return "parquet"
-    if start.startswith(_ZIP):
-        return "zip"
-    if b"\0" in start:
-        raise LogError(
-            f"{path} is neither text in UTF-8 nor Parquet, an inspect_ai .eval file, gzip or "
-            f"zstandard"
-        )
-    text = start.removeprefix(_BOM).lstrip()
-    if not text.startswith((b"{", b"[")):
-        return "csv"
-    if text.startswith(b"[") or _stands_alone(local):
-        return "json"
-    records = first_records(local)
-    if len(records) == 1 and _is_document(records[0]):
-        return "json"
-    return "jsonl"
-
-
-def _stands_alone(local: Path) -> bool:
-    """Whether the first line is an opening brace, as in an indented document."""
-    with local.open("rb") as file:
-        return file.readline().removeprefix(_BOM).strip() == b"{"
-
-
-def _is_document(record: dict[str, Any]) -> bool:
-    """Whether a lone line is a whole log and not one record of one."""
-    return isinstance(record.get("eval"), dict) or "problem_ids" in record

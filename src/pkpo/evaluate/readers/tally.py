@@ -18,7 +18,7 @@ decides by them what belongs together.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -26,53 +26,31 @@ from typing import Any, Literal
 import polars as pl
 
 from pkpo.errors import LogError
+from pkpo.evaluate.read_result import BadLine
+from pkpo.evaluate.readers.contents import UNITS, Log
+from pkpo.evaluate.readers.files import matched
 from pkpo.evaluate.readers.values import (
     BadValueError,
+    object_of,
     problem_of,
     reward_of,
     setting_of,
     step_of,
     text_of,
 )
+from pkpo.evaluate.samples import SolveProbabilities
 
 OnBadLine = Literal["error", "count"]
+Duplicates = Literal["error", "drop", "keep"]
+Step = int | Literal["last", "all"]
 RUN, SET, ONE, STEP = "run.", "set.", "one.", "run.step"
 _EXAMPLES = 100
 
 
 @dataclass(frozen=True)
-class BadLine:
-    """A record that couldn't be read.
-
-    Args:
-        path: the file.
-        place: where in it, such as "line 17" or "row 3".
-        reason: what is wrong with it.
-    """
-
-    path: Path
-    place: str
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.path}, {self.place}: {self.reason}"
-
-
-@dataclass(frozen=True)
 class Wanted:
-    """What the caller asked for. None stands for: by the form's own rule.
-
-    Args:
-        problem: the column of problem ids.
-        reward: the column, metric or scorer that gives the reward.
-        cluster: the column of clusters.
-        sample: the column that tells samples of a problem apart.
-        run: FIELD=VALUE, VALUE or FIELD: which run, or what else tells runs apart.
-        task: the same of tasks and data sets.
-        filter: the lm-evaluation-harness filter.
-        pool: fields whose values are put together, or "all".
-        on_bad_line: stop at the first bad record or count them.
-    """
+    """What the caller asked for; see `pkpo.evaluate.read.read`. None stands for: by the form's
+    own rule."""
 
     problem: str | None = None
     reward: str | None = None
@@ -80,21 +58,17 @@ class Wanted:
     sample: str | None = None
     run: tuple[str, ...] = ()
     task: tuple[str, ...] = ()
+    step: Step | None = None
     filter: str | None = None
     pool: tuple[str, ...] = ()
+    threshold: float | None = None
     on_bad_line: OnBadLine = "error"
+    duplicates: Duplicates = "error"
 
 
 @dataclass
 class Reading:
-    """What reading has found so far, over all files.
-
-    Args:
-        wanted: what the caller asked for.
-        notes: choices that were made, and what else a reader of the numbers should know.
-        bad_lines: the first bad records.
-        num_bad: how many there were.
-    """
+    """What reading has found so far, over all files; see `ReadResult`."""
 
     wanted: Wanted
     notes: dict[str, None] = field(default_factory=dict)
@@ -123,15 +97,16 @@ class Collector:
 
     Args:
         reading: takes the bad ones.
-        path: the file.
-        unit: what a place in it is called.
+        log: the file.
         of_file: what is known of all its samples, by the name of a tally's column.
+        unit: what a place in it is called, if not by its kind.
     """
 
     def __init__(
-        self, reading: Reading, path: Path, unit: str, of_file: Mapping[str, Any] | None = None
+        self, reading: Reading, log: Log, of_file: Mapping[str, Any] | None = None, unit: str = ""
     ) -> None:
-        self._reading, self._path, self._unit = reading, path, unit
+        self._reading, self._path = reading, log.path
+        self._unit = unit or UNITS[log.kind]
         self._of_file = of_file or {}
         self._ids: dict[str, int] = {}
         self._problems, self._places = array("q"), array("q")
@@ -148,15 +123,10 @@ class Collector:
         *,
         count: int = 1,
     ) -> None:
-        """Take a sample, or count it as bad.
+        """Take `count` equal samples as they stand at a place of the file, or count them as bad.
 
-        Args:
-            place: where in the file.
-            problem: its problem's id as it stands there.
-            reward: its reward as it stands there.
-            fields: the optional columns of a tally, and `step` for a run.step that must be an
-                integer; always the same ones in a file.
-            count: how many equal samples this is.
+        Fields are the optional columns of a tally, and `step` for a run.step that must be an
+        integer; always the same ones in a file.
 
         Raises:
             LogError: it is bad, and the caller wants to stop at that.
@@ -234,3 +204,54 @@ def with_file(tally: pl.DataFrame, of_file: Mapping[str, Any]) -> pl.DataFrame:
 def digest(text: pl.Expr) -> pl.Expr:
     """A number that stands for a text, which may be long; null for none."""
     return pl.when(text != "").then(text.hash())
+
+
+def fields(prefix: str, values: Any) -> dict[str, Any]:
+    """A JSON object's members as columns of a tally; of anything else, none."""
+    return {prefix + key: value for key, value in object_of(values).items()}
+
+
+def folder_of(pattern: str) -> Callable[[Path], dict[str, Any]]:
+    """The folder as a run, for tools that write one run into a folder, under these names."""
+    return lambda path: {f"{RUN}folder": str(path.parent)} if matched(pattern, path) else {}
+
+
+def chosen(
+    log: Log,
+    what: str,
+    found: Sequence[str],
+    wanted: str | None,
+    flag: str = "reward= (--reward)",
+    no: str = "",
+) -> str | None:
+    """What is wanted of what was found, or the only one there is; None if there are none.
+
+    Raises:
+        LogError: it isn't there, or there are several to choose from; called `no` and `what`.
+    """
+    if wanted is not None and wanted not in found:
+        there = ", ".join(found) or "none"
+        raise LogError(f"{log.path} has no {no or what} {wanted!r}; it has {there}")
+    if wanted is None and len(found) > 1:
+        raise LogError(
+            f"{log.path} has several {what}s ({', '.join(found)}): choose one with {flag}"
+        )
+    return wanted or next(iter(found), None)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A kind of log, and how to read it.
+
+    Args:
+        name: what `format=` calls it.
+        looks_like: what its content is recognised by, for messages.
+        matches: whether a file that begins like this is of this form.
+        read: the tally of one file, or exact probabilities; raises LogError if it is damaged,
+            or there is a choice that the caller hasn't made.
+    """
+
+    name: str
+    looks_like: str
+    matches: Callable[[Log], bool]
+    read: Callable[[Log, Reading], pl.DataFrame | SolveProbabilities]

@@ -2,57 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import gammaln
 
+from pkpo.evaluate.comparison import Moved, MovedProblem
 from pkpo.evaluate.samples import Samples
-
-
-@dataclass(frozen=True)
-class MovedProblem:
-    """One problem.
-
-    Args:
-        problem: its id.
-        rate, baseline_rate: mean reward (for 0/1 rewards the solve rate) in the two runs.
-        p: two-sided p-value of no difference: Fisher's exact test for 0/1 rewards,
-            Mann and Whitney's for others.
-    """
-
-    problem: str
-    rate: float
-    baseline_rate: float
-    p: float
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Problems gained and lost against the baseline.
-
-    Args:
-        run, baseline: names.
-        gained, lost: problems with a higher or lower mean reward, by size of the change.
-        false_discovery_rate: the expected share of mistakes among them is at most this
-            (Benjamini and Hochberg, over all problems).
-        num_problems: tested.
-    """
-
-    run: str
-    baseline: str
-    gained: tuple[MovedProblem, ...]
-    lost: tuple[MovedProblem, ...]
-    false_discovery_rate: float
-    num_problems: int
-
-    @property
-    def text(self) -> str:
-        return (
-            f"{self.run} gained {len(self.gained)} and lost {len(self.lost)} of "
-            f"{self.num_problems} problems against {self.baseline} (at most "
-            f"{100 * self.false_discovery_rate:g} % of these by chance)"
-        )
 
 
 def moved_problems(
@@ -64,21 +18,15 @@ def moved_problems(
         p = fisher_p(run.correct_P, run.sizes_P, baseline.correct_P, baseline.sizes_P)
     else:
         p = np.array([_ranks_p(a, b) for a, b in zip(run.groups(), baseline.groups())])
-    after = np.add.reduceat(run.rewards_N, run.offsets_P) / run.sizes_P
-    before = np.add.reduceat(baseline.rewards_N, baseline.offsets_P) / baseline.sizes_P
+    after, before = run.mean_rewards_P, baseline.mean_rewards_P
     found = np.flatnonzero(benjamini_hochberg(p) <= rate)
     order = found[np.argsort(-np.abs(after - before)[found], kind="stable")]
     moved = [
         MovedProblem(run.problems[i], float(after[i]), float(before[i]), float(p[i])) for i in order
     ]
-    return Moved(
-        name,
-        baseline_name,
-        tuple(m for m in moved if m.rate > m.baseline_rate),
-        tuple(m for m in moved if m.rate < m.baseline_rate),
-        rate,
-        len(p),
-    )
+    gained = tuple(m for m in moved if m.rate > m.baseline_rate)
+    lost = tuple(m for m in moved if m.rate < m.baseline_rate)
+    return Moved(name, baseline_name, rate, len(p), gained, lost)
 
 
 def fisher_p(
@@ -89,10 +37,11 @@ def fisher_p(
         np.stack([correct, size, other_correct, other_size], axis=-1), axis=0, return_inverse=True
     )
     values = np.empty(len(tables))
+    log_factorials = gammaln(np.arange(1, 2 + int((size + other_size).max(initial=0))))
     for place, (c, n, d, m) in enumerate(tables.tolist()):
         possible = np.arange(max(0, c + d - m), min(n, c + d) + 1)
         rest = np.stack([possible, n - possible, c + d - possible, m - c - d + possible])
-        logs = -gammaln(rest + 1).sum(axis=0)  # of the hypergeometric law, up to a constant
+        logs = -log_factorials[rest].sum(axis=0)  # of the hypergeometric law, up to a constant
         law = np.exp(logs - logs.max())
         law /= law.sum()
         seen = law[c - possible[0]]

@@ -14,7 +14,7 @@ from pkpo.cli.commands import run as pkpo
 from pkpo.core.parsing import as_objective
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate import Samples, SolveProbabilities, compare, evaluate, read
-from pkpo.evaluate.readers.pkpo_run import policies
+from pkpo.evaluate.readers.pkpo_run import policies, warm_starts
 
 CHANCES = [0.0, 1.0, 0.25, 1e-12, 0.75, 0.5]
 
@@ -145,6 +145,21 @@ def test_policies_of_a_run_come_in_the_order_of_its_settings(tmp_path):
         policies(run)
 
 
+def test_arms_are_compared_with_the_warm_start_of_their_seed_whatever_they_are_called(tmp_path):
+    run = write_run(tmp_path / "run", seeds=(0, 1), arms=("base 2", "x seed 1"))
+    assert warm_starts(run) == {
+        f"{arm} seed {seed}": f"base seed {seed}"
+        for arm in ("base 2", "x seed 1")
+        for seed in (0, 1)
+    }
+
+
+def test_one_policy_alone_is_not_compared(tmp_path, capsys):
+    alone = write_run(tmp_path / "run") / "arms" / "k=1" / "seed_0"
+    assert pkpo(["compare", str(alone)]) == 1
+    assert "at least two runs are needed, got 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_eval_shows_the_arms_of_a_run_side_by_side(tmp_path, capsys, exact):
     run = write_run(tmp_path / "run", exact=exact)
@@ -178,13 +193,14 @@ def test_eval_shows_the_arms_of_a_run_side_by_side(tmp_path, capsys, exact):
 
 def test_compare_takes_one_run_apart(tmp_path, capsys):
     run = write_run(tmp_path / "run", seeds=(0, 1))
-    page = tmp_path / "page.html"
-    assert pkpo(["compare", str(run), "--html", str(page)]) == 0
+    assert pkpo(["compare", str(run)]) == 0
     out = capsys.readouterr().out
     for seed in (0, 1):
         assert f"k=1 seed {seed} minus base seed {seed}" in out
         assert f"8→1 seed {seed} minus base seed {seed}" in out
     assert "exact" in out
+    page, small = tmp_path / "page.html", write_run(tmp_path / "small", arms=("k=1",))
+    assert pkpo(["compare", str(small), "--k", "1,4", "--html", str(page)]) == 0
     assert page.read_text("utf-8").count("<img") == 3
 
 
@@ -208,6 +224,7 @@ def test_compare_pairs_the_arms_of_two_runs(tmp_path, capsys):
         (["--extrapolate", "64"], "any --k"),
         (["--step", "3"], "exact probabilities"),
         (["--threshold", "0.5"], "exact probabilities"),
+        (["--pool", "model"], "exact probabilities"),
     ],
 )
 def test_flags_that_mean_nothing_to_exact_probabilities(tmp_path, capsys, arguments, message):

@@ -1,4 +1,4 @@
-"""verifiers since 0.2: traces.jsonl, one line for each episode."""
+"""verifiers: results.jsonl, one sample a row, and since 0.2 traces.jsonl, one line an episode."""
 
 from __future__ import annotations
 
@@ -9,34 +9,49 @@ from typing import Any
 
 import polars as pl
 
-from pkpo.evaluate.readers.beside import fields, folder_of, object_of
-from pkpo.evaluate.readers.collect import ONE, RUN, SET, Collector, Reading
-from pkpo.evaluate.readers.head import Head
-from pkpo.evaluate.readers.logfile import LogFile
-from pkpo.evaluate.readers.rows import rows
+from pkpo.evaluate.readers.contents import Log, rows
+from pkpo.evaluate.readers.files import json_at
+from pkpo.evaluate.readers.tables import table_form
+from pkpo.evaluate.readers.tally import (
+    ONE,
+    RUN,
+    SET,
+    Collector,
+    Form,
+    Reading,
+    fields,
+    folder_of,
+)
+from pkpo.evaluate.readers.values import object_of
 
 
-class VerifiersTraces:
-    """See `Form`. The reward is the weighted sum, as verifiers has it, or one score by name."""
+def _metadata(path: Path) -> dict[str, Any]:
+    """What metadata.json beside a results.jsonl says; else the folder."""
+    known = json_at(path.parent / "metadata.json")
+    if "model" not in known:
+        return folder_of(r"results\.jsonl")(path)
+    sampling = dict(object_of(known.get("sampling_args")))
+    for name in ("n", "seed"):
+        sampling.pop(name, None)
+    return {
+        f"{RUN}model": known["model"],
+        f"{RUN}env_args": known.get("env_args"),
+        f"{SET}env_id": known.get("env_id"),
+        **fields(RUN, sampling),
+    }
 
-    name = "verifiers-traces"
-    looks_like = "JSONL with task and traces (traces.jsonl)"
 
-    def matches(self, head: Head) -> bool:
-        """See `Form`."""
-        return head.kind == "jsonl" and head.has("task", "traces")
-
-    def read(self, file: LogFile, head: Head, reading: Reading) -> pl.DataFrame:
-        """See `Form`."""
-        collector = Collector(reading, file.path, "line", _of_run(file.path))
-        for place, row in rows(file):
-            reward = row if isinstance(row, str) else _reward(row, reading.wanted.reward)
-            if isinstance(row, str) or isinstance(reward, str):
-                collector.bad(place, str(reward))
-                continue
-            identity = row.get("id") or f"{file.number}/{place}"
-            collector.add(place, _problem(row), reward, {"sample": identity, **_of_row(row)})
-        return collector.tally()
+def _read_traces(log: Log, reading: Reading) -> pl.DataFrame:
+    """The reward is the weighted sum, as verifiers has it, or one score by name."""
+    collector = Collector(reading, log, _of_run(log.path))
+    for place, row in rows(log):
+        reward = row if isinstance(row, str) else _reward(row, reading.wanted.reward)
+        if isinstance(row, str) or isinstance(reward, str):
+            collector.bad(place, str(reward))
+            continue
+        identity = row.get("id") or f"{log.number}/{place}"
+        collector.add(place, _problem(row), reward, {"sample": identity, **_of_row(row)})
+    return collector.tally()
 
 
 def _of_run(path: Path) -> dict[str, Any]:
@@ -93,3 +108,19 @@ def _reward(row: Mapping[str, Any], name: str | None) -> float | str | None:
         return float(sum(reward["score"] * reward.get("weight", 1.0) for reward in given))
     except (KeyError, TypeError):
         return "a reward without a score that is a number"
+
+
+VERIFIERS = table_form(
+    name="verifiers",
+    looks_like="JSONL with example_id and reward (results.jsonl)",
+    matches=lambda log: log.kind == "jsonl" and log.has("example_id", "reward"),
+    problem="example_id",
+    reward="reward",
+    of_file=_metadata,
+)
+TRACES = Form(
+    name="verifiers-traces",
+    looks_like="JSONL with task and traces (traces.jsonl)",
+    matches=lambda log: log.kind == "jsonl" and log.has("task", "traces"),
+    read=_read_traces,
+)

@@ -1,0 +1,289 @@
+"""What is in a file: its kind and columns, which tell whose log it is, and its rows one by one.
+
+Rows are read here the slow and exact way, which says which line is bad; their numbers start at 1.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from pkpo.errors import LogError
+from pkpo.evaluate.readers.files import BOM, start_of
+
+Kind = Literal["jsonl", "json", "csv", "parquet", "zip"]
+NumberedRow = tuple[int, dict[str, Any] | str]
+"""The line or row number, and its fields by name or what is wrong with it."""
+
+UNITS = {"jsonl": "line", "csv": "line", "parquet": "row", "json": "record"}
+# Polars panics over some damaged files, with an exception that isn't an Exception.
+POLARS_ERRORS = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
+_PARQUET, _ZIP = b"PAR1", b"PK\x03\x04"
+_LINES_LOOKED_AT = 50
+_LOOKED_AT_END = 1 << 16
+_PARQUET_ROWS = 20_000
+_NAMES_SHOWN = 30
+
+
+@dataclass(frozen=True)
+class Log:
+    """One file to read, and what its beginning shows.
+
+    Args:
+        path: as it was given, for messages.
+        local: the unpacked content; `path` itself where nothing was packed.
+        number: which of the files it is, from 0.
+        kind: of the file.
+        columns: of a table, or the keys of its first record, or of the document, or the
+            names in the archive.
+        schema: of a Parquet file.
+        looked_at: of a JSONL file or JSON array, some records at its beginning and end.
+        document: the whole of a JSON file.
+    """
+
+    path: Path
+    local: Path
+    number: int
+    kind: Kind
+    columns: tuple[str, ...]
+    schema: Mapping[str, pl.DataType] = field(default_factory=dict)
+    looked_at: Sequence[Mapping[str, Any]] = ()
+    document: Any = None
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it has one record a line, a row or an item of a JSON array."""
+        return self.kind in ("jsonl", "csv", "parquet") or isinstance(self.document, list)
+
+    def has(self, *columns: str) -> bool:
+        """Whether all of these columns are there."""
+        return set(columns) <= set(self.columns)
+
+    def all_columns(self) -> tuple[str, ...]:
+        """The columns, and the keys that other records than the first have besides."""
+        found = dict.fromkeys(self.columns)
+        return tuple(found | dict.fromkeys(key for record in self.looked_at for key in record))
+
+    def shown(self) -> str:
+        """The columns for a message."""
+        names = ", ".join(self.columns[:_NAMES_SHOWN])
+        left = len(self.columns) - _NAMES_SHOWN
+        return (names or "none") + (f" and {left} more" if left > 0 else "")
+
+
+def look_at(path: Path, local: Path, number: int) -> Log:
+    """The log in a file; see `Log` for the arguments.
+
+    Raises:
+        LogError: it is neither text nor of a known binary kind, or damaged at its beginning.
+    """
+    kind = _kind(path, local)
+    if kind == "parquet":
+        try:
+            schema = pl.read_parquet_schema(local)
+        except POLARS_ERRORS as error:
+            raise LogError(f"{path} is a damaged or incomplete Parquet file: {error}") from error
+        return Log(path, local, number, kind, tuple(schema), schema=schema)
+    if kind == "zip":
+        try:
+            with zipfile.ZipFile(local) as archive:
+                return Log(path, local, number, kind, tuple(archive.namelist()))
+        except zipfile.BadZipFile as error:
+            raise LogError(f"{path} is a damaged or incomplete .eval file: {error}") from error
+    if kind == "csv":
+        return Log(path, local, number, kind, csv_header(local)[1])
+    if kind == "json":
+        document = _document(path, local)
+        records = document if isinstance(document, list) else [document]
+        records = [record for record in records if isinstance(record, dict)]
+        columns = tuple(records[0]) if records else ()
+        looked_at = records if isinstance(document, list) else ()
+        return Log(path, local, number, kind, columns, looked_at=looked_at, document=document)
+    records = _first_records(local)
+    if not records:
+        place, problem = next(_json_rows(local))
+        raise LogError(f"{path}, line {place}: {problem}")
+    looked_at = [*records, *_last_records(local)]
+    return Log(path, local, number, kind, tuple(records[0]), looked_at=looked_at)
+
+
+def _kind(path: Path, local: Path) -> Kind:
+    start = start_of(local)
+    if start.startswith(_PARQUET):
+        return "parquet"
+    if start.startswith(_ZIP):
+        return "zip"
+    if b"\0" in start:
+        raise LogError(
+            f"{path} is neither text in UTF-8 nor Parquet, an inspect_ai .eval file, gzip or "
+            f"zstandard"
+        )
+    text = start.removeprefix(BOM).lstrip()
+    if not text.startswith((b"{", b"[")):
+        return "csv"
+    with local.open("rb") as file:
+        indented = file.readline().removeprefix(BOM).strip() == b"{"
+    if indented or text.startswith(b"["):
+        return "json"
+    records = _first_records(local)
+    return "json" if len(records) == 1 and _is_document(records[0]) else "jsonl"
+
+
+def _is_document(record: dict[str, Any]) -> bool:
+    """Whether a lone line is a whole log and not one record of one."""
+    return isinstance(record.get("eval"), dict) or "problem_ids" in record
+
+
+def _document(path: Path, local: Path) -> Any:
+    try:
+        return json.loads(local.read_bytes().removeprefix(BOM))
+    except json.JSONDecodeError as error:
+        raise LogError(
+            f"{path}, line {error.lineno}: not complete JSON at column {error.colno}: {error.msg}"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise LogError(f"{path} isn't readable as JSON: {error}") from error
+
+
+def _first_records(local: Path) -> list[dict[str, Any]]:
+    """The JSON objects among the first lines."""
+    with local.open("rb") as file:
+        return _objects(islice(file, _LINES_LOOKED_AT))
+
+
+def _last_records(local: Path) -> list[dict[str, Any]]:
+    """The JSON objects among the last lines, those of the first not again."""
+    with local.open("rb") as file:
+        for _ in islice(file, _LINES_LOOKED_AT):
+            pass
+        rest = os.fstat(file.fileno()).st_size - _LOOKED_AT_END
+        if rest > file.tell():
+            file.seek(rest)
+            file.readline()
+        return _objects(file.readlines()[-_LINES_LOOKED_AT:])
+
+
+def _objects(lines: Iterable[bytes]) -> list[dict[str, Any]]:
+    records = []
+    for line in lines:
+        text = line.removeprefix(BOM).strip()
+        try:
+            value = json.loads(text) if text.startswith(b"{") else None
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict):
+            records.append(value)
+    return records
+
+
+def csv_header(local: Path) -> tuple[str, tuple[str, ...]]:
+    """The separator (the one of , tab ; that the header has) and the names of the columns."""
+    with local.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        line = next((line for line in file if line.strip()), "")
+    separator = max(",\t;", key=lambda mark: (line.count(mark), mark == ","))
+    return separator, tuple(next(csv.reader([line], delimiter=separator), []))
+
+
+def rows(log: Log, columns: Iterable[str] | None = None) -> Iterator[NumberedRow]:
+    """Each row of a JSONL, CSV or Parquet file, each item of a JSON array.
+
+    Args:
+        log: the file.
+        columns: of Parquet files read only these.
+
+    Raises:
+        LogError: a Parquet file is damaged.
+    """
+    if log.kind == "parquet":
+        return _parquet_rows(log, columns)
+    if log.kind == "json":
+        return _items(log.local)
+    return _csv_rows(log.local) if log.kind == "csv" else _json_rows(log.local)
+
+
+def _json_rows(local: Path) -> Iterator[NumberedRow]:
+    with local.open("rb") as source:
+        for number, line in enumerate(source, start=1):
+            text = line.removeprefix(BOM).strip() if number == 1 else line.strip()
+            if text:
+                yield number, _parsed(text)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | str:
+    """The JSON object on a line, or what is wrong with it."""
+    try:
+        return _object(json.loads(line.decode(), object_pairs_hook=_first_of_each))
+    except UnicodeDecodeError as error:
+        return f"not UTF-8 text at byte {error.start + 1}"
+    except json.JSONDecodeError as error:
+        return f"not complete JSON at column {error.colno}: {error.msg}"
+    except (ValueError, RecursionError) as error:
+        return f"not readable as JSON: {error}"
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is there twice the first value, as polars has it."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else dict(reversed(pairs))
+
+
+def _object(value: Any) -> dict[str, Any] | str:
+    return value if isinstance(value, dict) else f"not a JSON object but a {type(value).__name__}"
+
+
+def _items(local: Path) -> Iterator[NumberedRow]:
+    items = json.loads(local.read_bytes().removeprefix(BOM), object_pairs_hook=_first_of_each)
+    yield from ((number, _object(item)) for number, item in enumerate(items, start=1))
+
+
+def _csv_rows(local: Path) -> Iterator[NumberedRow]:
+    separator, names = csv_header(local)
+    with local.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as source:
+        reader = csv.reader(source, delimiter=separator, strict=True)
+        header_seen = False
+        while True:
+            number = reader.line_num + 1
+            try:
+                fields = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield number, f"not readable as CSV: {error}"
+                continue
+            if not fields:
+                continue
+            if not header_seen:
+                header_seen = True
+                continue
+            if len(fields) != len(names):
+                yield number, f"{len(fields)} fields, where the header has {len(names)}"
+            elif any("\udc80" <= mark <= "\udcff" for text in fields for mark in text):
+                yield number, "not UTF-8 text"
+            else:
+                yield number, dict(zip(names, (text or None for text in fields)))
+
+
+def _parquet_rows(log: Log, columns: Iterable[str] | None) -> Iterator[NumberedRow]:
+    number = 0
+    try:
+        frame = pl.scan_parquet(log.local, glob=False)
+        if columns is not None:
+            frame = frame.select(list(columns))
+        total = frame.select(pl.len()).collect().item()
+        for start in range(0, total, _PARQUET_ROWS):
+            for row in frame.slice(start, _PARQUET_ROWS).collect().iter_rows(named=True):
+                number += 1
+                yield number, row
+    except POLARS_ERRORS as error:
+        raise LogError(
+            f"{log.path} is a damaged Parquet file, after row {number}: {error}"
+        ) from error
