@@ -82,7 +82,7 @@ class Display:
         self._title, self._columns, self._spare = title, columns, spare
         self._line, self._done = line, done
         self._printed: dict[str, int] = {}
-        self._told = {name for name, state in pool.states.items() if state is State.DONE}
+        self._told = {name: state for name, state in pool.states.items() if state is State.DONE}
         self._start = time.monotonic()
         self._steps_before: int | None = None
         self._silent = False
@@ -133,9 +133,9 @@ class Display:
 
     def _tell_ends(self) -> None:
         for name, state in self.pool.states.items():
-            if name in self._told or state not in (State.DONE, State.FAILED):
+            if self._told.get(name) is state or state not in (State.DONE, State.FAILED):
                 continue
-            self._told.add(name)
+            self._told[name] = state
             if state is State.FAILED:
                 self.print(f"{name} failed: {self.pool.failures[name].reason}", "red")
             elif text := self._done(self, name):
