@@ -63,7 +63,7 @@ benchmark: $(VENV)/.dev
 	$(BIN)/python benchmarks/transform.py --out benchmarks/transform.md $(ARGS)
 
 results: $(VENV)/.train
-	$(BIN)/python experiments/main_job.py --out results/main_job
+	$(BIN)/python -m reproduction.main_job --out results/main_job
 
 reproduce: $(VENV)/.reproduce
 	$(BIN)/python -m reproduction $(or $(ARGS),all --out results/reproduction --runs runs/reproduction)

@@ -20,11 +20,11 @@ from pkpo.streams import Stream, generator_of, seed_of
 from pkpo.tasks.base import Task
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import TrainConfig
-from pkpo.train.devices import device_of
+from pkpo.train.embedded.devices import device_of
+from pkpo.train.embedded.warm_start import load_policy
 from pkpo.train.job import JobError
-from pkpo.train.order import problems_of_step
+from pkpo.train.problems import problems_of_step
 from pkpo.train.run_directory import RunDirectory, write_json
-from pkpo.train.warm_start import load_policy
 
 Kind = Literal["frozen", "uniform"]
 KINDS: tuple[Kind, ...] = ("frozen", "uniform")

@@ -14,7 +14,8 @@ from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.report.load import load_run
 from pkpo.report.records import Arm, Run
 from pkpo.train.config import TrainConfig
-from pkpo.train.job import Job, check_buildable
+from pkpo.train.embedded.devices import check_buildable
+from pkpo.train.job import Job
 from pkpo.train.run_directory import RunDirectory
 from reproduction.studies.controls import run_controls
 from reproduction.studies.settings import K_VALUES, Study

@@ -15,8 +15,8 @@ from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
 from pkpo.tasks.grids import LANGUAGES
 from pkpo.train.config import TrainConfig
+from pkpo.train.embedded.warm_start import save_policy
 from pkpo.train.run_directory import ArmDirectory, RunDirectory
-from pkpo.train.warm_start import save_policy
 from reproduction.studies import controls
 from reproduction.studies.controls import (
     KINDS,

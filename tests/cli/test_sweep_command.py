@@ -51,7 +51,9 @@ def pkpo(*arguments: object) -> int:
 
 def test_a_sweep_from_start_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = tmp_path / "sweep"
-    assert pkpo("sweep", *FLAGS, "--vary", "num_generations=2,4", "--out", path) == 0
+    assert (
+        pkpo("sweep", *FLAGS, "--vary", "num_generations=2,4", "--workers", 1, "--out", path) == 0
+    )
     out = capsys.readouterr().out
     assert "2 cells × 2 arms × 1 seeds = 4 runs" in out
     assert f"Summary: {path / 'summary.md'}" in out

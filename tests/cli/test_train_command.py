@@ -20,6 +20,8 @@ import pytest
 from pkpo.cli import main
 from pkpo.cli.commands import run
 from pkpo.cli.train import Train
+from pkpo.execution.pool import ThisProcess
+from pkpo.train import job
 from pkpo.train.job import Job
 from pkpo.train.run_directory import RunDirectory
 
@@ -59,6 +61,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("PKPO_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    # Worker processes import for seconds: the finished job has them, the others don't need to.
+    monkeypatch.setattr(job, "LocalProcesses", lambda slots: ThisProcess(lambda: False))
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 
 from pkpo.cli.commands import run
 from pkpo.cli.train import Train
-from pkpo.cli.trl import engine_of
 from pkpo.errors import InvalidInputError
+
+ARM = {"name": "arm", "schedule": "mean", "learning_rate": 1e-6}
 
 
 def test_flags_become_settings() -> None:
@@ -100,14 +101,21 @@ def test_each_seed_may_have_its_own_model() -> None:
 
 
 @pytest.mark.parametrize(
-    ("stored", "engine"),
-    [({"engine": "trl"}, "trl"), ({}, "embedded"), ([], "embedded"), (None, "embedded")],
+    ("stored", "flags", "code"),
+    [
+        ({"engine": "trl", "model": "m", "arms": [ARM]}, "--workers 1", 2),
+        ({"engine": "trl", "arms": [ARM]}, "", 1),
+        ({"arms": [ARM], "model": "m"}, "", 1),
+    ],
 )
-def test_a_config_tells_its_engine(tmp_path: Path, stored: Any, engine: str) -> None:
+def test_a_config_tells_its_engine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stored: Any, flags: str, code: int
+) -> None:
     path = tmp_path / "config.json"
-    if stored is not None:
-        path.write_text(json.dumps(stored))
-    assert engine_of(path) == engine
+    path.write_text(json.dumps(stored))
+    assert run(["train", "--config", str(path), *flags.split()]) == code
+    err = capsys.readouterr().err
+    assert ("--engine trl doesn't know --workers" if code == 2 else "model: ") in err
 
 
 def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
-"""A program that works on run directories in forked processes, which tests then kill.
+"""A program that does work in forked processes, which tests then interrupt or kill.
 
-It reads one JSON object a line: {"run": PATH, "cache": PATH, "kill": [WHAT, NAME, NUMBER] or
-null, "record": PATH or null}. For each it forks, prints the child's process id, waits for its
-end and prints how it ended as subprocess numbers it. Forking saves the seconds that importing
-takes; the child is the leader of its own process group.
+It reads one JSON object a line, forks, prints the child's process id, waits for its end and
+prints how it ended as subprocess numbers it. An object is either
+{"run": PATH, "cache": PATH, "kill": [WHAT, NAME, NUMBER] or null, "record": PATH or null}, for
+the work of a run directory, or {"command": [ARGUMENT, ...], "env": {NAME: VALUE}, "out": PATH,
+"err": PATH, "most_bytes": NUMBER or null}, for a command of pkpo, whose workers are forked too.
+Forking saves the seconds that importing takes; a child is the leader of its own session.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
+import resource
 import signal
 import sys
 import traceback
@@ -18,8 +22,14 @@ from typing import Any
 
 import torch
 
+import pkpo.cli.sweep
+import pkpo.cli.train
+import pkpo.train.job
+import pkpo.train.sweep  # noqa: F401
+from pkpo.cli import main as pkpo_command
+from pkpo.execution import processes
+from pkpo.train.embedded.engine import make_warm_start, train_arm
 from pkpo.train.run_directory import RunDirectory
-from pkpo.train.work import make_warm_start, train_arm
 
 from .interference import At, Moment, interfering
 
@@ -33,10 +43,10 @@ def work(path: Path, cache: Path) -> None:
     run = RunDirectory.open(path)
     for seed in run.config.seeds:
         if not run.has_warm_start(seed):
-            make_warm_start(path, seed, cache, stop=never)
+            make_warm_start(run, seed, cache, stop=never)
         for arm in run.config.arms:
             if not run.arm(arm, seed).finished:
-                train_arm(path, arm, seed, stop=never)
+                train_arm(run, arm, seed, stop=never)
 
 
 def attempt(order: dict[str, Any]) -> None:
@@ -59,21 +69,41 @@ def attempt(order: dict[str, Any]) -> None:
         Path(order["record"]).write_text(json.dumps(moments))
 
 
+def command(order: dict[str, Any]) -> None:
+    for descriptor, name in ((1, "out"), (2, "err")):
+        file = os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.dup2(file, descriptor)
+        os.close(file)
+    os.environ |= order["env"]
+    if order["most_bytes"] is not None:
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["most_bytes"], hard))
+    fork: Any = multiprocessing.get_context("fork")
+    processes.multiprocessing.get_context = lambda kind: fork
+    sys.argv = ["pkpo", *order["command"]]
+    pkpo_command()
+
+
 def main() -> None:
     torch.set_num_threads(1)
     # The first optimizer imports a good part of torch: once here, and not in every child.
     torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
     for line in sys.stdin:
+        order = json.loads(line)
         child = os.fork()
         if child == 0:
-            os.setpgid(0, 0)
+            os.setsid()
             code = 1
             try:
-                attempt(json.loads(line))
+                command(order) if "command" in order else attempt(order)
                 code = 0
+            except SystemExit as stop:
+                code = stop.code if isinstance(stop.code, int) else 1
             except BaseException:
                 traceback.print_exc()
             finally:
+                sys.stdout.flush()
+                sys.stderr.flush()
                 os._exit(code)
         print(child, flush=True)
         _, status = os.waitpid(child, 0)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from pkpo import files
-from pkpo.train import run_directory
+from pkpo.train import json_lines
 
 
 class Moment(NamedTuple):
@@ -76,7 +76,7 @@ def interfering(act: Callable[[Moment], object]) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Path, "write_bytes", write_bytes)
         patch.setattr(Path, "write_text", write_text)
-        patch.setattr(run_directory, "write_fully", append)
+        patch.setattr(json_lines, "write_fully", append)
         patch.setattr(os, "replace", replacing)
         patch.setattr(os, "fsync", syncing)
         patch.setattr(shutil, "rmtree", removing)

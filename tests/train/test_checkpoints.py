@@ -14,12 +14,12 @@ import pytest
 import torch
 
 from pkpo.errors import RunDirectoryError
-from pkpo.train import loop
 from pkpo.train.checkpoints import Checkpoints, deciding_settings
 from pkpo.train.config import TrainConfig
-from pkpo.train.loop import ArmTrainer
+from pkpo.train.embedded import arm_trainer as loop
+from pkpo.train.embedded.arm_trainer import ArmTrainer
+from pkpo.train.embedded.warm_start import load_policy
 from pkpo.train.run_directory import ArmDirectory
-from pkpo.train.warm_start import load_policy
 
 from .interference import At, Moment, interfering
 from .tiny import STEPS, assert_same_run, make_config, make_policy, make_task, rows, trainer
@@ -218,11 +218,6 @@ def test_checkpoints_of_other_settings_are_refused(
 
 
 # Of whole arms
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")

@@ -17,12 +17,12 @@ from rich.console import Console
 
 from pkpo.engines.embedded.learning import Learner
 from pkpo.errors import PkpoError, RunDirectoryError
-from pkpo.execution.inline import ThisProcess
+from pkpo.execution.pool import ThisProcess
 from pkpo.report import load_run, write, write_report
 from pkpo.train.config import TrainConfig
+from pkpo.train.embedded.engine import make_warm_start, train_arm
 from pkpo.train.job import Job, JobError
 from pkpo.train.run_directory import RunDirectory
-from pkpo.train.work import make_warm_start, train_arm
 
 from .tiny import assert_same_run, settings
 
@@ -34,20 +34,15 @@ def never() -> bool:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def original(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With an arm that is finished, one that was stopped, and one that hasn't begun."""
     arms = [{"name": n, "schedule": text, "learning_rate": 0.01} for n, text in ARMS.items()]
-    config = TrainConfig.model_validate(settings(steps=4) | {"arms": arms})
+    config = TrainConfig.model_validate(settings(steps=4) | {"arms": arms, "completions_every": 3})
     run = RunDirectory.create(tmp_path_factory.mktemp("runs") / "run", config, "pkpo train")
-    make_warm_start(run.path, 0, cache, stop=never)
+    make_warm_start(run, 0, cache, stop=never)
     steps = iter([False, False, True])
-    assert train_arm(run.path, config.arms[0], 0, stop=never)
-    assert not train_arm(run.path, config.arms[1], 0, stop=lambda: next(steps))
+    assert train_arm(run, config.arms[0], 0, stop=never)
+    assert not train_arm(run, config.arms[1], 0, stop=lambda: next(steps))
     return run.path
 
 

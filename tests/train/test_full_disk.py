@@ -6,8 +6,6 @@ import errno
 import json
 import os
 import resource
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +14,10 @@ import pytest
 
 from pkpo.cli.commands import run as run_command
 from pkpo.files import write_atomically
-from pkpo.train.run_directory import JsonLines, RunDirectory, write_text
+from pkpo.train.json_lines import JsonLines, write_text
+from pkpo.train.run_directory import RunDirectory
 
+from .forks import Attempts
 from .interference import At, Moment, first_and_last, interfering
 from .tiny import assert_same_run, make_config, make_policy, rows, settings, trainer
 
@@ -83,11 +83,6 @@ def test_lines_that_do_not_fit(tmp_path: Path):
 # An arm
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def test_a_disk_that_is_full_at_any_write_of_an_arm(cache: Path, tmp_path: Path):
     config = make_config().model_copy(update={"completions_every": 3})
     make_policy(config, cache)
@@ -124,46 +119,28 @@ def test_a_disk_that_is_full_at_any_write_of_an_arm(cache: Path, tmp_path: Path)
 
 # The command
 
-LIMITED = """
-import resource, sys
-_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)), hard))
-from pkpo.cli import main
-main()
-"""
 
-
-def command(limit: int, cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", LIMITED, str(limit), "train", "--workers", "1", *arguments],
-        env=os.environ | {"PKPO_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
-def test_the_command_says_what_did_not_fit_and_resumes(tmp_path: Path):
+def test_the_command_says_what_did_not_fit_and_resumes(attempts: Attempts, tmp_path: Path):
     """Checkpoints don't fit at first, though all else of the arm does."""
     given = settings(steps=3) | {"completions_every": 50}
     (tmp_path / "config.json").write_text(json.dumps(given))
     path, cache = tmp_path / "run", tmp_path / "cache"
-    outcome = command(30_000, cache, "--config", str(tmp_path / "config.json"), "--out", str(path))
-    assert outcome.returncode == 1
-    assert "Traceback" not in outcome.stderr + outcome.stdout
-    assert outcome.stderr.startswith("pkpo: can't write the report: [Errno 27] File too large: ")
-    assert f"`pkpo train --resume {path}` goes on" in outcome.stderr
+    made = ("train", "--workers", 1, "--config", tmp_path / "config.json", "--out", path)
+    outcome = attempts.command(*made, cache=cache, most_bytes=30_000)
+    assert outcome.code == 1
+    assert "Traceback" not in outcome.err + outcome.out
+    assert outcome.err.startswith("pkpo: can't write the report: [Errno 27] File too large: ")
+    assert f"`pkpo train --resume {path}` goes on" in outcome.err
     arm = RunDirectory.open(path).arm(RunDirectory.open(path).config.arms[0], 0)
-    shown = " ".join(outcome.stdout.split())
+    shown = " ".join(outcome.out.split())
     assert "arm failed: OSError: [Errno 27] File too large: " in shown
     reason = arm.failure.read_text().splitlines()[0]
     assert reason == f"OSError: [Errno 27] File too large: '{arm.checkpoints.last}'"
     assert len(rows(arm.metrics)) == 2
     assert not arm.checkpoints.last.exists()
 
-    outcome = command(resource.RLIM_INFINITY, cache, "--resume", str(path))
-    assert (outcome.returncode, outcome.stderr) == (0, "")
+    outcome = attempts.command("train", "--workers", 1, "--resume", path, cache=cache)
+    assert (outcome.code, outcome.err) == (0, "")
     assert not arm.failure.exists()
     config = RunDirectory.open(path).config
     trainer(config, tmp_path / "whole", tmp_path / "cache").run()

@@ -6,27 +6,27 @@ import io
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from execution.watching import wait_for
+from pkpo.execution.pool import ThisProcess
 from pkpo.execution.processes import LocalProcesses
 from pkpo.train.config import TrainConfig
 from pkpo.train.job import Job, JobError
 from pkpo.train.run_directory import RunDirectory
 
+from .forks import Attempts, Running
 from .tiny import assert_same_run, rows, settings
 
 STEPS = 200
-PKPO = [sys.executable, "-c", "from pkpo.cli import main; main()"]
 ARMS = ("k=1", "k=2", "k=4")
 
 
@@ -39,11 +39,6 @@ def job_settings(**changes: Any) -> dict[str, Any]:
     ]
     base = settings(steps=STEPS) | {"arms": arms, "checkpoint_every": 1000, "completions_every": 20}
     return base | {"evaluation": {"k_values": [1, 2], "num_samples": 4, "every": 10}} | changes
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -59,7 +54,7 @@ def surroundings(cache: Path) -> Iterator[None]:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     path = tmp_path_factory.mktemp("uninterrupted") / "run"
     run = RunDirectory.create(path, TrainConfig.model_validate(job_settings()), "")
-    Job(run, workers=2, console=Console(file=io.StringIO())).run()
+    Job(run, workers=1, console=Console(quiet=True), executor=ThisProcess(lambda: False)).run()
     return run
 
 
@@ -72,44 +67,17 @@ def steps_done(path: Path, arm: str) -> int:
     return metrics.read_bytes().count(b"\n") if metrics.exists() else 0
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        assert process is None or process.poll() is None, process.communicate()
-        time.sleep(0.005)
+@pytest.fixture
+def started(
+    attempts: Attempts, cache: Path, tmp_path: Path
+) -> Callable[[dict[str, Any], Path], AbstractContextManager[Running]]:
+    def start(config: dict[str, Any], path: Path) -> AbstractContextManager[Running]:
+        file = tmp_path / "config.json"
+        file.write_text(json.dumps(config))
+        arguments = ("train", "--config", file, "--out", path, "--workers", 2)
+        return attempts.started(*arguments, cache=cache)
 
-
-@contextmanager
-def started(config: dict[str, Any], path: Path) -> Iterator[subprocess.Popen[str]]:
-    file = path.with_suffix(".json")
-    file.write_text(json.dumps(config))
-    command = [*PKPO, "train", "--config", str(file), "--out", str(path), "--workers", "2"]
-    process = subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def send(process: subprocess.Popen[str], number: signal.Signals, *, group: bool) -> None:
-    if group:
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
-
-
-def resume(path: Path) -> subprocess.CompletedProcess[str]:
-    command = [*PKPO, "train", "--resume", str(path), "--workers", "2"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return start
 
 
 @pytest.mark.parametrize(
@@ -118,6 +86,9 @@ def resume(path: Path) -> subprocess.CompletedProcess[str]:
     ids=["a terminal's", "to the parent", "a scheduler's"],
 )
 def test_an_interrupt_ends_after_a_step_and_changes_nothing(
+    started: Any,
+    attempts: Attempts,
+    cache: Path,
     uninterrupted: RunDirectory,
     tmp_path: Path,
     number: signal.Signals,
@@ -126,15 +97,14 @@ def test_an_interrupt_ends_after_a_step_and_changes_nothing(
 ):
     path = tmp_path / "run"
     with started(job_settings(), path) as process:
-        wait_for(lambda: steps_done(path, "k=1") >= 3, process)
-        send(process, number, group=group)
-        out, err = process.communicate(timeout=60)
-    assert process.returncode == code
-    assert err.strip() == (
+        wait_for(lambda: steps_done(path, "k=1") >= 3)
+        process.signal(number, group=group)
+        assert process.ended() == code
+    assert process.err.strip() == (
         f"pkpo: interrupted by {number.name}; all steps made are kept, and "
         f"`pkpo train --resume {path}` goes on"
     )
-    assert "ending after the current step" in out
+    assert "ending after the current step" in process.out
     for arm in ARMS[:2]:
         assert 1 <= steps_done(path, arm) < STEPS
         assert (folder(path, arm) / "state.pt").exists()
@@ -147,8 +117,8 @@ def test_an_interrupt_ends_after_a_step_and_changes_nothing(
     assert (path / "report.html").exists()
 
     before = {arm: rows(folder(path, arm) / "metrics.jsonl") for arm in ARMS[:2]}
-    again = resume(path)
-    assert again.returncode == 0, again.stderr
+    again = attempts.command("train", "--resume", path, "--workers", 2, cache=cache)
+    assert again.code == 0, again.err
     for arm in ARMS:
         assert_same_run(folder(path, arm), folder(uninterrupted.path, arm))
     for arm, kept in before.items():
@@ -161,22 +131,21 @@ SLOW = {
 }
 
 
-def test_a_second_interrupt_ends_at_once(tmp_path: Path):
+def test_a_second_interrupt_ends_at_once(started: Any, tmp_path: Path):
     """In the middle of a slow warm start, of which nothing is kept."""
     path = tmp_path / "run"
     with started(job_settings(**SLOW), path) as process:
-        wait_for(lambda: (path / "warm_start" / "seed_0" / "progress.json").exists(), process)
-        send(process, signal.SIGINT, group=True)
+        wait_for(lambda: (path / "warm_start" / "seed_0" / "progress.json").exists())
+        process.signal(signal.SIGINT, group=True)
         time.sleep(0.2)
         start = time.monotonic()
-        send(process, signal.SIGINT, group=True)
-        _, err = process.communicate(timeout=20)
+        process.signal(signal.SIGINT, group=True)
+        assert process.ended() == 130
         assert time.monotonic() - start < 5
         wait_for(lambda: _group_is_gone(process.pid))
-    assert process.returncode == 130
-    assert "ended at once" in err
-    assert f"pkpo train --resume {path}" in err
-    assert "Traceback" not in err
+    assert "ended at once" in process.err
+    assert f"pkpo train --resume {path}" in process.err
+    assert "Traceback" not in process.err
     assert not (path / "report.html").exists()
 
 
@@ -188,14 +157,13 @@ def _group_is_gone(group: int) -> bool:
     return False
 
 
-def test_an_interrupted_warm_start_is_made_again(tmp_path: Path):
+def test_an_interrupted_warm_start_is_made_again(started: Any, tmp_path: Path):
     path = tmp_path / "run"
     config = job_settings(warm_start={"steps": 2000, "batch_size": 32, "demonstrations": 100})
     with started(config, path) as process:
-        wait_for(lambda: (path / "warm_start" / "seed_0" / "progress.json").exists(), process)
-        send(process, signal.SIGINT, group=True)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+        wait_for(lambda: (path / "warm_start" / "seed_0" / "progress.json").exists())
+        process.signal(signal.SIGINT, group=True)
+        assert process.ended() == 130, process.err
     assert list((path / "warm_start" / "seed_0").iterdir()) == []
     assert not (path / "arms").exists()
     assert "k=1, seed 0: not started" in (path / "summary.md").read_text()
@@ -224,7 +192,7 @@ def test_a_killed_worker_costs_its_own_arm_only(uninterrupted: RunDirectory, tmp
     summary = (run.path / "summary.md").read_text()
     assert "k=1, seed 0: failed: its worker process was killed (SIGKILL" in summary
 
-    Job(run, workers=2, console=Console(file=io.StringIO())).run()
+    Job(run, workers=1, console=Console(quiet=True), executor=ThisProcess(lambda: False)).run()
     assert_same_run(folder(run.path, "k=1"), folder(uninterrupted.path, "k=1"))
     assert not (folder(run.path, "k=1") / "failure.txt").exists()
 
@@ -236,6 +204,6 @@ def test_a_failing_warm_start_costs_its_own_seed_only(cache: Path, tmp_path: Pat
     run.warm_start(1).parent.mkdir()
     run.warm_start(1).write_text("")
     with pytest.raises(JobError, match="the warm start of seed 1 failed"):
-        Job(run, workers=2, console=Console(file=io.StringIO())).run()
+        Job(run, workers=1, console=Console(quiet=True), executor=ThisProcess(lambda: False)).run()
     assert all(run.arm(arm, 0).finished for arm in config.arms)
     assert not any(run.arm(arm, 1).path.exists() for arm in config.arms)

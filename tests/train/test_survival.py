@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 
 from execution.watching import alive, wait_for
 from pkpo.train.config import TrainConfig
 from pkpo.train.run_directory import RunDirectory
 
+from .forks import Attempts
 from .interference import Moment, first_and_last
 from .tiny import assert_same_run, settings
 
@@ -30,76 +25,6 @@ KILLS = 20
 KILLED = -signal.SIGKILL
 TIMED = ("metrics.jsonl", "state.pt", "state.previous.pt", "completions.parquet")
 """Files whose bytes may differ between equal runs."""
-
-
-def environment(cache: Path) -> dict[str, str]:
-    threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    return os.environ | threads | {"PKPO_CACHE": str(cache), "PYTHONPATH": str(TESTS)}
-
-
-class Attempts:
-    """Has `attempts.py` work on run directories."""
-
-    def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "train.attempts"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment(folder / "cache"),
-            text=True,
-            bufsize=1,
-        )
-        self._cache = folder / "cache"
-
-    def _answer(self) -> int:
-        assert self._process.stdout is not None
-        return int(self._process.stdout.readline())
-
-    def work(
-        self,
-        run: Path,
-        *,
-        kill: tuple[Moment, int] | None = None,
-        kill_after: float | None = None,
-        record: Path | None = None,
-        cache: Path | None = None,
-    ) -> int:
-        """Work on `run`; returns the exit code.
-
-        Args:
-            kill: the process kills itself at that occurrence of that moment.
-            kill_after: its group is killed after so many seconds.
-            record: a file for all moments.
-            cache: of warm starts, in place of the common one.
-        """
-        order = {
-            "run": str(run),
-            "cache": str(cache or self._cache),
-            "kill": kill and [*kill[0], kill[1]],
-            "record": record and str(record),
-        }
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        child = self._answer()
-        if kill_after is not None:
-            time.sleep(kill_after)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child, signal.SIGKILL)
-        return self._answer()
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        assert self._process.wait(60) == 0
-        self._process.stdout.close()
-
-
-@pytest.fixture(scope="module")
-def attempts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attempts]:
-    made = Attempts(tmp_path_factory.mktemp("attempts"))
-    yield made
-    made.close()
 
 
 def job(**changes: Any) -> TrainConfig:
@@ -206,25 +131,6 @@ def test_killed_at_random_moments(attempts: Attempts, tmp_path: Path):
 # The command
 
 
-@contextlib.contextmanager
-def command(cache: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """`pkpo train` as the leader of its own process group, which is killed at the end."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from pkpo.cli import main; main()", "train", *arguments],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment(cache),
-        start_new_session=True,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
 def steps_made(run: Path) -> int:
     return sum(len(path.read_bytes().splitlines()) for path in run.glob("arms/*/*/metrics.jsonl"))
 
@@ -246,32 +152,31 @@ def test_the_command_killed_again_and_again(attempts: Attempts, tmp_path: Path):
     assert attempts.work(whole, cache=tmp_path / "cache-whole") == 0
     (tmp_path / "config.json").write_text(config.model_dump_json())
     run, cache, rng = tmp_path / "run", tmp_path / "cache", random.Random(3)
-    first = ("--config", str(tmp_path / "config.json"), "--out", str(run))
-    again = ("--resume", str(run))
+    first = ("train", "--config", tmp_path / "config.json", "--out", run)
+    again = ("train", "--resume", run)
 
-    with command(cache, *first) as process:
+    with attempts.started(*first, cache=cache) as process:
         wait_for(lambda: steps_made(run) > 0)
         time.sleep(rng.uniform(0, 0.5))
-        os.killpg(process.pid, signal.SIGKILL)
+        process.signal(signal.SIGKILL, group=True)
     made = steps_made(run)
 
-    with command(cache, *again) as process:
+    with attempts.started(*again, cache=cache) as process:
         wait_for(lambda: steps_made(run) > made and len(lock_owners(run)) == 2)
         workers = lock_owners(run)
         time.sleep(rng.uniform(0, 0.5))
-        process.kill()
+        process.signal(signal.SIGKILL)
         wait_for(lambda: not any(map(alive, workers)), seconds=5)
         assert process.pid not in workers
         made = steps_made(run)
         time.sleep(0.3)
         assert steps_made(run) == made
 
-    with command(cache, *again) as process:
-        time.sleep(rng.uniform(1, 5))
-        os.killpg(process.pid, signal.SIGKILL)
+    with attempts.started(*again, cache=cache) as process:
+        time.sleep(rng.uniform(0.1, 2))
+        process.signal(signal.SIGKILL, group=True)
 
-    with command(cache, *again) as process:
-        _, complaint = process.communicate(timeout=300)
-        assert (process.returncode, complaint) == (0, "")
+    done = attempts.command(*again, cache=cache)
+    assert (done.code, done.err) == (0, "")
     assert_same_job(run, whole)
     assert (run / "report.html").exists()

@@ -13,9 +13,9 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.tasks.base import Task
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.train.config import TrainConfig
-from pkpo.train.loop import ArmTrainer
+from pkpo.train.embedded.arm_trainer import ArmTrainer
+from pkpo.train.embedded.warm_start import warm_start
 from pkpo.train.run_directory import ArmDirectory
-from pkpo.train.warm_start import warm_start
 
 OPTIONS: dict[str, Any] = {
     "num_train": 50,

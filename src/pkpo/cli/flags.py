@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -17,6 +17,7 @@ from pkpo.tasks.registry import describe_options
 from pkpo.train.config import (
     ArmSettings,
     PolicySettings,
+    StepSettings,
     TaskSettings,
     TrainConfig,
     TrainingSettings,
@@ -120,25 +121,28 @@ class JobFlags:
         if self.workers < 1:
             raise InvalidInputError(f"--workers must be >= 1, got {self.workers}")
 
+    def changed(self, names: Iterable[str]) -> list[str]:
+        """Those of the flags `names` that were given, as they are written."""
+        default = type(self)()
+        return [
+            f"--{name.replace('_', '-')}"
+            for name in names
+            if getattr(self, name) != getattr(default, name)
+        ]
+
     def refuse_with(self, flag: str, allowed: tuple[str, ...]) -> None:
         """
         Raises:
             InvalidInputError: a flag other than `allowed` was given beside `flag`.
         """
-        default = type(self)()
-        changed = [
-            name
-            for name in self.__dataclass_fields__
-            if name not in allowed and getattr(self, name) != getattr(default, name)
-        ]
-        if changed:
-            flags = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-            raise InvalidInputError(f"{flag} brings its own settings; leave out {flags}")
+        others = (name for name in self.__dataclass_fields__ if name not in allowed)
+        if wrong := self.changed(others):
+            raise InvalidInputError(f"{flag} brings its own settings; leave out {', '.join(wrong)}")
 
     def settings(self) -> TrainConfig:
         """The whole job's settings: the task's preset, changed by the flags that were given."""
         base = preset(self.task)
-        training = TrainingSettings(**{**base.training, **self._given(*_TRAINING)})
+        training = TrainingSettings(**{**base.training, **self.given(*_TRAINING)})
         warm_start = dict(base.warm_start)
         if self.warm_start_steps is not None:
             warm_start["steps"] = self.warm_start_steps
@@ -146,16 +150,16 @@ class JobFlags:
             task=TaskSettings(
                 name=self.task, options={**base.options, **read_options(self.option)}
             ),
-            policy=PolicySettings(**self._given("hidden", "layers")),
+            policy=PolicySettings(**self.given("hidden", "layers")),
             warm_start=WarmStartSettings(**warm_start),
             training=training,
-            arms=self._arms(training),
+            arms=self.arms(training),
             seeds=self.seeds,
             device=self.device,
-            **self._given("checkpoint_every"),
+            **self.given("checkpoint_every"),
         )
 
-    def _arms(self, training: TrainingSettings) -> tuple[ArmSettings, ...]:
+    def arms(self, training: StepSettings) -> tuple[ArmSettings, ...]:
         """Of the objectives, then of the methods; the preset's without either."""
         base = preset(self.task)
         count = len(self.objectives) + len(self.methods)
@@ -173,7 +177,7 @@ class JobFlags:
             )
         return arms
 
-    def _given(self, *names: str) -> dict[str, Any]:
+    def given(self, *names: str) -> dict[str, Any]:
         """The flags among `names` that were set."""
         return {name: value for name in names if (value := getattr(self, name)) is not None}
 

@@ -4,26 +4,70 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
 from pkpo.cli.errors import UsageError
-from pkpo.cli.flags import optional, refused_as
-from pkpo.cli.trl import Engine, EngineFlags, engine_of, run_trl
+from pkpo.cli.flags import JobFlags, optional, read_options, refused_as
 from pkpo.errors import InvalidInputError
-from pkpo.terminal import console, say
-from pkpo.train.config import TrainConfig, read_config
+from pkpo.terminal import console
+from pkpo.train.config import (
+    JobSettings,
+    TaskSettings,
+    TrlConfig,
+    TrlTrainingSettings,
+    engine_name,
+    read_config,
+)
+from pkpo.train.presets import preset
+
+_TRL_ALONE = ("model", "max_completion_length", "per_device_batch_size", "trl")
+_EMBEDDED_ALONE = (
+    "passes",
+    "reuse",
+    "truncate",
+    "hidden",
+    "layers",
+    "warm_start_steps",
+    "workers",
+)
+_TRL_TRAINING = (
+    "steps",
+    "prompts_per_step",
+    "num_generations",
+    "baseline",
+    "max_completion_length",
+    "per_device_batch_size",
+)
 
 
 @dataclass(frozen=True)
-class Train(EngineFlags):
+class Train(JobFlags):
     """Train a small language model for several objectives, side by side.
 
     Without flags: warm-starts a 0.1-million-parameter transformer on grid programs, trains
     it for k = 1, 2, 8 and 8→1, measures pass@k exactly on held-out problems, and writes a
     report. Under 5 minutes on two cores.
     """
+
+    engine: Literal["embedded", "trl"] = "embedded"
+    """What trains: the embedded engine, or TRL on a transformers model (--model)."""
+
+    model: Annotated[str | None, optional] = None
+    """With --engine trl: folder or name of a model, such as the warm start of a run;
+    {seed} in it stands for the seed."""
+
+    max_completion_length: Annotated[int | None, optional] = None
+    """With --engine trl: most tokens of a completion. By default the task's limit where the
+    model speaks the task's tokens, else 512."""
+
+    per_device_batch_size: Annotated[int | None, optional] = None
+    """With --engine trl: completions that a process takes through the model at a time. By
+    default its whole share of a step."""
+
+    trl: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
+    """With --engine trl: further fields of PKPOConfig, such as use_vllm=true."""
 
     out: Annotated[
         Path | None, tyro.conf.arg(help_behavior_hint="(default: runs/TASK-DATE-TIME)")
@@ -40,38 +84,77 @@ class Train(EngineFlags):
         shown = console()
         with refused_as(UsageError):
             self.check()
-            engine = self._engine()
-            self.check_engine(engine)
-        if engine == "trl":
-            run_trl(self, command, shown, out=self.out, config=self.config, resume=self.resume)
-            return 0
-        from pkpo.train.job import Job, check_buildable
-        from pkpo.train.run_directory import RunDirectory, new_folder
-
         if self.resume is not None:
-            run = RunDirectory.open(self.resume)
-        else:
-            with refused_as(UsageError if self.config is None else InvalidInputError):
-                config = self.settings() if self.config is None else _read(self.config)
-                check_buildable(config)
-            run = RunDirectory.create(self.out or new_folder(config.task.name), config, command)
-        say(shown, f"Run directory: {run.path}")
-        Job(run, workers=self.workers, console=shown).run()
+            self._resume(self.resume)
+            return 0
+        refusal = UsageError if self.config is None else InvalidInputError
+        with refused_as(refusal):
+            config = self._new() if self.config is None else self._read(self.config)
+        from pkpo.train.job import start_job
+
+        refused = refused_as(refusal)
+        start_job(config, self.out, command, shown, workers=self.workers, refused=refused)
         return 0
 
-    def _engine(self) -> Engine:
-        """The one that is asked for, or whose settings are to be used."""
-        if self.resume is not None:
+    def _resume(self, path: Path) -> None:
+        with refused_as(UsageError):
             self.refuse_with("--resume", allowed=("resume", "workers"))
-            return engine_of(self.resume / "config.json")
-        if self.config is not None:
+        from pkpo.train.job import resume_job
+        from pkpo.train.run_directory import RunDirectory
+
+        run = RunDirectory.open(path)
+        with refused_as(UsageError):
+            self.check_engine(engine_name(run.config))
+        resume_job(run, console(), workers=self.workers)
+
+    def _new(self) -> JobSettings:
+        self.check_engine(self.engine)
+        return self.trl_settings() if self.engine == "trl" else self.settings()
+
+    def _read(self, path: Path) -> JobSettings:
+        with refused_as(UsageError):
             self.refuse_with("--config", allowed=("config", "workers", "out"))
-            return engine_of(self.config)
-        return self.engine
+        try:
+            config = read_config(path)
+        except OSError as error:
+            raise InvalidInputError(f"can't read --config {path}: {error.strerror}") from error
+        with refused_as(UsageError):
+            self.check_engine(engine_name(config))
+        return config
 
+    def check_engine(self, engine: str) -> None:
+        """
+        Raises:
+            InvalidInputError: a flag was given that `engine` doesn't know.
+        """
+        if engine == "embedded":
+            if wrong := self.changed(_TRL_ALONE):
+                raise InvalidInputError(f"{', '.join(wrong)}: only with --engine trl")
+        elif wrong := self.changed(_EMBEDDED_ALONE):
+            raise InvalidInputError(f"--engine trl doesn't know {', '.join(wrong)}")
 
-def _read(path: Path) -> TrainConfig:
-    try:
-        return read_config(path)
-    except OSError as error:
-        raise InvalidInputError(f"can't read --config {path}: {error.strerror}") from error
+    def trl_settings(self) -> TrlConfig:
+        """The settings of a job on TRL.
+
+        Raises:
+            InvalidInputError: a flag without which there is no such job is missing.
+        """
+        if self.model is None:
+            raise InvalidInputError("--engine trl needs --model, a folder or name of a model")
+        if not self.learning_rates:
+            raise InvalidInputError(
+                "--engine trl needs --learning-rates, since the right one depends on the model: "
+                "3e-4 suits the embedded engine's, 1e-6 many language models"
+            )
+        options = {**preset(self.task).options, **read_options(self.option)}
+        training = TrlTrainingSettings(**self.given(*_TRL_TRAINING))
+        return TrlConfig(
+            model=self.model,
+            task=TaskSettings(name=self.task, options=options),
+            training=training,
+            arms=self.arms(training),
+            seeds=self.seeds,
+            device=self.device,
+            trl=read_options(self.trl, "--trl"),
+            **self.given("checkpoint_every"),
+        )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 from rich.console import Console
@@ -41,10 +42,21 @@ class Interruption:
     Args:
         console: told of the first signal, when `requested` is next asked.
         resume: the command that goes on with the work.
+        agree: makes of whether a signal has come here what all processes of a launch then say.
+        patient: take no notice of further signals: launchers pass the terminal's on, so that it
+            comes twice.
     """
 
-    def __init__(self, console: Console, resume: str) -> None:
+    def __init__(
+        self,
+        console: Console,
+        resume: str,
+        *,
+        agree: Callable[[bool], bool] = lambda asked: asked,
+        patient: bool = False,
+    ) -> None:
         self._console, self._resume = console, resume
+        self._agree, self._patient = agree, patient
         self._number: signal.Signals | None = None
         self._told = False
         self._before: dict[signal.Signals, Any] = {}
@@ -58,7 +70,7 @@ class Interruption:
                     f"{self._number.name}: ending after the current step; once more ends at once.",
                     soft_wrap=True,
                 )
-        return self._number is not None
+        return self._agree(self._number is not None)
 
     def check(self) -> None:
         """
@@ -66,33 +78,25 @@ class Interruption:
             Interrupted: a signal has come.
         """
         if self._number is not None:
-            raise Interrupted(
-                f"interrupted by {self._number.name}; all steps made are kept, and "
-                f"`{self._resume}` goes on",
-                self._number,
-            )
+            raise self._interrupted("interrupted by {}; all steps made are kept", self._number)
+
+    def _interrupted(self, what: str, number: signal.Signals) -> Interrupted:
+        return Interrupted(f"{what.format(number.name)}, and `{self._resume}` goes on", number)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._number is not None:
+        if self._number is None:
+            self._number = signal.Signals(number)
+        elif not self._patient:
             raise KeyboardInterrupt
-        self._number = signal.Signals(number)
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if isinstance(error, KeyboardInterrupt) and self._number is not None:
-            raise Interrupted(
-                f"ended at once by a second signal; all checkpoints are kept, and "
-                f"`{self._resume}` goes on",
-                self._number,
-            ) from error
+            ended = "ended at once by a second signal; all checkpoints are kept"
+            raise self._interrupted(ended, self._number) from error

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.files import write_atomically
@@ -74,34 +74,91 @@ class Ended:
     failure: Failure | None = None
 
 
-class Executor(Protocol):
-    """Runs items elsewhere. Leaving its context ends at once what still runs."""
+def outcome(
+    work: Callable[..., bool], arguments: tuple[Any, ...], stop: Callable[[], bool]
+) -> tuple[bool, Failure | None]:
+    """Do an item: whether it finished, and why it failed if it did."""
+    try:
+        return work(*arguments, stop=stop), None
+    except Exception as error:
+        return False, Failure.of(error)
+
+
+class Executor(ABC):
+    """Runs items. Leaving its context ends at once what still runs.
+
+    Attributes:
+        watch: called now and then while items run in this very process, where the pool has no
+            turn to do so.
+    """
+
+    watch: Callable[[], object] = staticmethod(lambda: None)
+
+    @property
+    @abstractmethod
+    def slots(self) -> int:
+        """How many items may run at a time."""
+
+    @abstractmethod
+    def start(self, item: Item) -> None:
+        """Start an item; called only while fewer than `slots` run."""
+
+    @abstractmethod
+    def ended(self, timeout: float) -> list[Ended]:
+        """The items that ended since the last call, waiting for one at most `timeout` seconds."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Ask all running items to end early, and return at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End at once what still runs."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+class ThisProcess(Executor):
+    """For work that can't be sent elsewhere; an item runs while `ended` is called.
+
+    Args:
+        stop: what the items ask whether to end early.
+        recording: whether an exception ends its item alone; else it is raised, as it must be
+            where other processes wait for this one.
+    """
+
+    def __init__(self, stop: Callable[[], bool], *, recording: bool = True) -> None:
+        self._stop, self._recording = stop, recording
+        self._item: Item | None = None
 
     @property
     def slots(self) -> int:
-        """How many items may run at a time."""
-        ...
+        return 1
 
     def start(self, item: Item) -> None:
-        """Start an item; called only while fewer than `slots` run."""
-        ...
+        self._item = item
 
     def ended(self, timeout: float) -> list[Ended]:
-        """The items that ended since the last call, waiting for one at most `timeout` seconds."""
-        ...
+        item, self._item = self._item, None
+        if item is None:
+            return []
+        if not self._recording:
+            return [Ended(item.name, item.work(*item.arguments, stop=self._asked))]
+        return [Ended(item.name, *outcome(item.work, item.arguments, self._asked))]
 
     def stop(self) -> None:
-        """Ask all running items to end early, and return at once."""
-        ...
+        """Nothing: items ask for themselves."""
 
-    def __enter__(self) -> Self: ...
+    def close(self) -> None:
+        """Nothing: nothing runs between the calls."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def _asked(self) -> bool:
+        self.watch()
+        return self._stop()
 
 
 class Pool:
@@ -151,6 +208,7 @@ class Pool:
                 and what runs is asked to stop.
             watch: called about twice a second and after the last change.
         """
+        executor.watch = watch
         asked = False
         while True:
             if not asked and interrupted():

@@ -5,19 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from types import TracebackType
-from typing import Self
-
-import torch
 
 from pkpo.errors import InvalidInputError
 from pkpo.execution.locks import end_with_parent
-from pkpo.execution.pool import Ended, Failure, Item
+from pkpo.execution.pool import Ended, Executor, Failure, Item, outcome
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +39,7 @@ class _Worker:
     served: int = 0
 
 
-class LocalProcesses:
+class LocalProcesses(Executor):
     """An executor of `slots` processes, each used for one item after the other.
 
     A terminal sends its interrupts to every process of a group; workers pay no heed to
@@ -147,15 +144,7 @@ class LocalProcesses:
             return f"its worker process was killed ({name}{hint})"
         return f"its worker process ended with exit code {code}"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         for worker in self._busy.values():
             worker.process.kill()
         workers = [*self._busy.values(), *self._idle]
@@ -178,6 +167,13 @@ def _blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def use_one_thread() -> None:
+    """Contended threads make small steps several times slower. Work that needs torch has
+    imported it, and more work hasn't."""
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.set_num_threads(1)
+
+
 def _serve(connection: Connection, number: int) -> None:
     """In a worker: do what comes, until told to stop or left alone."""
     global _number
@@ -188,17 +184,10 @@ def _serve(connection: Connection, number: int) -> None:
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     end_with_parent()
-    # Contended threads make small steps several times slower.
-    torch.set_num_threads(1)
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (task := connection.recv()) is not None:
             connection.send(None)  # begun
             work, arguments = task
-            failure = None
-            finished = False
-            try:
-                # Anything that comes meanwhile, the end of the connection too, says stop.
-                finished = work(*arguments, stop=connection.poll)
-            except Exception as error:
-                failure = Failure.of(error)
-            connection.send((finished, failure))
+            use_one_thread()
+            # Anything that comes meanwhile, the end of the connection too, says stop.
+            connection.send(outcome(work, arguments, connection.poll))

@@ -9,11 +9,11 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import TracebackType
 from typing import Any, Self
 
 from pkpo.errors import InvalidInputError, needing
-from pkpo.execution.pool import Ended, Failure, Item
+from pkpo.execution.pool import Ended, Executor, Failure, Item, outcome
+from pkpo.execution.processes import use_one_thread
 
 
 def _ray() -> Any:
@@ -21,7 +21,7 @@ def _ray() -> Any:
         return importlib.import_module("ray")
 
 
-class RayTasks:
+class RayTasks(Executor):
     """An executor of Ray tasks with one CPU each; needs `pkpo[ray]`.
 
     Run directories and the cache must have the same paths on all machines.
@@ -44,7 +44,7 @@ class RayTasks:
         self._ray = _ray()
         if slots is not None and slots < 1:
             raise InvalidInputError(f"slots must be >= 1, got {slots}")
-        self._address, self._slots, self._num_gpus = address, slots, num_gpus
+        self._address, self._most, self._num_gpus = address, slots, num_gpus
         self._running: dict[Any, str] = {}
 
     @property
@@ -54,7 +54,7 @@ class RayTasks:
         room = int(resources.get("CPU", 0))
         if self._num_gpus:
             room = min(room, math.floor(resources.get("GPU", 0) / self._num_gpus))
-        return room if self._slots is None else min(room, self._slots)
+        return room if self._most is None else min(room, self._most)
 
     def start(self, item: Item) -> None:
         reference = self._task.remote(self._flag, item.work, item.arguments)
@@ -84,7 +84,7 @@ class RayTasks:
             with _own_signals():
                 self._ray.init(
                     address=self._address,
-                    num_cpus=self._slots if local else None,
+                    num_cpus=self._most if local else None,
                     include_dashboard=False if local else None,
                     log_to_driver=False,
                     logging_level=logging.ERROR,
@@ -103,12 +103,7 @@ class RayTasks:
         self._task = self._ray.remote(num_cpus=1, num_gpus=self._num_gpus, max_retries=0)(_serve)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         for reference in self._running:
             with suppress(self._ray.exceptions.RayError):
                 self._ray.cancel(reference, force=True)
@@ -142,12 +137,6 @@ class _Flag:
 
 def _serve(flag: Any, work: Any, arguments: tuple[Any, ...]) -> tuple[bool, Failure | None]:
     """In a Ray worker: do one item."""
-    import torch
-
     ray = _ray()
-    # Contended threads make small steps several times slower.
-    torch.set_num_threads(1)
-    try:
-        return work(*arguments, stop=lambda: ray.get(flag.get.remote())), None
-    except Exception as error:
-        return False, Failure.of(error)
+    use_one_thread()
+    return outcome(work, arguments, lambda: ray.get(flag.get.remote()))

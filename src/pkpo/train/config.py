@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import from_json
 
 from pkpo.core.objectives import Objective, mean_reward
 from pkpo.core.weights import Baseline, required_size
@@ -16,6 +17,8 @@ from pkpo.plans.plan import ByStep, PerPrompt, Plateau, plan
 
 
 class Settings(BaseModel):
+    """Part of a job's settings."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -48,8 +51,26 @@ class WarmStartSettings(Settings):
     demonstrations: int | None = Field(default=None, ge=1)
 
 
-class TrainingSettings(Settings):
-    """Policy-gradient steps.
+class StepSettings(Settings):
+    """Policy-gradient steps of any engine.
+
+    A step uses `prompts_per_step * num_generations` completions, over all processes.
+    """
+
+    steps: int = Field(ge=1)
+    prompts_per_step: int = Field(default=64, ge=1)
+    num_generations: int = Field(default=16, ge=1)
+    baseline: Baseline = "loo_minus_one"
+    max_grad_norm: float = Field(default=1.0, gt=0)
+
+    @property
+    def reweighs(self) -> bool:
+        """Whether some pass uses importance weights."""
+        return False
+
+
+class TrainingSettings(StepSettings):
+    """Steps of the embedded engine.
 
     `passes` > 1 uses each batch more than once: with `reuse` "clip" by PPO's clipped
     surrogate at `clip`, with "exact" by weighing whole completions for the policy as it has
@@ -57,14 +78,10 @@ class TrainingSettings(Settings):
     """
 
     steps: int = Field(default=800, ge=1)
-    prompts_per_step: int = Field(default=64, ge=1)
-    num_generations: int = Field(default=16, ge=1)
-    baseline: Baseline = "loo_minus_one"
     passes: int = Field(default=1, ge=1)
     clip: float = Field(default=0.2, gt=0, lt=1)
     reuse: Literal["clip", "exact"] = "clip"
     truncate: float | None = Field(default=None, gt=0, allow_inf_nan=False)
-    max_grad_norm: float = Field(default=1.0, gt=0)
 
     @model_validator(mode="after")
     def _bounded_ratios_exist(self) -> Self:
@@ -74,8 +91,23 @@ class TrainingSettings(Settings):
 
     @property
     def reweighs(self) -> bool:
-        """Whether some pass uses importance weights."""
         return self.reuse == "exact" and self.passes > 1
+
+
+class TrlTrainingSettings(StepSettings):
+    """Steps on TRL; each batch is used once.
+
+    `max_completion_length` None stands for the task's own length where the model speaks the
+    task's tokens, and for 512 elsewhere. `per_device_batch_size` is how many completions a
+    process takes through the model at a time; None stands for its whole share of a step.
+    `max_grad_norm` is of the gradient of TRL's loss, which is the policy gradient divided by
+    max_completion_length.
+    """
+
+    steps: int = Field(default=100, ge=1)
+    num_generations: int = Field(default=16, ge=2)
+    max_completion_length: int | None = Field(default=None, ge=1)
+    per_device_batch_size: int | None = Field(default=None, ge=1)
 
 
 class EvaluationSettings(Settings):
@@ -142,29 +174,22 @@ class ArmSettings(Settings):
 
 
 class JobSettings(Settings):
-    """What every engine's job has: the problems, what is compared on them, how it is measured
-    and kept."""
-
-    task: TaskSettings = TaskSettings()
-    evaluation: EvaluationSettings = EvaluationSettings()
-    arms: tuple[ArmSettings, ...]
-    seeds: tuple[int, ...] = (0,)
-    device: str = "cpu"
-    checkpoint_every: int = Field(default=100, ge=1)
-    completions_every: int = Field(default=100, ge=1)
-
-
-class TrainConfig(JobSettings):
-    """A whole job: every arm is trained with every seed, from one warm start a seed.
+    """A whole job: every arm is trained with every seed. What every engine's job has: the
+    problems, what is compared on them, how it is measured and kept.
 
     Raises:
         pydantic.ValidationError: unknown keys, values out of range, an objective that the
             baseline or num_generations doesn't allow, or two arms with one name.
     """
 
-    policy: PolicySettings = PolicySettings()
-    warm_start: WarmStartSettings = WarmStartSettings()
-    training: TrainingSettings = TrainingSettings()
+    task: TaskSettings = TaskSettings()
+    training: Any  # the engine's StepSettings
+    evaluation: EvaluationSettings = EvaluationSettings()
+    arms: tuple[ArmSettings, ...]
+    seeds: tuple[int, ...] = (0,)
+    device: str = "cpu"
+    checkpoint_every: int = Field(default=100, ge=1)
+    completions_every: int = Field(default=100, ge=1)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -174,9 +199,13 @@ class TrainConfig(JobSettings):
             raise ValueError(f"arms need distinct names, got {[arm.name for arm in self.arms]}")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be distinct integers >= 0, got {self.seeds}")
+        self._check_engine()
         for arm in self.arms:
             self._check_objectives(arm)
         return self
+
+    def _check_engine(self) -> None:
+        """Refuse what the engine doesn't have."""
 
     def credit(self, arm: ArmSettings) -> Credit:
         """How an arm's rewards become advantages."""
@@ -221,6 +250,76 @@ class TrainConfig(JobSettings):
             )
 
 
+class TrainConfig(JobSettings):
+    """A job of the embedded engine: all arms of a seed start from one warm start."""
+
+    policy: PolicySettings = PolicySettings()
+    warm_start: WarmStartSettings = WarmStartSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+SEED = "{seed}"
+"""In a model's name, stands for the seed."""
+
+SET_BY_JOB = frozenset(
+    [
+        "output_dir",
+        "objective",
+        "objective_schedule",
+        "baseline",
+        "seed",
+        "data_seed",
+        "max_steps",
+        "learning_rate",
+        "num_generations",
+        "max_completion_length",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "steps_per_generation",
+        "generation_batch_size",
+        "num_iterations",
+        "max_grad_norm",
+        "temperature",
+        "use_cpu",
+        "logging_steps",
+        "logging_strategy",
+        "save_steps",
+        "save_strategy",
+        "eval_strategy",
+        "remove_unused_columns",
+        "shuffle_dataset",
+    ]
+)
+"""Fields of `PKPOConfig` that the job's own settings decide."""
+
+
+class TrlConfig(JobSettings):
+    """A job on TRL: all arms of a seed start from one model.
+
+    Args:
+        model: a folder or a name that transformers loads; "{seed}" in it stands for the seed.
+        trl: further fields of `pkpo.engines.trl.PKPOConfig`, such as use_vllm.
+    """
+
+    engine: Literal["trl"] = "trl"
+    model: str = Field(min_length=1)
+    training: TrlTrainingSettings = TrlTrainingSettings()
+    trl: dict[str, Any] = Field(default_factory=dict)
+
+    def _check_engine(self) -> None:
+        if taken := sorted(SET_BY_JOB & set(self.trl)):
+            raise ValueError(f"the job's own settings decide {', '.join(taken)}")
+        for arm in self.arms:
+            if arm.scale != "none" or arm.entropy_coef:
+                raise ValueError(
+                    f"arm {arm.name!r}: scale and entropy_coef are for the embedded engine; here "
+                    "TRL's own GRPOTrainer has them"
+                )
+
+    def model_of(self, seed: int) -> str:
+        return self.model.replace(SEED, str(seed))
+
+
 def arm_name(text: str) -> str:
     """A short name for an objective or plan: "k=8", "8→1", or the text itself.
 
@@ -249,6 +348,26 @@ def _arrows(objectives: tuple[Objective, ...]) -> str:
     return "→".join(arm_name(str(objective)).removeprefix("k=") for objective in objectives)
 
 
-def read_config(path: Path) -> TrainConfig:
-    """The config.json of a run directory or of your own making."""
-    return TrainConfig.model_validate_json(path.read_text(encoding="utf-8"))
+CONFIGS: dict[str, type[JobSettings]] = {"embedded": TrainConfig, "trl": TrlConfig}
+"""By engine."""
+
+
+def engine_name(config: JobSettings) -> str:
+    """What "engine" says in config.json; the embedded engine's settings say nothing."""
+    return getattr(config, "engine", "embedded")
+
+
+def read_config(path: Path) -> Any:
+    """The config.json of a run directory or of your own making, as its engine's settings.
+
+    Raises:
+        OSError: the file can't be read.
+        ValueError: it holds no settings.
+    """
+    text = path.read_text(encoding="utf-8")
+    try:
+        stored = from_json(text)
+    except ValueError:
+        stored = None  # refused below, with the place
+    engine = stored.get("engine", "embedded") if isinstance(stored, dict) else "embedded"
+    return CONFIGS.get(str(engine), TrainConfig).model_validate_json(text)

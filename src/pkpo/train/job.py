@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from pkpo.engines.embedded.model import PolicyConfig
-from pkpo.errors import InvalidInputError, PkpoError
+from pkpo.errors import PkpoError
 from pkpo.execution.interrupt import Interruption
-from pkpo.execution.pool import Executor, Pool
+from pkpo.execution.pool import Executor, Pool, ThisProcess
 from pkpo.execution.processes import LocalProcesses
 from pkpo.report.load import read_run
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
 from pkpo.report.write import report_on
-from pkpo.tasks.registry import build_task
 from pkpo.terminal import say
-from pkpo.train.config import TrainConfig
-from pkpo.train.devices import check_problems, check_room
-from pkpo.train.progress import Progress
-from pkpo.train.run_directory import RunDirectory
-from pkpo.train.warm_start import default_cache
-from pkpo.train.work import RunWork, work_of
+from pkpo.train.config import JobSettings
+from pkpo.train.display import Display, job_display
+from pkpo.train.embedded.warm_start import default_cache
+from pkpo.train.engine import Launch, engine_of, resuming
+from pkpo.train.parts import Part, damaged, parts_of
+from pkpo.train.run_directory import RunDirectory, new_folder
+
+
+class JobError(PkpoError, RuntimeError):
+    """A warm start or some arms of a job failed."""
 
 
 class Job:
-    """Runs what is left to do in a run directory.
+    """Runs what is left to do in a run directory, whichever engine trains.
 
     An arm that can't be read fails before anything is done, and one that ends in an exception
     fails then; the others go on either way.
@@ -42,21 +44,24 @@ class Job:
         cache: where warm starts are kept between jobs.
         executor: what runs the work in place of `workers` local processes.
         report: whether to write the report and show its table.
+        launch: the processes that do the job together.
     """
 
     def __init__(
         self,
-        run: RunDirectory,
+        run: RunDirectory[Any],
         *,
         workers: int,
         console: Console,
         cache: Path | None = None,
         executor: Executor | None = None,
         report: bool = True,
+        launch: Launch | None = None,
     ) -> None:
         self.run_directory, self.console, self.report = run, console, report
         self.cache = default_cache() if cache is None else cache
-        self.executor = LocalProcesses(workers) if executor is None else executor
+        self.workers, self.executor = workers, executor
+        self.launch = Launch() if launch is None else launch
 
     def run(self) -> Path:
         """Do the work and write the report.
@@ -70,103 +75,117 @@ class Job:
             JobError: some warm starts or arms failed; the rest went on and the report was
                 written. Or the report couldn't be, or lacks something that is damaged.
         """
-        path = self.run_directory.path
-        with self.run_directory.locked(), Interruption(self.console, resuming(path)) as asked:
-            return run_work(
-                self.run_directory,
-                work_of(self.run_directory, self.cache),
-                self.executor,
-                asked,
-                self.console,
-                report=self.report,
-            )
+        began, path, launch = time.perf_counter(), self.run_directory.path, self.launch
+        again = resuming(path) if launch.alone else f"... -m {resuming(path)}"
+        with (
+            self._locked(),
+            Interruption(self.console, again, agree=launch.any, patient=not launch.alone) as asked,
+        ):
+            parts = launch.on_main(lambda: parts_of(self.run_directory, self.cache))
+            display = job_display(self.console, parts, self.run_directory.config)
+            do_parts(parts, self._executor(asked), asked, display, launch)
+            written, damage = path, ()
+            if self.report:
+                written, damage = launch.on_main(lambda: self._write_report(display))
+                seconds = time.perf_counter() - began
+                say(self.console, f"Report: {written}  ({seconds:.0f} s)")
+            asked.check()
+        if complaints := _complaints(parts, display.pool, damage):
+            raise JobError(f"{'; '.join(complaints)}. --resume {path} tries again what failed")
+        return written
+
+    def _locked(self) -> AbstractContextManager[None]:
+        return self.run_directory.locked() if self.launch.is_main else nullcontext()
+
+    def _executor(self, asked: Interruption) -> Executor:
+        if self.executor is not None:
+            return self.executor
+        if engine_of(self.run_directory.config).IN_THIS_PROCESS:
+            return ThisProcess(asked.requested, recording=self.launch.alone)
+        return LocalProcesses(self.workers)
+
+    def _write_report(self, display: Display) -> tuple[Path, tuple[str, ...]]:
+        """The page's path, and what is damaged."""
+        run = read_run(self.run_directory.path)
+        try:
+            written, damage = report_on(run)
+        except OSError as error:
+            again = resuming(self.run_directory.path)
+            raise JobError(
+                f"can't write the report: {error}. `{again}` goes on where this ended"
+            ) from error
+        display.print(to_rich(summarise(run), display.console))
+        return written, damage
 
 
-def run_work(
-    run: RunDirectory,
-    work: RunWork,
-    executor: Executor,
-    interruption: Interruption,
+def start_job(
+    config: JobSettings,
+    out: Path | None,
+    command: str,
     console: Console,
     *,
-    report: bool = True,
-    once: Callable[[Callable[[], Any]], Any] = lambda read_or_write: read_or_write(),
-    watching: Callable[[Progress], object] = lambda progress: None,
-) -> Path:
-    """Do the work of a run directory that is locked; see `Job.run`.
+    workers: int = 2,
+    refused: AbstractContextManager[None] | None = None,
+) -> None:
+    """Make a run directory and do the job in it, as each process of a launch.
 
     Args:
-        once: calls its argument in one of several processes, and returns what that returns.
-        watching: told of the display before the work begins.
-    """
-    began = time.perf_counter()
-    pool = Pool(work.items, work.done)
-    for name, failure in once(lambda: work.damaged(run.path)).items():
-        pool.fail(name, failure)
-    training = run.config.training
-    progress = Progress(
-        console, work, pool, steps=training.steps, num_generations=training.num_generations
-    )
-    watching(progress)
-    with executor, progress:
-        pool.run(executor, interrupted=interruption.requested, watch=progress.look)
-    written, damage = run.path, ()
-    if report:
-        written, damage = once(lambda: _write_report(run.path, progress))
-        say(console, f"Report: {written}  ({time.perf_counter() - began:.0f} s)")
-    interruption.check()
-    complaints = _complaints(work, pool, damage)
-    if complaints:
-        raise JobError(f"{'; '.join(complaints)}. --resume {run.path} tries again what failed")
-    return written
-
-
-def resuming(path: Path) -> str:
-    """The command that goes on."""
-    return f"pkpo train --resume {path}"
-
-
-def _write_report(path: Path, progress: Progress) -> tuple[Path, tuple[str, ...]]:
-    """The page's path, and what is damaged."""
-    run = read_run(path)
-    try:
-        written, damage = report_on(run)
-    except OSError as error:
-        raise JobError(
-            f"can't write the report: {error}. `{resuming(path)}` goes on where this ended"
-        ) from error
-    progress.print(to_rich(summarise(run), progress.console))
-    return written, damage
-
-
-def _complaints(work: RunWork, pool: Pool, damage: Sequence[str]) -> list[str]:
-    """What failed, of which the display has told the reasons, and what else is damaged."""
-    names = {part.item.name for part in work.arms}
-    starts = [name for name in pool.failures if name not in names]
-    arms = [name for name in pool.failures if name in names]
-    parts = [f"the {name} failed: {pool.failures[name].reason}" for name in starts]
-    if arms:
-        parts.append(f"{len(arms)} arms failed: {', '.join(arms)}")
-    told = {failure.reason for failure in pool.failures.values()}
-    return parts + [text for text in damage if text not in told]
-
-
-def check_buildable(config: TrainConfig) -> None:
-    """Find out before a run directory is made whether the task, device and policy exist, with
-    enough problems and memory.
+        config: of any engine.
+        out: the run directory; by default runs/TASK-DATE-TIME.
+        command: written to command.txt.
+        console: where the main process reports.
+        workers: processes at a time, of engines that use such.
+        refused: context in which unfit settings are refused.
 
     Raises:
-        InvalidInputError: not so.
+        InvalidInputError: settings that don't fit each other, the machine or the launch.
+        RunDirectoryError: `out` is taken or can't be written.
+        Others: as `Job.run`.
     """
-    task = build_task(config.task.name, config.task.options)
-    PolicyConfig(vocab_size=len(task.vocabulary), **config.policy.model_dump())
-    try:
-        torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidInputError(f"device {config.device!r} can't be used: {error}") from error
-    check_problems(config.training.prompts_per_step, task)
-    check_room(config, task)
+    engine = engine_of(config)
+    with ExitStack() as stack:
+        with refused or nullcontext():
+            launch = stack.enter_context(engine.launched(config, console, new=True))
+        run = launch.on_main(
+            lambda: RunDirectory.create(
+                out or new_folder(config.task.name), config, command, packages=engine.PACKAGES
+            )
+        )
+        _run(run, console, workers, launch)
 
 
-class JobError(PkpoError, RuntimeError):
-    """A warm start or some arms of a job failed."""
+def resume_job(run: RunDirectory[Any], console: Console, *, workers: int = 2) -> None:
+    """Do what is left of a job; see `start_job`."""
+    with engine_of(run.config).launched(run.config, console, new=False) as launch:
+        _run(run, console, workers, launch)
+
+
+def _run(run: RunDirectory[Any], console: Console, workers: int, launch: Launch) -> None:
+    say(console, f"Run directory: {run.path}")
+    Job(run, workers=workers, console=console, launch=launch).run()
+
+
+def do_parts(
+    parts: Sequence[Part],
+    executor: Executor,
+    interruption: Interruption,
+    display: Display,
+    launch: Launch,
+) -> None:
+    """Do what is left of run directories that are locked, and show how it goes."""
+    for name, failure in launch.on_main(lambda: damaged(parts)).items():
+        display.pool.fail(name, failure)
+    with executor, display:
+        display.pool.run(executor, interrupted=interruption.requested, watch=display.look)
+
+
+def _complaints(parts: Sequence[Part], pool: Pool, damage: Sequence[str]) -> list[str]:
+    """What failed, of which the display has told the reasons, and what else is damaged."""
+    names = {part.name for part in parts if part.arm is not None}
+    starts = [name for name in pool.failures if name not in names]
+    arms = [name for name in pool.failures if name in names]
+    found = [f"the {name} failed: {pool.failures[name].reason}" for name in starts]
+    if arms:
+        found.append(f"{len(arms)} arms failed: {', '.join(arms)}")
+    told = {failure.reason for failure in pool.failures.values()}
+    return found + [text for text in damage if text not in told]

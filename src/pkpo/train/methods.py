@@ -6,7 +6,6 @@ docs/baselines.md says where each comes from and what exactly is trained.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pkpo.errors import InvalidInputError
@@ -52,79 +51,49 @@ class _Job:
         )
 
 
-_Arms = tuple[ArmSettings, ...]
-
-
-def _pass_at_1(job: _Job, given: list[str]) -> _Arms:
-    _at_most(given, 0)
-    return (job.arm("pass@1", "mean", loo=True),)
-
-
-def _tzsm25(job: _Job, given: list[str]) -> _Arms:
-    _at_most(given, 0)
-    return (job.arm("tzsm25", f"max@{job.num_generations}"),)
-
-
-def _maxrl(job: _Job, given: list[str]) -> _Arms:
-    _at_most(given, 1)
-    terms = int(given[0]) if given else job.num_generations
-    name = f"maxrl({terms})" if given else "maxrl"
-    return (job.arm(name, f"log_pass({terms})"),)
-
-
-def _mixed(job: _Job, given: list[str]) -> _Arms:
-    k = _k(given)
-    return (job.arm(f"mixed({k})", Schedule.mix(k, "mean", 0, job.steps)),)
-
-
-def _grpo(job: _Job, given: list[str]) -> _Arms:
-    _at_most(given, 0)
-    return (job.arm("grpo", "mean", loo=True, group_std=True),)
-
-
-def _entropy(job: _Job, given: list[str]) -> _Arms:
-    coefficients = tuple(map(float, given)) or ENTROPY_COEFFICIENTS
-    family = "entropy" if len(coefficients) > 1 else None
-    return tuple(
-        job.arm(f"entropy({c!r})", "mean", loo=True, entropy_coef=c, family=family)
-        for c in coefficients
-    )
-
-
-def _pkpo(job: _Job, given: list[str]) -> _Arms:
-    if not given:
-        raise ValueError("it needs its k, as in pkpo@8")
-    k = _k(given)
-    return (job.arm(f"pkpo@{k}", f"max@{k}"),)
-
-
-def _annealed(job: _Job, given: list[str]) -> _Arms:
-    k = _k(given)
-    if job.steps < 2:
-        raise ValueError("one training step has no half")
-    return (job.arm(f"annealed({k})", Schedule.switch(k, job.steps // 2, "mean")),)
-
-
-_METHODS: dict[str, Callable[[_Job, list[str]], _Arms]] = {
-    "pass@1": _pass_at_1,
-    "tzsm25": _tzsm25,
-    "maxrl": _maxrl,
-    "mixed": _mixed,
-    "grpo": _grpo,
-    "entropy": _entropy,
-    "pkpo": _pkpo,
-    "annealed": _annealed,
+_MOST_PARAMETERS = {
+    "pass@1": 0,
+    "tzsm25": 0,
+    "grpo": 0,
+    "maxrl": 1,
+    "mixed": 1,
+    "pkpo": 1,
+    "annealed": 1,
+    "entropy": None,
 }
 
 
-def _at_most(given: list[str], count: int) -> None:
-    if len(given) > count:
-        raise ValueError(f"it takes {count or 'no'} parameter{'' if count == 1 else 's'}")
-
-
-def _k(given: list[str]) -> int:
-    _at_most(given, 1)
-    return int(given[0]) if given else DEFAULT_K
+def _arms(name: str, given: list[str], job: _Job) -> tuple[ArmSettings, ...]:
+    """
+    Raises:
+        ValueError: parameters that the method doesn't take.
+    """
+    most = _MOST_PARAMETERS[name]
+    if most is not None and len(given) > most:
+        raise ValueError(f"it takes {most or 'no'} parameter{'' if most == 1 else 's'}")
+    if name == "entropy":
+        coefficients = tuple(map(float, given)) or ENTROPY_COEFFICIENTS
+        family = "entropy" if len(coefficients) > 1 else None
+        return tuple(
+            job.arm(f"entropy({c!r})", "mean", loo=True, entropy_coef=c, family=family)
+            for c in coefficients
+        )
+    if name == "pkpo" and not given:
+        raise ValueError("it needs its k, as in pkpo@8")
+    if name == "annealed" and job.steps < 2:
+        raise ValueError("one training step has no half")
+    n, k = job.num_generations, int(given[0]) if given else DEFAULT_K
+    terms = int(given[0]) if given else n
+    arms = {
+        "pass@1": lambda: job.arm("pass@1", "mean", loo=True),
+        "tzsm25": lambda: job.arm("tzsm25", f"max@{n}"),
+        "grpo": lambda: job.arm("grpo", "mean", loo=True, group_std=True),
+        "maxrl": lambda: job.arm(f"maxrl({terms})" if given else "maxrl", f"log_pass({terms})"),
+        "mixed": lambda: job.arm(f"mixed({k})", Schedule.mix(k, "mean", 0, job.steps)),
+        "pkpo": lambda: job.arm(f"pkpo@{k}", f"max@{k}"),
+        "annealed": lambda: job.arm(f"annealed({k})", Schedule.switch(k, job.steps // 2, "mean")),
+    }
+    return (arms[name](),)
 
 
 def method_arms(
@@ -148,11 +117,11 @@ def method_arms(
     name, inside, at = match.groups() if match else ("", None, None)
     if (name, inside, at) == ("pass", None, "1"):
         name, at = "pass@1", None
-    if name not in _METHODS or (at is not None and name != "pkpo"):
+    if name not in _MOST_PARAMETERS or (at is not None and name != "pkpo"):
         raise InvalidInputError(f"no method {text!r}; allowed: {FORMS}")
     given = [part.strip() for part in (inside or at or "").split(",") if part.strip()]
     try:
-        return _METHODS[name](_Job(steps, num_generations, learning_rate), given)
+        return _arms(name, given, _Job(steps, num_generations, learning_rate))
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"can't read the method {text!r}: {error}; allowed: {FORMS}"

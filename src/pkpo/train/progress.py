@@ -1,137 +1,135 @@
-"""The live table of a running job, read from the files that its processes write."""
+"""How far the arms of a running job are, read from the files that its processes write."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from pkpo.execution.pool import Pool, State
-from pkpo.tables import fits
-from pkpo.terminal import visible
-from pkpo.train.view import ArmProgress, View, duration, number, read_object
-from pkpo.train.work import PROGRESS, RunWork, WarmStartWork
-
-_METRICS = (
-    ("pass@1", "pass@1", "{:.1%}"),
-    ("pass@n", "pass@n", "{:.1%}"),
-    ("entropy", "entropy", "{:.2f}"),
-    ("cumulative_solve_rate", "solved", "{:.1%}"),
-    ("signal_fraction", "signal", "{:.0%}"),
-    ("samples_per_second", "samples/s", "{:,.0f}"),
-    ("transform_share", "transform", "{:.2%}"),
-)
-_LEAST_FIRST = ("transform", "samples/s", "signal", "objective", "entropy", "solved", "pass@n")
+from pkpo.train.config import ArmSettings
+from pkpo.train.parts import Part
 
 
-class Progress(View):
-    """A table with a row for each arm and seed; lines of text where there is no terminal.
+@dataclass
+class Tail:
+    """The newest rows of a growing JSONL file. Lines that aren't objects with a step are
+    passed over: the arm itself sees to them when it reads its files."""
+
+    path: Path
+    window: int = 20
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    _read: int = 0
+    _file: int | None = None
+
+    def poll(self) -> None:
+        try:
+            now = self.path.stat()
+            if now.st_ino != self._file or now.st_size < self._read:
+                self._read, self._file, self.rows = 0, now.st_ino, []
+            with self.path.open("rb") as file:
+                file.seek(self._read)
+                new = file.read()
+        except OSError:
+            return
+        complete = new[: new.rfind(b"\n") + 1]
+        self._read += len(complete)
+        found = [read_object(line) for line in complete.splitlines()]
+        self.rows += [row for row in found if type(row.get("step")) is int]
+        del self.rows[: -self.window]
+
+    def mean(self, column: str) -> float | None:
+        values = [value for row in self.rows if (value := number(row.get(column))) is not None]
+        return sum(values) / len(values) if values else None
+
+
+def read_object(content: bytes) -> dict[str, Any]:
+    """A JSON object that may be damaged: empty where it is."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def number(value: object) -> float | None:
+    """`value`, if it is a number that can be shown."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value) > 1e15:
+        return None
+    return float(value)
+
+
+class ArmProgress:
+    """One arm with one seed, followed by its files."""
+
+    def __init__(self, part: Part, arm: ArmSettings, pool: Pool) -> None:
+        directory = part.run.arm(arm, part.seed)
+        self.part, self._pool = part, pool
+        self.steps: int = part.run.config.training.steps
+        self.metrics = Tail(directory.metrics)
+        self.evaluations = Tail(directory.evaluations, window=1)
+        self._first: tuple[float, int] | None = None
+        self.done_steps = 0
+
+    @property
+    def state(self) -> State:
+        return self._pool.states[self.part.name]
+
+    def poll(self) -> None:
+        self.metrics.poll()
+        self.evaluations.poll()
+        rows = self.metrics.rows
+        self.done_steps = rows[-1]["step"] + 1 if rows else 0
+        if self.state is State.RUNNING and self.done_steps and self._first is None:
+            self._first = (time.monotonic(), self.done_steps)
+
+    def pass_at(self, k: str) -> float | None:
+        """That of the last validation."""
+        found = self.evaluations.rows[-1].get("pass_at_k") if self.evaluations.rows else None
+        return number(found.get(k)) if isinstance(found, dict) else None
+
+    @property
+    def remaining_steps(self) -> int:
+        return 0 if self.state in (State.DONE, State.FAILED) else self.steps - self.done_steps
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the last step of what runs, at its pace since it was first seen to move."""
+        if self.state is not State.RUNNING or self._first is None:
+            return None
+        since, done = self._first
+        if self.done_steps <= done:
+            return None
+        return self.remaining_steps * (time.monotonic() - since) / (self.done_steps - done)
+
+
+class Row:
+    """A row of the table: one arm, with one seed in a job, with all of them in a sweep.
 
     Args:
-        console: where to show it.
-        work: the warm starts and arms.
-        pool: does them.
-        steps: of each arm.
-        num_generations: the n of the pass@n column.
+        name: of the arm.
+        seeds: of each, how far it is.
+        labels: texts of further columns, by header.
     """
 
     def __init__(
-        self, console: Console, work: RunWork, pool: Pool, *, steps: int, num_generations: int
+        self, name: str, seeds: Sequence[ArmProgress], labels: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(console, pool, [ArmProgress(part, steps, pool) for part in work.arms])
-        self._warm_starts, self.num_generations = work.warm_starts, num_generations
-        self._printed: dict[str, int] = {}
+        self.name, self.seeds, self.labels = name, seeds, labels or {}
 
-    def table(self) -> Table:
-        """As many columns as there is room for."""
-        table = self._table([])
-        for count in range(1, len(_LEAST_FIRST) + 1):
-            if fits(self.console, table):
-                break
-            table = self._table(_LEAST_FIRST[:count])
-        return table
+    def count(self, state: State) -> int:
+        return sum(seed.state is state for seed in self.seeds)
 
-    def _table(self, left_out: Sequence[str]) -> Table:
-        shown = self.shown(self.arms, lambda arm: [arm.state])
-        more = len(self.arms) - len(shown)
-        notes = [f"{more} more rows. " if more else "", self.overall(), self._warm_start_note()]
-        table = Table(
-            title="Training (means of the last 20 steps, on training problems)",
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            caption=Text(f"{notes[0]}{notes[1]}{notes[2]}"),
-            caption_justify="left",
-        )
-        table.add_column("arm", overflow="fold")
-        metrics = [header for _, header, _ in _METRICS]
-        headers = [h for h in ("step", "left", "objective", *metrics) if h not in left_out]
-        for header in headers:
-            justify = "left" if header == "objective" else "right"
-            table.add_column(self._of_n(header), justify=justify, no_wrap=True)
-        for arm in shown:
-            cells = self._cells(arm)
-            texts = [Text(cells.get(header, "")) for header in headers]
-            style = "red" if arm.state is State.FAILED else ""
-            table.add_row(Text(visible(arm.part.name, cell=True)), *texts, style=style)
-        return table
+    def pass_at(self, k: int) -> str:
+        """Mean over seeds, from their last validation."""
+        found = [value for seed in self.seeds if (value := seed.pass_at(str(k))) is not None]
+        return f"{sum(found) / len(found):.1%}" if found else ""
 
-    def _of_n(self, header: str) -> str:
-        return header.replace("@n", f"@{self.num_generations}")
-
-    def _cells(self, arm: ArmProgress) -> dict[str, str]:
-        """By header."""
-        cells = {"step": str(arm.state)}
-        if arm.state is State.RUNNING:
-            step = f"{arm.done_steps}/{arm.steps}" if arm.done_steps else "starting"
-            cells = {"step": step, "left": duration(arm.seconds_left)}
-        elif arm.state is not State.DONE and arm.done_steps:
-            cells["step"] = f"{arm.state} at {arm.done_steps}"
-        if not arm.metrics.rows:
-            return cells
-        last = arm.metrics.rows[-1]
-        cells["objective"] = visible(str(last.get("objective", "")), cell=True)
-        for column, header, form in _METRICS:
-            value = arm.metrics.mean(self._of_n(column))
-            if column == "cumulative_solve_rate":
-                value = number(last.get(column))
-            cells[header] = "" if value is None else form.format(value)
-        return cells
-
-    def _warm_start_note(self) -> str:
-        shown = [text for part in self._warm_starts if (text := self._of_warm_start(part))]
-        return "\nWarm start: " + "; ".join(shown) if shown else ""
-
-    def _of_warm_start(self, part: WarmStartWork) -> str:
-        if self.pool.states[part.item.name] is not State.RUNNING:
-            return ""
-        try:
-            done = read_object((part.folder / PROGRESS).read_bytes())
-        except OSError:
-            done = {}
-        step, loss = number(done.get("step")), number(done.get("loss"))
-        if step is None or loss is None:
-            return f"seed {part.seed}, starting"
-        return f"seed {part.seed}, step {step:.0f}, loss {loss:.2f} nats"
-
-    def tell_done(self, name: str) -> None:
-        for part in self._warm_starts:
-            if part.item.name == name:
-                self.print(f"Warm start ready for seed {part.seed}.")
-
-    def print_lines(self) -> None:
-        """One line an arm at each tenth of the way."""
-        for arm in self.arms:
-            if arm.part.done or arm.state is State.FAILED:
-                continue
-            tenth = 10 * arm.done_steps // arm.steps
-            if tenth <= self._printed.get(arm.part.name, 0):
-                continue
-            self._printed[arm.part.name] = tenth
-            cells = self._cells(arm)
-            values = "  ".join(f"{self._of_n(h)} {cells[h]}" for _, h, _ in _METRICS)
-            step = f"step {arm.done_steps:>5}/{arm.steps}"
-            left = f"  {cells['left']} left" if cells.get("left") else ""
-            self.print(f"{arm.part.name:<16} {step}  {values}{left}")
+    @property
+    def seconds_left(self) -> float | None:
+        """Until what runs now has made its last step."""
+        found = [left for seed in self.seeds if (left := seed.seconds_left) is not None]
+        return max(found, default=None)

@@ -2,8 +2,11 @@
 
 RUN/config.json, versions.json, command.txt
 RUN/warm_start/seed_S/{evaluation.json, model/}
-RUN/arms/ARM/seed_S/{arm.json, metrics.jsonl, evaluations.jsonl, evaluation.json,
+RUN/arms/ARM/seed_S/{arm.json, metrics.jsonl, evaluations.jsonl, choices.jsonl, evaluation.json,
                      completions.parquet, state.pt, state.previous.pt, model/}
+
+On TRL transformers' checkpoints stand in checkpoints/ in place of state.pt, and warm_start/ has
+the measurement of the untrained model alone.
 
 docs/runs.md says which of them survive what.
 """
@@ -12,15 +15,14 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
-import os
 import platform
 import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Self
+from types import ModuleType
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import polars as pl
@@ -29,115 +31,22 @@ import torch
 import pkpo
 from pkpo.errors import RunDirectoryError
 from pkpo.execution.locks import locked, only_writer
-from pkpo.files import naming, write_atomically, write_fully
+from pkpo.files import write_atomically
 from pkpo.report.completions import all_completions
-from pkpo.report.jsonio import read_bytes, step_of
-from pkpo.report.load import train_again, way_out
 from pkpo.train.checkpoints import UNDECIDING, Checkpoints
-from pkpo.train.config import ArmSettings, JobSettings, TrainConfig, read_config
+from pkpo.train.config import ArmSettings, JobSettings, read_config
+from pkpo.train.json_lines import write_json, write_text
 
 _WRITTEN_BEFORE_CONFIG = {"versions.json", "command.txt"}
 _NOT_IN_RESULTS = {"evaluation.select_k", "training.per_device_batch_size"}
+WARM_START_PROGRESS = "progress.json"
+"""In a warm start's folder while it is made: steps done and the loss in nats."""
+
 _CLAIM = ".claim"
 _SECONDS_FOR_WORKERS_TO_END = 10.0
 
 
-def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    write_atomically(
-        path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=durable
-    )
-
-
-def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
-    write_text(path, text + "\n", durable=durable)
-
-
-class JsonLines:
-    """An append-only JSONL file that can be cut back to an earlier step.
-
-    Args:
-        path: made if missing. Lines from `before_step` on are dropped, as is a last line
-            that a killed run left incomplete.
-        every_step: there must be one line for each step before `before_step`, in order.
-        count: there must be so many lines before `before_step`; None where that isn't known.
-
-    Attributes:
-        count: lines in the file.
-
-    Raises:
-        RunDirectoryError: a line before the last isn't JSON with a step, or is missing.
-        OSError: the file can't be written.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        *,
-        before_step: int,
-        every_step: bool = False,
-        count: int | None = None,
-    ) -> None:
-        lines = [(line, step) for line, step in _complete_lines(path) if step < before_step]
-        if every_step:
-            _check_steps(path, [step for _, step in lines], before_step)
-        if count is not None and len(lines) != count:
-            raise RunDirectoryError(
-                f"{path}: there should be {count} lines before step {before_step}, that of the "
-                f"checkpoint; found {len(lines)}. {train_again(path.parent)}"
-            )
-        content = b"".join(line for line, _ in lines)
-        write_atomically(path, lambda temporary: temporary.write_bytes(content))
-        self.path, self.count = path, len(lines)
-        self._file = path.open("ab", buffering=0)
-
-    def append(self, row: dict[str, Any]) -> None:
-        """
-        Raises:
-            OSError: the disk is full, ...; names the file.
-            RunDirectoryError: the file was removed.
-        """
-        line = json.dumps(row, allow_nan=False) + "\n"
-        with naming(self.path):
-            write_fully(self._file, line.encode())
-            links = os.fstat(self._file.fileno()).st_nlink
-        if not links:
-            raise RunDirectoryError(f"{self.path} was removed while it was being written")
-        self.count += 1
-
-    def sync(self) -> None:
-        """Return once everything appended so far is on the disk."""
-        with naming(self.path):
-            os.fsync(self._file.fileno())
-
-    def close(self) -> None:
-        self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-
-def _complete_lines(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Each line that ends, with the step it tells of."""
-    if not path.exists():
-        return
-    with way_out(train_again(path.parent)):
-        for number, line in enumerate(read_bytes(path).splitlines(keepends=True), start=1):
-            if line.endswith(b"\n"):
-                yield line, step_of(line, f"{path}, line {number}")
-
-
-def _check_steps(path: Path, steps: list[int], before_step: int) -> None:
-    for number in range(max(before_step, len(steps))):
-        found = steps[number] if number < len(steps) else "nothing"
-        if found != number:
-            raise RunDirectoryError(
-                f"{path}, line {number + 1}: there should be step {number}, since the checkpoint "
-                f"is of step {before_step}; found {found}. {train_again(path.parent)}"
-            )
+C = TypeVar("C", bound=JobSettings)
 
 
 class ArmDirectory:
@@ -147,6 +56,7 @@ class ArmDirectory:
         self.path = path
         self.metrics = path / "metrics.jsonl"
         self.evaluations = path / "evaluations.jsonl"
+        self.choices = path / "choices.jsonl"
         self.evaluation = path / "evaluation.json"
         self.completions = path / "completions.parquet"
         self.checkpoints = Checkpoints(path)
@@ -184,17 +94,17 @@ class ArmDirectory:
         )
 
 
-class RunDirectory:
+class RunDirectory(Generic[C]):
     """A job's folder. Use `create` for a new one and `open` to continue one."""
 
-    def __init__(self, path: Path, config: TrainConfig) -> None:
+    def __init__(self, path: Path, config: C) -> None:
         self.path = path
         self.config = config
 
-    @classmethod
+    @staticmethod
     def create(
-        cls, path: Path, config: TrainConfig, command: str, *, packages: Sequence[Any] = ()
-    ) -> RunDirectory:
+        path: Path, config: C, command: str, *, packages: Sequence[ModuleType] = ()
+    ) -> RunDirectory[C]:
         """
         Args:
             path: of several that make the same folder at the same time, one succeeds.
@@ -208,16 +118,16 @@ class RunDirectory:
             write_json(path / "versions.json", versions)
             write_text(path / "command.txt", command + "\n")
             write_json(path / "config.json", config.model_dump(mode="json"))
-        return cls(path, config)
+        return RunDirectory(path, config)
 
-    @classmethod
-    def open(cls, path: Path) -> RunDirectory:
+    @staticmethod
+    def open(path: Path) -> RunDirectory[Any]:
         """
         Raises:
             RunDirectoryError: `path` holds no readable config.json.
         """
         try:
-            return cls(path, read_config(path / "config.json"))
+            return RunDirectory(path, read_config(path / "config.json"))
         except FileNotFoundError:
             raise RunDirectoryError(f"{path} is no run directory: it has no config.json") from None
         except (OSError, ValueError) as error:

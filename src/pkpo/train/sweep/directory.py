@@ -14,7 +14,9 @@ from pathlib import Path
 from pkpo.errors import RunDirectoryError
 from pkpo.execution.locks import only_writer
 from pkpo.report.sweep_load import CELLS
-from pkpo.train.run_directory import RunDirectory, claimed, write_json, write_text
+from pkpo.train.config import TrainConfig
+from pkpo.train.json_lines import write_json, write_text
+from pkpo.train.run_directory import RunDirectory, claimed
 from pkpo.train.sweep.grid import Cell, SweepSettings
 
 _SETTINGS = "sweep.json"
@@ -33,7 +35,7 @@ class SweepDirectory:
         self.path, self.settings = path, settings
         if not (path / CELLS).exists():
             _write_cells(path / CELLS, settings)
-        self.runs: tuple[tuple[Cell, RunDirectory], ...] = tuple(
+        self.runs: tuple[tuple[Cell, RunDirectory[TrainConfig]], ...] = tuple(
             (cell, _open_or_create(path / "cells" / cell.slug, cell, command))
             for cell in settings.cells()
         )
@@ -90,7 +92,7 @@ def _write_cells(path: Path, settings: SweepSettings) -> None:
     write_json(path, cells)
 
 
-def _open_or_create(path: Path, cell: Cell, command: str) -> RunDirectory:
+def _open_or_create(path: Path, cell: Cell, command: str) -> RunDirectory[TrainConfig]:
     if not (path / "config.json").exists():
         return RunDirectory.create(path, cell.config, command)
     run = RunDirectory.open(path)

@@ -9,16 +9,18 @@ from rich.console import Console
 
 from pkpo.errors import InvalidInputError
 from pkpo.execution.interrupt import Interruption
-from pkpo.execution.pool import Executor, Pool
+from pkpo.execution.pool import Executor
 from pkpo.report.sweep import report_on_sweep, to_rich
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.config import TrainConfig
-from pkpo.train.job import JobError, check_buildable
+from pkpo.train.display import sweep_display
+from pkpo.train.embedded.devices import check_buildable
+from pkpo.train.embedded.warm_start import default_cache
+from pkpo.train.engine import Launch
+from pkpo.train.job import JobError, do_parts
+from pkpo.train.parts import Part, parts_of
 from pkpo.train.sweep.directory import SweepDirectory
-from pkpo.train.sweep.grid import SweepSettings
-from pkpo.train.sweep.live import CellWork, SweepProgress
-from pkpo.train.warm_start import default_cache
-from pkpo.train.work import work_of
+from pkpo.train.sweep.grid import Cell, SweepSettings
 
 
 class Sweep:
@@ -57,50 +59,45 @@ class Sweep:
             JobError: some items failed; the rest went on and the tables were written.
         """
         path, console = self.sweep.path, self.console
-        work = self._work()
-        pool = Pool(
-            [item for cell in work for item in cell.work.items],
-            [name for cell in work for name in cell.work.done],
-        )
-        resume = f"pkpo sweep --resume {path}"
-        with self.sweep.locked(), Interruption(console, resume) as interruption:
-            for cell, (_, run) in zip(work, self.sweep.runs, strict=True):
-                for name, failure in cell.work.damaged(run.path).items():
-                    pool.fail(name, failure)
-            with self.executor as executor, SweepProgress(console, work, pool) as progress:
-                pool.run(executor, interrupted=interruption.requested, watch=progress.look)
+        cells = self._parts()
+        display = sweep_display(console, [(cell.labels, parts) for cell, parts in cells])
+        failures = display.pool.failures
+        with (
+            self.sweep.locked(),
+            Interruption(console, f"pkpo sweep --resume {path}") as interruption,
+        ):
+            parts = [part for _, of_cell in cells for part in of_cell]
+            do_parts(parts, self.executor, interruption, display, Launch())
             results = load_sweep(path)
             summary = report_on_sweep(path, results)
-            progress.print(to_rich(results))
+            display.print(to_rich(results))
             interruption.check()
-        if pool.failures:
-            cells = [
-                c.cell.name for c in work if any(i.name in pool.failures for i in c.work.items)
-            ]
+        if failures:
+            failed = [cell.name for cell, parts in cells if any(p.name in failures for p in parts)]
             raise JobError(
-                f"{len(pool.failures)} items failed, in {len(cells)} of {len(work)} cells: "
-                f"{'; '.join(cells)}. {summary} says why, and --resume {path} tries again what "
+                f"{len(failures)} items failed, in {len(failed)} of {len(cells)} cells: "
+                f"{'; '.join(failed)}. {summary} says why, and --resume {path} tries again what "
                 "failed"
             )
         if results.damage:
             raise JobError(f"{'; '.join(results.damage)}. The rest is in {summary}")
         return summary
 
-    def _work(self) -> list[CellWork]:
+    def _parts(self) -> list[tuple[Cell, list[Part]]]:
+        """Of each cell; a warm start waits for the first that makes the same one."""
         makers: dict[str, str] = {}
-        work = []
+        found = []
         for cell, run in self.sweep.runs:
-            keys = {seed: _warm_start_identity(run.config, seed) for seed in run.config.seeds}
-
-            def after(seed: int, keys: dict[int, str] = keys) -> tuple[str, ...]:
-                return (makers[keys[seed]],) if keys[seed] in makers else ()
-
-            found = work_of(run, self.cache, prefix=f"{cell.name}: ", after=after)
-            for warm in found.warm_starts:
-                if not warm.done:
-                    makers.setdefault(keys[warm.seed], warm.item.name)
-            work.append(CellWork(cell, found))
-        return work
+            keys = {seed: f"{_identity(run.config)} {seed}" for seed in run.config.seeds}
+            after = {seed: (makers[key],) for seed, key in keys.items() if key in makers}
+            parts = parts_of(
+                run, self.cache, prefix=f"{cell.name}: ", after=lambda s, a=after: a.get(s, ())
+            )
+            for part in parts:
+                if part.arm is None and not part.done:
+                    makers.setdefault(keys[part.seed], part.name)
+            found.append((cell, parts))
+        return found
 
 
 def check_cells(settings: SweepSettings) -> None:
@@ -122,10 +119,6 @@ def check_cells(settings: SweepSettings) -> None:
 
 
 def _identity(config: TrainConfig) -> str:
+    """Equal, for one seed, for jobs that start from the same policy."""
     parts = config.model_dump(mode="json", include={"task", "policy", "warm_start", "device"})
     return json.dumps(parts, sort_keys=True)
-
-
-def _warm_start_identity(config: TrainConfig, seed: int) -> str:
-    """Equal for jobs that start from the same policy."""
-    return f"{_identity(config)} {seed}"

@@ -1,0 +1,1 @@
+"""Jobs of the embedded engine: warm starts, then arms in worker processes."""

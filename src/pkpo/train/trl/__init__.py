@@ -1,0 +1,1 @@
+"""Jobs on TRL: a transformers model, on one or several processes."""

@@ -1,1 +1,0 @@
-"""The training job on TRL: a transformers model, on one or several processes."""

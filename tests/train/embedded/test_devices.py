@@ -1,0 +1,72 @@
+"""Jobs that can't fit are refused before they begin; worker processes share out the GPUs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from pkpo.errors import InvalidInputError
+from pkpo.execution import processes
+from pkpo.train.config import TrainConfig
+from pkpo.train.embedded import devices
+from pkpo.train.embedded.devices import check_buildable, device_of
+
+from ..tiny import settings
+
+
+def with_sizes(part: str, **sizes: int) -> TrainConfig:
+    given = settings()
+    return TrainConfig.model_validate(given | {part: given[part] | sizes})
+
+
+def test_what_fits_passes():
+    check_buildable(with_sizes("training", prompts_per_step=8))
+
+
+def test_more_prompts_a_step_than_problems():
+    problems = settings()["task"]["options"]["num_train"]
+    check_buildable(with_sizes("training", prompts_per_step=problems))
+    for size in (problems + 1, 10**9):
+        with pytest.raises(InvalidInputError, match=f"{size}, but there are {problems} problems"):
+            check_buildable(with_sizes("training", prompts_per_step=size))
+
+
+@pytest.mark.parametrize("size", [10**7, 10**9, 10**12])
+@pytest.mark.parametrize(
+    ("part", "name"), [("training", "num_generations"), ("evaluation", "num_samples")]
+)
+def test_groups_beyond_the_memory(part: str, name: str, size: int):
+    with pytest.raises(InvalidInputError, match=rf"GiB.*cpu has.*lower .*{name}"):
+        check_buildable(with_sizes(part, **{name: size}))
+
+
+def test_a_container_may_have_less(monkeypatch: pytest.MonkeyPatch, tmp_path: Any):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(devices, "_CONTAINER_LIMIT", limit)
+    limit.write_text("max\n")
+    check_buildable(with_sizes("training"))
+    limit.write_text("1000\n")
+    with pytest.raises(InvalidInputError, match=r"may need 0\.0 GiB"):
+        check_buildable(with_sizes("training"))
+
+
+@pytest.mark.parametrize(
+    ("name", "gpus", "worker", "expected"),
+    [
+        ("cuda", 2, 0, "cuda:0"),
+        ("cuda", 2, 1, "cuda:1"),
+        ("cuda", 2, 5, "cuda:1"),
+        ("cuda", 1, 1, "cuda"),
+        ("cuda", 0, 1, "cuda"),
+        ("cuda:0", 2, 1, "cuda:0"),
+        ("cpu", 2, 1, "cpu"),
+    ],
+)
+def test_workers_share_out_the_gpus(
+    monkeypatch: pytest.MonkeyPatch, name: str, gpus: int, worker: int, expected: str
+):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(processes, "_number", worker)
+    assert device_of(name) == expected

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl")
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What TRL and transformers say about each other's versions is no fault of ours."""
+    for item in items:
+        if _HERE in item.path.parents:
+            item.add_marker(pytest.mark.filterwarnings("ignore::FutureWarning"))
+
+
+@pytest.fixture(scope="session")
+def warm_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A warm start of the tiny task, as the embedded engine exports it."""
+    from pkpo.train.embedded.warm_start import save_policy
+
+    from ..tiny import make_config, make_policy, make_task
+
+    folder = tmp_path_factory.mktemp("warm")
+    policy = make_policy(make_config(), folder / "cache")
+    save_policy(policy, folder / "model", make_task())
+    return folder / "model"
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model of plain language with a chat template."""
+    from .small import save_text_model
+
+    return save_text_model(tmp_path_factory.mktemp("text") / "model")
