@@ -188,7 +188,7 @@ def test_products_of_ratios_stay_accurate(n, k, record_property):
     kernel = oracles.maximum(k)
     wanted = oracles.exact_estimate(rewards.tolist(), kernel)
     size = oracles.exact_magnitude(rewards.tolist(), kernel[0])
-    record_property("largest error", abs(found - wanted) / size)
+    record_property("largest error", float(abs(found - wanted) / size))
     assert abs(found - wanted) <= 1e-12 * size
 
 

@@ -150,7 +150,7 @@ def test_max_at_k_of_real_rewards_has_another_direction(name, cosines, record_pr
     )
     first, *others = (exact_gradient(chances, rewards, pkpo.max_at(k)) for k in (1, 2, 4, 8))
     for k, other, wanted in zip((2, 4, 8), others, cosines):
-        cosine = first @ other / np.sqrt(first @ first * (other @ other))
+        cosine = float(first @ other / np.sqrt(first @ first * (other @ other)))
         record_property(f"cosine with the gradient of the mean, {name} rewards, k = {k}", cosine)
         assert cosine == pytest.approx(wanted, abs=6e-4)
 
