@@ -22,7 +22,7 @@ $(VENV)/bin/python:
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,eval]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
@@ -46,7 +46,7 @@ test-trl: pyproject.toml constraints.txt
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-$(TRL)/constraints.txt
 	$(VENV)-trl-$(TRL)/bin/python -m pip install --quiet --constraint $(VENV)-trl-$(TRL)/constraints.txt \
 		--editable '.[trl,reasoning-gym]' 'trl==$(TRL)' requests pytest
-	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl_job $(ARGS)
+	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray

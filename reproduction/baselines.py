@@ -18,7 +18,7 @@ from pkpo.tables import Table
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.methods import method_arms
 from pkpo.train.presets import make_arms
-from reproduction.jobs import arguments, command, config_of, copy, run
+from reproduction.jobs import arguments, command, config_of, copy, do_job
 
 METHODS = ("pass@1", "grpo", "mixed(8)", "maxrl", "tzsm25", "pkpo@8", "annealed(8)")
 PLANS = ("plateau(8, 1)", "per_prompt(8)")
@@ -82,7 +82,7 @@ def main() -> None:
     plain = config_of(task, make_arms(("mean",), (rate,)), given.seeds, tiny=tiny)
     entropy = arms_of(("entropy",), plain, rate)
     tuning = config_of(task, entropy, given.tuning_seeds, tiny=tiny)
-    tuned = run(given.runs / f"{task}-entropy", tuning, given.workers, typed)
+    tuned = do_job(given.runs / f"{task}-entropy", tuning, given.workers, typed)
     selection = best_member("entropy", load_run(tuned.path).arms)
     chosen = tuple(
         arm.model_copy(update={"family": None}) for arm in entropy if arm.name == selection.chosen
@@ -91,7 +91,7 @@ def main() -> None:
     arms = arms_of(METHODS, plain, rate)
     arms = (*arms[:2], *chosen, *arms[2:], *plans_of(plain, rate))
     config = config_of(task, arms, given.seeds, tiny=tiny)
-    directory = run(given.runs / f"{task}-baselines", config, given.workers, typed)
+    directory = do_job(given.runs / f"{task}-baselines", config, given.workers, typed)
     names = ("config.json", "versions.json", "summary.csv", "figures")
     copy(directory.path, given.out, names)
     tables = (directory.path / "summary.md").read_text(encoding="utf-8")

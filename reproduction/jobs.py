@@ -1,4 +1,5 @@
-"""What main_job, reuse and baselines share: run directories that the same command continues."""
+"""Training for the reproduction: run directories that the same command continues, and the flags
+of main_job, reuse and baselines."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
+from pkpo.errors import InvalidInputError
 from pkpo.train.config import (
     ArmSettings,
     PolicySettings,
@@ -18,6 +20,7 @@ from pkpo.train.config import (
     TrainingSettings,
     WarmStartSettings,
 )
+from pkpo.train.embedded.devices import check_buildable
 from pkpo.train.job import Job
 from pkpo.train.presets import preset
 from pkpo.train.run_directory import RunDirectory
@@ -79,19 +82,31 @@ def config_of(
     )
 
 
-def run(path: Path, config: TrainConfig, workers: int, typed: str) -> RunDirectory[TrainConfig]:
+def do_job(
+    path: Path,
+    config: TrainConfig,
+    workers: int,
+    typed: str,
+    *,
+    console: Console | None = None,
+    report: bool = True,
+) -> RunDirectory[TrainConfig]:
     """Do what is left to do of a job in `path`.
 
     Raises:
-        ValueError: `path` holds a run with other settings.
+        InvalidInputError: `path` holds a run with other settings.
+        Interrupted, JobError: as `pkpo.train.job.Job`; the same call goes on.
     """
     if (path / "config.json").exists():
         directory = RunDirectory.open(path)
         if directory.config != config:
-            raise ValueError(f"{path} holds a run with other settings; choose another --runs")
+            raise InvalidInputError(
+                f"{path} holds a run with other settings; remove it or choose another --runs"
+            )
     else:
+        check_buildable(config)
         directory = RunDirectory.create(path, config, typed)
-    Job(directory, workers=workers, console=Console()).run()
+    Job(directory, workers=workers, console=console or Console(), report=report).run()
     return directory
 
 

@@ -20,7 +20,7 @@ from pkpo.report.statistics import best_member
 from pkpo.tables import Table
 from pkpo.train.config import ArmSettings, arm_name
 from pkpo.train.presets import preset
-from reproduction.jobs import arguments, command, config_of, copy, run
+from reproduction.jobs import arguments, command, config_of, copy, do_job
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3)
 COMMON_RATE = 3e-4
@@ -58,12 +58,12 @@ def main() -> None:
     texts = tuple(preset(task).arms(steps))
     tried = [arm(text, rate, named=True) for text in texts for rate in LEARNING_RATES]
     tuning = config_of(task, tried, given.tuning_seeds, tiny=tiny)
-    tuned = run(given.runs / f"{task}-tuning", tuning, given.workers, typed)
+    tuned = do_job(given.runs / f"{task}-tuning", tuning, given.workers, typed)
     rates, table = chosen_rates(tuned.path, texts, steps)
     arms = [arm(text, rate, named=False) for text, rate in rates.items()]
     arms += [arm(t, COMMON_RATE, named=True) for t, rate in rates.items() if rate != COMMON_RATE]
     config = config_of(task, arms, given.seeds, tiny=tiny)
-    final = run(given.runs / f"{task}-final", config, given.workers, typed)
+    final = do_job(given.runs / f"{task}-final", config, given.workers, typed)
 
     names = ("config.json", "versions.json", "summary.md", "summary.csv", "figures")
     copy(final.path, given.out, names)

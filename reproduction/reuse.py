@@ -27,7 +27,7 @@ from pkpo.report.statistics import best_member, estimate
 from pkpo.report.summary import format_estimate
 from pkpo.tables import Table, records_to_csv
 from pkpo.train.config import ArmSettings, TrainConfig
-from reproduction.jobs import arguments, command, config_of, run
+from reproduction.jobs import arguments, command, config_of, do_job
 
 OBJECTIVES = ("mean", "max@8")
 LEARNING_RATES = (1e-4, 3e-4)
@@ -166,11 +166,11 @@ def main() -> None:
         folder = given.runs / f"{task}-reuse"
         tried = [arm for objective in OBJECTIVES for arm in arms(objective, LEARNING_RATES)]
         tuning = config_of(task, tried, given.tuning_seeds, tiny=tiny, **settings)
-        tuned = run(folder / f"{passes}-{reuse}-tuning", tuning, given.workers, typed)
+        tuned = do_job(folder / f"{passes}-{reuse}-tuning", tuning, given.workers, typed)
         rates = tuned_rates(tuned.path)
         chosen = [arm for objective in OBJECTIVES for arm in arms(objective, (rates[objective],))]
         config = config_of(task, chosen, given.seeds, tiny=tiny, **settings)
-        done = run(folder / f"{passes}-{reuse}", config, given.workers, typed)
+        done = do_job(folder / f"{passes}-{reuse}", config, given.workers, typed)
         cells += cells_of(done.path, config)
     given.out.mkdir(parents=True, exist_ok=True)
     text = summary_of(cells, config, given.tuning_seeds, typed)

@@ -78,10 +78,7 @@ class ArmData:
     @property
     def setting(self) -> str:
         """Such as "lr 0.001, coefficient 0.01"."""
-        coef = self.settings["entropy_coef"]
-        return f"lr {self.settings['learning_rate']:g}" + (
-            f", coefficient {coef:g}" if coef else ""
-        )
+        return _setting(self.settings)
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 
-from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.errors import RunDirectoryError
 from pkpo.report.load import load_run
 from pkpo.report.records import Arm, Run
 from pkpo.train.config import TrainConfig
-from pkpo.train.embedded.devices import check_buildable
-from pkpo.train.job import Job
-from pkpo.train.run_directory import RunDirectory
+from reproduction.jobs import do_job
 from reproduction.studies.controls import run_controls
 from reproduction.studies.settings import K_VALUES, Study
 
@@ -111,21 +110,9 @@ def run_study(study: Study, folder: Path, *, workers: int, console: Console, com
         InvalidInputError: the folder holds runs with other settings.
         Interrupted, JobError: as `pkpo.train.job.Job`; the same call goes on.
     """
-    _run(study.tuning(), folder / TUNING, workers, console, command)
+    kept: Any = {"console": console, "report": False}
+    do_job(folder / TUNING, study.tuning(), workers, command, **kept)
     chosen = choices(study, validation_scores(study, load_run(folder / TUNING)))
-    _run(reported_config(study, chosen), folder / REPORTED, workers, console, command)
+    do_job(folder / REPORTED, reported_config(study, chosen), workers, command, **kept)
     if study.controls:
         run_controls(folder / REPORTED, workers=workers, console=console, resume=command)
-
-
-def _run(config: TrainConfig, path: Path, workers: int, console: Console, command: str) -> None:
-    if (path / "config.json").exists():
-        directory = RunDirectory.open(path)
-        if directory.config != config:
-            raise InvalidInputError(
-                f"{path} holds a run with other settings; remove it or give another --out"
-            )
-    else:
-        check_buildable(config)
-        directory = RunDirectory.create(path, config, command)
-    Job(directory, workers=workers, console=console, report=False).run()

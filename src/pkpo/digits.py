@@ -12,6 +12,8 @@ Towards = Literal["nearest", "below", "above"]
 _ROUNDING = {"nearest": ROUND_HALF_EVEN, "below": ROUND_FLOOR, "above": ROUND_CEILING}
 _EXACT = Context(prec=700)
 """Digits that hold every float with as many decimals as are asked for."""
+_MOST = 4
+"""Decimals to keep a value apart with."""
 
 
 def decimal_text(
@@ -21,7 +23,6 @@ def decimal_text(
     scale: int = 1,
     towards: Towards = "nearest",
     kept_apart: Container[Decimal] = (),
-    most: int = 4,
 ) -> str:
     """`scale` times the value with so many decimals, or more where it takes them.
 
@@ -30,8 +31,8 @@ def decimal_text(
         decimals: behind the point.
         scale: 100 for per cent.
         towards: "below" for lower bounds and "above" for upper ones, which so stay true.
-        kept_apart: what only a value that is equal to it may look like, such as 0 and 100 %.
-        most: decimals to keep it apart with; a "<" or ">" says that they weren't enough.
+        kept_apart: what only a value that is equal to it may look like, such as 0 and 100 %,
+            with up to four decimals; a "<" or ">" says that they weren't enough.
 
     >>> decimal_text(0.9996, 1, scale=100), decimal_text(0.9996, 1, scale=100, towards="below")
     ('100.0', '99.9')
@@ -51,7 +52,7 @@ def decimal_text(
 
     shown = decimals
     while (near := rounded(shown)) in kept_apart and near != exact:
-        if shown >= most:
+        if shown >= _MOST:
             break
         shown += 1
     else:

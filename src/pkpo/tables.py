@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 _MARKUP = re.compile(r"[\\|*`~]|<(?! )")
-_NUMBER = re.compile(r"[<>≤≥≈~]?\s?[+\-−±]?(\d|\.\d|inf|nan|∞)", re.IGNORECASE)
-_NOTHING = ("", "-", "–", "—")
 _UNBOUNDED = 100_000
 
 
@@ -105,28 +103,16 @@ class Table:
         """Headers and cells; title, notes and what is bold are left out."""
         return rows_to_csv(self.headers, self.rows)
 
-    def to_html(
-        self,
-        *,
-        heading: int = 0,
-        keys: Mapping[str, str] | None = None,
-        muted: Collection[str] = (),
-    ) -> str:
+    def to_html(self, *, keys: Mapping[str, str] | None = None, muted: Collection[str] = ()) -> str:
         """Title, cells and notes as a fragment for pages with the style of `pkpo.report.page`.
 
         Args:
-            heading: level of the title; 0 for a bold line.
             keys: colours of the dots that stand before cells of the first column, by text.
             muted: cells of the first column whose rows are in grey.
         """
         parts = []
         if self.title:
-            title = escape(self.title)
-            parts.append(
-                f"<h{heading}>{title}</h{heading}>"
-                if heading
-                else f"<p><strong>{title}</strong></p>"
-            )
+            parts.append(f"<p><strong>{escape(self.title)}</strong></p>")
         if self.rows:
             body = "\n".join(
                 f"<tr{_css('muted' if row[0] in muted else '')}>"
@@ -187,20 +173,6 @@ def fits(console: Console, grid: RichTable) -> bool:
 
     options = console.options.update(width=_UNBOUNDED)
     return Measurement.get(console, options, grid).maximum <= console.width
-
-
-def word_columns(num_columns: int, rows: Iterable[Sequence[str]]) -> frozenset[int]:
-    """The first column, and those that hold something else than numbers and dashes.
-
-    >>> sorted(word_columns(4, [("a", "1.5 ± 0.1", "yes", "–"), ("b", "< 3", "2", "inf")]))
-    [0, 2]
-    """
-    rows = list(rows)
-    return frozenset(
-        j
-        for j in range(num_columns)
-        if j == 0 or not all(row[j] in _NOTHING or _NUMBER.match(row[j]) for row in rows)
-    )
 
 
 def rows_to_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -1,1 +1,1 @@
-"""Engines that sample from a policy and take gradient steps. They import the core alone."""
+"""Engines that sample from a policy and take gradient steps. They know no task, job or report."""

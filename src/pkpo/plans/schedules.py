@@ -16,8 +16,6 @@ from pkpo.core.parsing import as_objective
 from pkpo.core.weights import estimate_weights
 from pkpo.errors import InvalidInputError
 
-Stage = tuple[int, Objective]
-
 
 def _checked_step(value: object, name: str) -> int:
     try:

@@ -68,11 +68,11 @@ def listed(items: Iterable[str], css_class: str = "") -> str:
     return opening + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
-def figure(picture: Picture, heading: str = "h2") -> str:
+def figure(picture: Picture) -> str:
     """A picture inside the page, with heading and caption."""
     data = base64.b64encode(picture.png).decode("ascii")
     return (
-        f"<{heading}>{escape(picture.title)}</{heading}>\n"
+        f"<h2>{escape(picture.title)}</h2>\n"
         f'<figure><div class="frame"><img alt="{escape(picture.alt)}" '
         f'src="data:image/png;base64,{data}"></div>\n'
         f"<figcaption>{escape(picture.caption)}</figcaption></figure>"

@@ -1,1 +1,1 @@
-"""The training job on the embedded engine: settings, run directory, loop, progress."""
+"""One job for every engine: settings, run directory, what each step leaves, progress, sweeps."""
