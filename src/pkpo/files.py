@@ -19,6 +19,13 @@ _CANNOT_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
 _LONGEST_NAME = 80
 
 
+def default_cache() -> Path:
+    """$PKPO_CACHE, or pkpo in the user's cache folder."""
+    if "PKPO_CACHE" in os.environ:
+        return Path(os.environ["PKPO_CACHE"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pkpo"
+
+
 def folder_name(text: str) -> str:
     """`text` as a folder's name, in ASCII; other letters are told apart by a checksum."""
     plain = re.sub(r"[^A-Za-z0-9@.+=-]+", "_", text).strip("_.")

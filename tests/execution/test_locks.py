@@ -23,9 +23,13 @@ import os, sys, time
 from pathlib import Path
 from pkpo.execution.locks import only_writer
 with only_writer(Path(sys.argv[1])):
-    if len(sys.argv) > 2 and os.fork() == 0:
-        time.sleep(60)
-        os._exit(0)
+    if len(sys.argv) > 2:
+        readable, writable = os.pipe()
+        if os.fork() == 0:
+            os.write(writable, b".")
+            time.sleep(60)
+            os._exit(0)
+        os.read(readable, 1)  # the child runs, and has let go
     print("held", flush=True)
     time.sleep(60)
 """

@@ -14,6 +14,7 @@ from pkpo.errors import PkpoError
 from pkpo.execution.interrupt import Interruption
 from pkpo.execution.pool import Executor, Pool, ThisProcess
 from pkpo.execution.processes import LocalProcesses
+from pkpo.files import default_cache
 from pkpo.report.load import read_run
 from pkpo.report.statistics import summarise
 from pkpo.report.summary import to_rich
@@ -21,7 +22,6 @@ from pkpo.report.write import report_on
 from pkpo.terminal import say
 from pkpo.train.config import JobSettings
 from pkpo.train.display import Display, job_display
-from pkpo.train.embedded.warm_start import default_cache
 from pkpo.train.engine import Launch, engine_of, resuming
 from pkpo.train.parts import Part, damaged, parts_of
 from pkpo.train.run_directory import RunDirectory, new_folder

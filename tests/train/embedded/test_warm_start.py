@@ -11,9 +11,10 @@ import torch
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import DivergenceError
+from pkpo.files import default_cache
 from pkpo.train.config import TrainConfig
 from pkpo.train.embedded import warm_start as module
-from pkpo.train.embedded.warm_start import default_cache, load_policy, new_policy, warm_start
+from pkpo.train.embedded.warm_start import load_policy, new_policy, warm_start
 
 from ..tiny import make_config, make_policy, make_task
 

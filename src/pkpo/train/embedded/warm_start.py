@@ -30,13 +30,6 @@ _CHECKSUMS = "SHA256SUMS"
 _WAY_OUT = "Remove the folder to have it made again"
 
 
-def default_cache() -> Path:
-    """$PKPO_CACHE, or pkpo in the user's cache folder."""
-    if "PKPO_CACHE" in os.environ:
-        return Path(os.environ["PKPO_CACHE"])
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "pkpo"
-
-
 def new_policy(task: Task, config: TrainConfig, seed: int) -> Policy:
     prompt_sizes = [task.problems(s).prompts_PT.shape[1] for s in ("train", "validation", "test")]
     shape = PolicyConfig(

@@ -10,12 +10,12 @@ from rich.console import Console
 from pkpo.errors import InvalidInputError
 from pkpo.execution.interrupt import Interruption
 from pkpo.execution.pool import Executor
+from pkpo.files import default_cache
 from pkpo.report.sweep import report_on_sweep, to_rich
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.config import TrainConfig
 from pkpo.train.display import sweep_display
 from pkpo.train.embedded.devices import check_buildable
-from pkpo.train.embedded.warm_start import default_cache
 from pkpo.train.engine import Launch
 from pkpo.train.job import JobError, do_parts
 from pkpo.train.parts import Part, parts_of
