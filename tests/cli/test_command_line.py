@@ -145,6 +145,11 @@ def test_a_repeated_flag_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
     assert err == "pkpo: --steps is given 2 times, but takes one value; which of '5', '7'?\n"
 
 
+def test_an_option_that_is_given_twice_is_a_usage_error(capsys: pytest.CaptureFixture[str]):
+    assert run(["train", "--option", "num_train=40", "--option", "num_train=41"]) == 2
+    assert "--option num_train is given twice" in capsys.readouterr().err
+
+
 # Packages that are missing or broken
 
 

@@ -179,6 +179,8 @@ def test_bad_lines_stop_with_the_line_or_are_counted(capsys: pytest.CaptureFixtu
         (["eval", "log.jsonl", "--k", "x"], 2, "--k: can't read 'x'"),
         (["eval", "log.jsonl", "--k", "0"], 2, "--k: values of k must be >= 1"),
         (["eval", "log.jsonl", "--objective", "best"], 2, "--objective: "),
+        (["eval", "log.jsonl", "--threshold", "nan"], 2, "--threshold must be a finite number"),
+        (["eval", "log.jsonl", "--threshold", "inf"], 2, "--threshold must be a finite number"),
         (["eval", "log.jsonl", "--confidence", "95"], 2, "--confidence must be in (0, 1)"),
         (["eval", "log.jsonl", "--format-in", "jsonl"], 2, "--format-in must be one of human-eval"),
         (["eval", "log.jsonl", "--extrapolate", "many"], 2, "--extrapolate: "),

@@ -241,7 +241,7 @@ def test_ks_as_text(text: str, expected: list[int]) -> None:
     assert parse_ks(text, 20) == expected
 
 
-@pytest.mark.parametrize("text", ["", "0", "4-2", "1;2", "two", "-3", "1,,2", "1.5"])
+@pytest.mark.parametrize("text", ["", "0", "1-999999999", "4-2", "1;2", "two", "-3", "1,,2", "1.5"])
 def test_ks_that_cannot_be_read(text: str) -> None:
     with pytest.raises(InvalidInputError):
         parse_ks(text, 8)

@@ -236,6 +236,14 @@ def test_what_is_no_code_scores_as_the_dataset_scores_it(name: str) -> None:
             assert judge.score(entry, entry["answer"]) == 1.0
 
 
+@pytest.mark.parametrize("name", sorted(ANSWER_RULES))
+def test_no_answer_is_right_whatever_was_asked(name: str) -> None:
+    judge = scorer(name)
+    for text in ("nan", "NaN + NaNi", "inf", "-Infinity", "zzz", "None", "[]", "{}", "()"):
+        scores = [judge.score(item(name, i), text) for i in range(ITEMS)]
+        assert min(scores) < 1.0, text
+
+
 @pytest.mark.parametrize("fast_check", [True, False])
 @pytest.mark.parametrize("name", sorted(ANSWER_RULES))
 def test_no_answer_runs_changes_a_later_score_or_takes_long(

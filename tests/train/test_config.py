@@ -59,6 +59,7 @@ def test_unknown_keys_are_named(changes: dict[str, Any], place: str):
         ({"seeds": []}, "at least one"),
         ({"seeds": [0, 0]}, "distinct"),
         ({"seeds": [-1]}, ">= 0"),
+        ({"seeds": [2**63]}, "below 2\\^63"),
         ({"arms": [arm("a"), arm("a", "max@2")]}, "distinct names"),
         ({"arms": [arm("a/b"), arm("a_b", "max@2")]}, "distinct names"),
         ({"arms": [arm(schedule="median")]}, "median"),

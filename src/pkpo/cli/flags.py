@@ -208,6 +208,8 @@ def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]
                 f"{flag} takes NAME=VALUE, got {text!r}"
                 + ("; `--option help` lists the names" if flag == "--option" else "")
             )
+        if name in options:
+            raise InvalidInputError(f"{flag} {name} is given twice")
         try:
             options[name] = json.loads(value)
         except ValueError:

@@ -3,6 +3,7 @@ it goes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ class LogFlags:
                 f"--format-in must be one of {', '.join(FORMS)}; got {self.format_in!r} "
                 "(--format is the form of the output)"
             )
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise UsageError(f"--threshold must be a finite number, got {self.threshold}")
         self.usage("--k", lambda: self.k is None or parse_ks(self.k, 1))
         self.usage("--objective", lambda: [as_objective(text) for text in self.objective])
 

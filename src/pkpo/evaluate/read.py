@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -79,6 +80,8 @@ def read(
     _check("duplicates", duplicates, get_args(Duplicates))
     if isinstance(step, bool) or not (step is None or isinstance(step, int)):
         _check("step", step, ("last", "all"))
+    if threshold is not None and not math.isfinite(threshold):
+        raise InvalidInputError(f"threshold must be a finite number, got {threshold}")
     files = tuple(file_in(path) if path.is_dir() else path for path in expand(paths))
     wanted = Wanted(
         problem=problem,

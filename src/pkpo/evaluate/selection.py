@@ -14,6 +14,10 @@ _RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
 _POWERS = re.compile(r"\s*powers of (?:two|2)(?:\s+(?:up\s+)?to\s+(\d+))?\s*")
 
 
+_MOST = 10_000
+"""Values in a range."""
+
+
 def parse_ks(text: str, largest: int) -> list[int]:
     """The ks that `text` names, in increasing order.
 
@@ -23,7 +27,7 @@ def parse_ks(text: str, largest: int) -> list[int]:
         largest: where "powers of two" ends by itself.
 
     Raises:
-        InvalidInputError: the text is neither, or a k is 0 or a range empty.
+        InvalidInputError: the text is neither, or a k is 0 or a range empty or too long.
 
     >>> parse_ks("1-3, 8", 16), parse_ks("powers of two", 16)
     ([1, 2, 3, 8], [1, 2, 4, 8, 16])
@@ -47,6 +51,10 @@ def parse_ks(text: str, largest: int) -> list[int]:
         if first < 1 or last < first:
             raise InvalidInputError(
                 f"values of k must be >= 1 and ranges ascend, got {part.strip()!r} in {text!r}"
+            )
+        if last - first >= _MOST:
+            raise InvalidInputError(
+                f"at most {_MOST:,} values of k, got {part.strip()!r} in {text!r}"
             )
         found.update(range(first, last + 1))
     return sorted(found)

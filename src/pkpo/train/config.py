@@ -199,6 +199,8 @@ class JobSettings(Settings):
             raise ValueError(f"arms need distinct names, got {[arm.name for arm in self.arms]}")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise ValueError(f"seeds must be distinct integers >= 0, got {self.seeds}")
+        if max(self.seeds) >= 2**63:
+            raise ValueError(f"seeds must be below 2^63, got {max(self.seeds)}")
         self._check_engine()
         for arm in self.arms:
             self._check_objectives(arm)

@@ -26,6 +26,8 @@ from . import tiny
         ("grpo", {"multi_objective_aggregation": "normalize_then_sum"}, "normalising each reward"),
         ("grpo", {"top_entropy_quantile": 0.2}, "leaving tokens out"),
         ("grpo", {"off_policy_mask_threshold": 0.1}, "off_policy_mask_threshold"),
+        ("grpo", {"neftune_noise_alpha": 5.0}, "neftune_noise_alpha=5.0"),
+        ("rloo", {"neftune_noise_alpha": 5.0}, "drawn without the noise"),
         ("grpo", {"top_p": 0.9}, "not be samples of the policy"),
         ("grpo", {"top_k": 20}, r"top_k=20.*accept_bias=\['top_k'\]"),
         ("grpo", {"min_p": 0.1}, "min_p"),
