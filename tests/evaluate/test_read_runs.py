@@ -231,6 +231,7 @@ def inspect_log(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     ("change", "field"),
     [
         (lambda log: log["eval"].update(model="other/model"), "model: mockllm/model, other/model"),
+        (lambda log: log["eval"].update(model_base_url="http://b"), "model_base_url: none, http"),
         (
             lambda log: log["eval"]["model_generate_config"].update(temperature=1),
             "temperature: none",
@@ -285,6 +286,50 @@ def test_inspect_ai_data_sets_under_one_task_name(tmp_path: Path) -> None:
         "second/p1",
         "second/p2",
     ]
+
+
+def with_image(log: dict[str, Any], image: str) -> None:
+    for sample in log["samples"]:
+        content = [{"type": "text", "text": "See"}, {"type": "image", "image": image}]
+        sample["input"] = [{"role": "user", "content": content}]
+
+
+@pytest.mark.parametrize("field", ["choices", "target", "media"])
+def test_inspect_ai_problems_of_one_text_that_differ_otherwise(tmp_path: Path, field: str) -> None:
+    def changed(log: dict[str, Any], value: str) -> None:
+        with_image(log, value if field == "media" else "x")
+        for sample in log["samples"] if field != "media" else ():
+            sample[field] = [value, "z"]
+
+    paths = [
+        inspect_log(tmp_path / f"{value}{copy}.json", lambda log, value=value: changed(log, value))
+        for copy, value in enumerate("aab")
+    ]
+    assert read(paths[:2]).samples.sizes_P.tolist() == [8, 8, 8]
+    with pytest.raises(LogError, match=rf"of 3 of 3 problems, .* more than one {field}"):
+        read(paths)
+    assert read(paths, pool=field).samples.sizes_P.tolist() == [12, 12, 12]
+
+
+def test_inspect_ai_archives_whose_summaries_leave_out_images(tmp_path: Path) -> None:
+    paths = []
+    with gzip.open(FILES / "inspect_one_scorer.json.gz") as file:
+        log = json.load(file)
+    for image in "ab":
+        with_image(log, image)
+        for number, sample in enumerate(log["samples"]):
+            sample["uuid"] = f"{image}{number}"
+        paths.append(tmp_path / f"{image}.eval")
+        with zipfile.ZipFile(paths[-1], "w") as archive:
+            archive.writestr("header.json", json.dumps({**log, "samples": None}))
+            for number, sample in enumerate(log["samples"]):
+                archive.writestr(f"samples/{number}.json", json.dumps(sample))
+            content = [{"type": "text", "text": text} for text in ("See", "(Image)")]
+            asked = [{"role": "user", "content": content}]
+            thin = [{**sample, "input": asked} for sample in log["samples"]]
+            archive.writestr("summaries.json", json.dumps(thin))
+    with pytest.raises(LogError, match="more than one media"):
+        read(paths)
 
 
 def test_inspect_ai_scores_of_two_kinds_are_not_mixed(tmp_path: Path) -> None:
