@@ -103,6 +103,86 @@ def test_a_column_that_makes_a_run_is_never_pooled_unasked(
     assert held(read(write(tmp_path / "one", rows[:6])).samples) == samples_of(rows[:6])
 
 
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(
+    "column",
+    [
+        "sampling_temperature",
+        "gen_temperature",
+        "temperature_",
+        "tau",
+        "llm",
+        "gen_model",
+        "response_model",
+        "hf_model",
+        "model_alias",
+        "modelPrettyName",
+        "model_type",
+        "provider",
+        "deployment",
+        "generator",
+        "ckpt_step",
+        "checkpoint_id",
+        "ckpt_name",
+        "global_steps",
+        "optimizer_step",
+        "trainer_step",
+        "iter",
+        "epochs",
+        "training_epoch",
+        "system_message",
+        "prompt_style",
+        "enable_thinking",
+        "shots",
+        "k_shot",
+    ],
+)
+def test_a_word_in_a_name_makes_a_run(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], column: str
+) -> None:
+    rows = [{"problem": p, "reward": i % 2, column: i + 1} for i in range(2) for p in (1, 1, 2)]
+    path = write(tmp_path / "log", rows)
+    with pytest.raises(LogError, match="several runs|2 steps of training"):
+        read(path)
+    assert read(path, run=f"{column}=2").samples.sizes_P.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "column", ["dataset_id", "bench", "competition", "contest", "collection", "datasetName"]
+)
+def test_a_word_in_a_name_makes_a_task(tmp_path: Path, column: str) -> None:
+    rows = [{"problem": p, "reward": 1, column: name} for name in "xy" for p in (1, 2)]
+    assert read(jsonl(tmp_path / "log", rows)).samples.problems == ("x/1", "x/2", "y/1", "y/2")
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(
+    "column",
+    [
+        "model_answer",
+        "model_output",
+        "model_response",
+        "reasoning_steps",
+        "num_steps_taken",
+        "task_id",
+        "num_tokens",
+        "model_call_id",
+    ],
+)
+def test_a_word_in_a_name_that_makes_no_run(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], column: str
+) -> None:
+    rows = [
+        {"problem": p, "reward": i % 2, column: i if column == "model_call_id" else (i * p) % 3}
+        for i, p in enumerate([1, 1, 2, 3, 3, 3, 3, 2, 2, 1, 1])
+    ]
+    if column == "task_id":
+        rows = [{"problem": row["problem"], "reward": 1, column: row["problem"]} for row in rows]
+    path = write(tmp_path / "log", rows)
+    if column != "task_id" or write is not human_eval:
+        assert read(path).samples.num_samples == 11
+
+
 def test_every_field_that_differs_is_listed_with_the_flag_that_chooses(tmp_path: Path) -> None:
     rows = [
         {"problem": "p", "reward": 1, "model": model, "temperature": t, "step": step}
@@ -214,6 +294,27 @@ def test_one_id_with_two_texts_is_refused(tmp_path: Path) -> None:
     assert read(paths, task="book").samples.problems == ("0", "1", "2", "z/0", "z/1", "z/2")
     again = jsonl(tmp_path / "c", [{**row, "reward": 0} for row in rows])
     assert read([paths[0], again]).samples.sizes_P.tolist() == [2, 2, 2]
+
+
+@pytest.mark.parametrize("write", [jsonl, parquet])
+@pytest.mark.parametrize("column", ["prompt", "messages"])
+def test_one_id_with_two_chats_is_refused(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], column: str
+) -> None:
+    def rows(*, end: str, answer: bool = False) -> Rows:
+        chat = [{"role": "user", "content": f"2 + 2{end}"}]
+        chat += [{"role": "assistant", "content": end}] if answer else []
+        return [{"problem": "p", "reward": 1, column: chat}] * 2
+
+    path = write(tmp_path / "log", rows(end="") + rows(end="?"))
+    with pytest.raises(LogError, match=rf"of 1 of 1 problems, .* more than one {column}, so"):
+        read(path)
+    assert read(path, pool=column).samples.num_samples == 4
+    paths = [write(tmp_path / name, rows(end="")) for name in ("a", "b")]
+    paths.append(jsonl(tmp_path / "c", [*rows(end=""), {"problem": "p", "reward": "1"}]))
+    assert read(paths, duplicates="keep").samples.num_samples == 7
+    answered = rows(end="a", answer=True) + rows(end="b", answer=True)
+    assert read(write(tmp_path / "answered", answered)).samples.num_samples == 4
 
 
 def inspect_log(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:

@@ -171,7 +171,7 @@ def _entries(archive: zipfile.ZipFile, log: Log, names: list[str]) -> Iterator[A
     for name in names:
         sample = _entry(archive, log, name)
         # The rest of a sample, its events and messages, is much the most of it.
-        keys = "id epoch uuid input choices target scores score error".split()
+        keys = ("id", "epoch", "uuid", "input", "choices", "target", "scores", "score", "error")
         yield {key: sample[key] for key in keys if key in sample}
 
 
