@@ -17,6 +17,7 @@ import pytest
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.compare import compare
 from pkpo.evaluate.read import read
+from pkpo.evaluate.readers import scan
 from pkpo.evaluate.samples import Samples
 
 FILES = Path(__file__).parent / "files"
@@ -142,7 +143,7 @@ def test_a_word_in_a_name_makes_a_run(
 ) -> None:
     rows = [{"problem": p, "reward": i % 2, column: i + 1} for i in range(2) for p in (1, 1, 2)]
     path = write(tmp_path / "log", rows)
-    with pytest.raises(LogError, match="several runs|2 steps of training"):
+    with pytest.raises(LogError, match=r"several runs|2 steps of training"):
         read(path)
     assert read(path, run=f"{column}=2").samples.sizes_P.tolist() == [2, 1]
 
@@ -260,6 +261,63 @@ def test_a_column_that_only_the_user_knows_tells_runs_apart(tmp_path: Path) -> N
     with pytest.raises(LogError, match="recipe: a, b"):
         read(path, run="recipe")
     assert read(path, run="recipe=b").samples.rewards_N.tolist() == [1, 1, 1]
+
+
+OF_A_RUN = ["T", "recipe", "ckpt no", "prompt_id", "mode", "version", "num_steps", "strategy"]
+
+
+@pytest.mark.parametrize("way", ["fast", "slow"])
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("column", OF_A_RUN)
+def test_a_column_that_divides_every_problem_alike_makes_runs(
+    tmp_path: Path,
+    write: Callable[[Path, Rows], Path],
+    column: str,
+    way: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if way == "slow":
+        monkeypatch.setattr(scan, "_grouped", lambda log, named: None)
+    rows = [
+        {"problem": f"p{p}", "reward": (p + i) % 2, column: value}
+        for value in (0.25, 0.5)
+        for p in range(5)
+        for i in range(3)
+    ]
+    path = write(tmp_path / "log", rows)
+    with pytest.raises(LogError) as caught:
+        read(path)
+    assert f"\n  {column}: 0.25, 0.5  (--run " in str(caught.value)
+    assert read(path, run=f"{column}=0.5").samples.sizes_P.tolist() == [3] * 5
+    assert read(path, pool=column).samples.sizes_P.tolist() == [6] * 5
+    assert read(path, pool="all").samples.sizes_P.tolist() == [6] * 5
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda p, i: i,
+        lambda p, i: "book",
+        lambda p, i: p % 2,
+        lambda p, i: p,
+        lambda p, i: "stop" if (p * i) % 3 else "length",
+        lambda p, i: str((p + 3 * i) % 7),
+        lambda p, i: (p * 4 + i) / 7,
+        lambda p, i: [p % 2],
+    ],
+)
+def test_a_column_that_only_happens_to_vary_makes_none(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], values: Callable[[int, int], Any]
+) -> None:
+    rows = [
+        {"problem": f"p{p}", "reward": i % 2, "thing": values(p, i)}
+        for p in range(20)
+        for i in range(4)
+    ]
+    path = write(tmp_path / "log", rows)
+    assert read(path).samples.sizes_P.tolist() == [4] * 20
+    assert read(path).notes == ()
 
 
 @pytest.mark.parametrize("write", WRITERS)

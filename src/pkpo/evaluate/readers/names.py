@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.tally import ONE, RUN, SET, STEP, Wanted
+from pkpo.evaluate.readers.tally import MAY, ONE, RUN, SET, STEP, Wanted
 from pkpo.evaluate.readers.values import object_of
 
 _STEPS = {
@@ -49,6 +49,14 @@ _QUALIFIERS = {
     "tag", "c",
 }  # fmt: skip
 _DISTINCT = 0.9
+# A column with such a word is of a sample, its answer, score or number.
+_OF_SAMPLES = {
+    "answer", "answers", "output", "response", "completion", "text", "extracted", "prediction",
+    "pred", "reward", "rewards", "score", "scores", "correct", "passed", "pass", "acc", "accuracy",
+    "success", "advantage", "finish", "stop", "reason", "status", "result", "error", "tokens",
+    "length", "time", "cost", "sample", "samples", "index", "idx", "attempt", "rollout", "try",
+    "trial", "timestamp", "logprob", "exact", "match", "format", "solved", "valid",
+}  # fmt: skip
 _SETS = {
     "task", "task_name", "dataset", "dataset_name", "data_set", "data_source", "subset", "split",
     "benchmark", "suite", "subject", "domain", "env", "env_id", "env_name", "environment", "eval",
@@ -84,6 +92,19 @@ def known_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str,
     return found
 
 
+def other_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str, str]:
+    """The columns that may divide samples into runs though their names don't say so."""
+    found = {}
+    for column in log.all_columns():
+        if column in taken or column in wanted.pool or set(_words(column)) & _OF_SAMPLES:
+            continue
+        values = [record.get(column) for record in log.looked_at]
+        plain = all(value is None or isinstance(value, str | int | float) for value in values)
+        if plain and 2 <= len(set(map(str, values))) <= len(values) / 2:
+            found[MAY + column] = column
+    return {} if "all" in wanted.pool else found
+
+
 def numbers_samples(field: str) -> bool:
     """Whether a field may be one that numbers samples, and not runs."""
     return bool(_NUMBERS & _spellings(field))
@@ -92,6 +113,8 @@ def numbers_samples(field: str) -> bool:
 def _role(column: str, wanted: Wanted, found: Collection[str]) -> str | None:
     spelled = _spellings(column)
     for prefix, tokens in ((SET, wanted.task), (RUN, wanted.run)):
+        if prefix == RUN and column in wanted.maybe:
+            return prefix + column
         if any(column in (token, token.partition("=")[0]) for token in tokens):
             return prefix + column
     if spelled & _RUNS:

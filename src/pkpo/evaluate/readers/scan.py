@@ -11,6 +11,7 @@ import polars as pl
 
 from pkpo.evaluate.readers.contents import POLARS_ERRORS, Log, csv_header, rows
 from pkpo.evaluate.readers.tally import (
+    MAY,
     ONE,
     RUN,
     SET,
@@ -19,6 +20,7 @@ from pkpo.evaluate.readers.tally import (
     Reading,
     digest,
     gathered,
+    stands_for,
 )
 from pkpo.evaluate.readers.values import setting_of
 
@@ -71,7 +73,7 @@ def _one_by_one(log: Log, named: Mapping[str, str], reading: Reading) -> pl.Data
 
 def _is_known(name: str) -> bool:
     """Whether it says of a run or a problem what a row may leave out."""
-    return name.startswith((RUN, SET, ONE))
+    return name.startswith((RUN, SET, ONE, MAY))
 
 
 def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
@@ -96,7 +98,9 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
         place = (pl.col(_PLACE).cast(pl.Int64) + 1).alias("first")
         tally = gathered(scanned.select(*read_as, place)).collect(engine="streaming")
         tally = tally.with_columns(_of_chats(tally[name], log.kind) for name in chats)
-        tally = tally.with_columns(_as_text(tally[name]) for name in named if name != "reward")
+        tally = tally.with_columns(
+            _as_text(tally[name]) for name in named if name != "reward" and not name.startswith(MAY)
+        )
     except POLARS_ERRORS:
         return None
     rewards = tally["rewards"].explode()
@@ -108,7 +112,7 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
     for name in named:
         if name.startswith(ONE):
             misread = tally[name] == "0"
-        elif name != "reward":
+        elif name != "reward" and not name.startswith(MAY):
             misread = tally[name].str.contains(_MISREAD)
         else:
             continue
@@ -125,6 +129,8 @@ def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
         text = pl.col(column).cast(pl.String)
         misread = text.str.contains("\0", literal=True)
         return pl.when(misread).then(pl.lit(0, pl.UInt64)).otherwise(digest(text))
+    if name.startswith(MAY):
+        return stands_for(column)
     if name != "reward":
         return pl.col(column)
     if kind != pl.String:
@@ -220,6 +226,8 @@ def _json_kind(name: str, values: Sequence[Any]) -> Any:
 
     Of pl.Categorical polars takes text alone, of pl.String also numbers and objects.
     """
+    if name.startswith(MAY):
+        return pl.String
     if _is_known(name):
         values = [value for value in values if value is not None] or [""]
     value = values[0] if values else None
