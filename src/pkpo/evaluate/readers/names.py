@@ -25,7 +25,7 @@ _RUNS = {
     "prompt_template", "prompt_version", "template", "chat_template", "num_fewshot", "num_shots",
     "n_shot", "n_shots", "fewshot", "few_shot", "temperature", "temp", "top_p", "top_k", "min_p",
     "repetition_penalty", "presence_penalty", "frequency_penalty", "max_tokens", "max_new_tokens",
-    "max_gen_tokens", "max_completion_tokens", "thinking", "thinking_budget", "reasoning_effort",
+    "max_gen_tokens", "max_completion_tokens", "max_length", "thinking", "thinking_budget", "reasoning_effort",
     "sampling_params", "sampling_args", "generation_config", "generation_kwargs", "gen_kwargs",
     "decoding", "tau", "k_shot", "shots", "enable_thinking", "system_message", "prompt_style",
     "filter", "seed", "random_seed", "sampling_seed", "training_seed", "train_seed",
