@@ -182,7 +182,7 @@ def _rows_of_parquet(local: Path, schema: Mapping[str, pl.DataType]) -> list[dic
     try:
         frame = pl.scan_parquet(local, glob=False).select(names)
         ends = [frame.head(_LINES_LOOKED_AT), frame.tail(_LINES_LOOKED_AT)]
-        return [row for end in pl.collect_all(ends) for row in end.to_dicts()]
+        return [row for end in ends for row in end.collect().to_dicts()]
     except POLARS_ERRORS:
         return []
 
