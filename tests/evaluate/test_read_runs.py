@@ -17,6 +17,7 @@ import pytest
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.compare import compare
 from pkpo.evaluate.read import read
+from pkpo.evaluate.readers import scan
 from pkpo.evaluate.samples import Samples
 
 FILES = Path(__file__).parent / "files"
@@ -103,6 +104,86 @@ def test_a_column_that_makes_a_run_is_never_pooled_unasked(
     assert held(read(write(tmp_path / "one", rows[:6])).samples) == samples_of(rows[:6])
 
 
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(
+    "column",
+    [
+        "sampling_temperature",
+        "gen_temperature",
+        "temperature_",
+        "tau",
+        "llm",
+        "gen_model",
+        "response_model",
+        "hf_model",
+        "model_alias",
+        "modelPrettyName",
+        "model_type",
+        "provider",
+        "deployment",
+        "generator",
+        "ckpt_step",
+        "checkpoint_id",
+        "ckpt_name",
+        "global_steps",
+        "optimizer_step",
+        "trainer_step",
+        "iter",
+        "epochs",
+        "training_epoch",
+        "system_message",
+        "prompt_style",
+        "enable_thinking",
+        "shots",
+        "k_shot",
+    ],
+)
+def test_a_word_in_a_name_makes_a_run(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], column: str
+) -> None:
+    rows = [{"problem": p, "reward": i % 2, column: i + 1} for i in range(2) for p in (1, 1, 2)]
+    path = write(tmp_path / "log", rows)
+    with pytest.raises(LogError, match=r"several runs|2 steps of training"):
+        read(path)
+    assert read(path, run=f"{column}=2").samples.sizes_P.tolist() == [2, 1]
+
+
+@pytest.mark.parametrize(
+    "column", ["dataset_id", "bench", "competition", "contest", "collection", "datasetName"]
+)
+def test_a_word_in_a_name_makes_a_task(tmp_path: Path, column: str) -> None:
+    rows = [{"problem": p, "reward": 1, column: name} for name in "xy" for p in (1, 2)]
+    assert read(jsonl(tmp_path / "log", rows)).samples.problems == ("x/1", "x/2", "y/1", "y/2")
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(
+    "column",
+    [
+        "model_answer",
+        "model_output",
+        "model_response",
+        "reasoning_steps",
+        "num_steps_taken",
+        "task_id",
+        "num_tokens",
+        "model_call_id",
+    ],
+)
+def test_a_word_in_a_name_that_makes_no_run(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], column: str
+) -> None:
+    rows = [
+        {"problem": p, "reward": i % 2, column: i if column == "model_call_id" else (i * p) % 3}
+        for i, p in enumerate([1, 1, 2, 3, 3, 3, 3, 2, 2, 1, 1])
+    ]
+    if column == "task_id":
+        rows = [{"problem": row["problem"], "reward": 1, column: row["problem"]} for row in rows]
+    path = write(tmp_path / "log", rows)
+    if column != "task_id" or write is not human_eval:
+        assert read(path).samples.num_samples == 11
+
+
 def test_every_field_that_differs_is_listed_with_the_flag_that_chooses(tmp_path: Path) -> None:
     rows = [
         {"problem": "p", "reward": 1, "model": model, "temperature": t, "step": step}
@@ -182,6 +263,63 @@ def test_a_column_that_only_the_user_knows_tells_runs_apart(tmp_path: Path) -> N
     assert read(path, run="recipe=b").samples.rewards_N.tolist() == [1, 1, 1]
 
 
+OF_A_RUN = ["T", "recipe", "ckpt no", "prompt_id", "mode", "version", "num_steps", "strategy"]
+
+
+@pytest.mark.parametrize("way", ["fast", "slow"])
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize("column", OF_A_RUN)
+def test_a_column_that_divides_every_problem_alike_makes_runs(
+    tmp_path: Path,
+    write: Callable[[Path, Rows], Path],
+    column: str,
+    way: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if way == "slow":
+        monkeypatch.setattr(scan, "_grouped", lambda log, named: None)
+    rows = [
+        {"problem": f"p{p}", "reward": (p + i) % 2, column: value}
+        for value in (0.25, 0.5)
+        for p in range(5)
+        for i in range(3)
+    ]
+    path = write(tmp_path / "log", rows)
+    with pytest.raises(LogError) as caught:
+        read(path)
+    assert f"\n  {column}: 0.25, 0.5  (--run " in str(caught.value)
+    assert read(path, run=f"{column}=0.5").samples.sizes_P.tolist() == [3] * 5
+    assert read(path, pool=column).samples.sizes_P.tolist() == [6] * 5
+    assert read(path, pool="all").samples.sizes_P.tolist() == [6] * 5
+
+
+@pytest.mark.parametrize("write", WRITERS)
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda p, i: i,
+        lambda p, i: "book",
+        lambda p, i: p % 2,
+        lambda p, i: p,
+        lambda p, i: "stop" if (p * i) % 3 else "length",
+        lambda p, i: str((p + 3 * i) % 7),
+        lambda p, i: (p * 4 + i) / 7,
+        lambda p, i: [p % 2],
+    ],
+)
+def test_a_column_that_only_happens_to_vary_makes_none(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], values: Callable[[int, int], Any]
+) -> None:
+    rows = [
+        {"problem": f"p{p}", "reward": i % 2, "thing": values(p, i)}
+        for p in range(20)
+        for i in range(4)
+    ]
+    path = write(tmp_path / "log", rows)
+    assert read(path).samples.sizes_P.tolist() == [4] * 20
+    assert read(path).notes == ()
+
+
 @pytest.mark.parametrize("write", WRITERS)
 @pytest.mark.parametrize("column", ["task", "dataset", "data_source", "split"])
 def test_an_id_of_two_data_sets_is_two_problems(
@@ -216,6 +354,27 @@ def test_one_id_with_two_texts_is_refused(tmp_path: Path) -> None:
     assert read([paths[0], again]).samples.sizes_P.tolist() == [2, 2, 2]
 
 
+@pytest.mark.parametrize("write", [jsonl, parquet])
+@pytest.mark.parametrize("column", ["prompt", "messages"])
+def test_one_id_with_two_chats_is_refused(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], column: str
+) -> None:
+    def rows(*, end: str, answer: bool = False) -> Rows:
+        chat = [{"role": "user", "content": f"2 + 2{end}"}]
+        chat += [{"role": "assistant", "content": end}] if answer else []
+        return [{"problem": "p", "reward": 1, column: chat}] * 2
+
+    path = write(tmp_path / "log", rows(end="") + rows(end="?"))
+    with pytest.raises(LogError, match=rf"of 1 of 1 problems, .* more than one {column}, so"):
+        read(path)
+    assert read(path, pool=column).samples.num_samples == 4
+    paths = [write(tmp_path / name, rows(end="")) for name in ("a", "b")]
+    paths.append(jsonl(tmp_path / "c", [*rows(end=""), {"problem": "p", "reward": "1"}]))
+    assert read(paths, duplicates="keep").samples.num_samples == 7
+    answered = rows(end="a", answer=True) + rows(end="b", answer=True)
+    assert read(write(tmp_path / "answered", answered)).samples.num_samples == 4
+
+
 def inspect_log(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     """Another run of the task, with something changed."""
     with gzip.open(FILES / "inspect_one_scorer.json.gz") as file:
@@ -231,6 +390,7 @@ def inspect_log(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     ("change", "field"),
     [
         (lambda log: log["eval"].update(model="other/model"), "model: mockllm/model, other/model"),
+        (lambda log: log["eval"].update(model_base_url="http://b"), "model_base_url: none, http"),
         (
             lambda log: log["eval"]["model_generate_config"].update(temperature=1),
             "temperature: none",
@@ -285,6 +445,50 @@ def test_inspect_ai_data_sets_under_one_task_name(tmp_path: Path) -> None:
         "second/p1",
         "second/p2",
     ]
+
+
+def with_image(log: dict[str, Any], image: str) -> None:
+    for sample in log["samples"]:
+        content = [{"type": "text", "text": "See"}, {"type": "image", "image": image}]
+        sample["input"] = [{"role": "user", "content": content}]
+
+
+@pytest.mark.parametrize("field", ["choices", "target", "media"])
+def test_inspect_ai_problems_of_one_text_that_differ_otherwise(tmp_path: Path, field: str) -> None:
+    def changed(log: dict[str, Any], value: str) -> None:
+        with_image(log, value if field == "media" else "x")
+        for sample in log["samples"] if field != "media" else ():
+            sample[field] = [value, "z"]
+
+    paths = [
+        inspect_log(tmp_path / f"{value}{copy}.json", lambda log, value=value: changed(log, value))
+        for copy, value in enumerate("aab")
+    ]
+    assert read(paths[:2]).samples.sizes_P.tolist() == [8, 8, 8]
+    with pytest.raises(LogError, match=rf"of 3 of 3 problems, .* more than one {field}"):
+        read(paths)
+    assert read(paths, pool=field).samples.sizes_P.tolist() == [12, 12, 12]
+
+
+def test_inspect_ai_archives_whose_summaries_leave_out_images(tmp_path: Path) -> None:
+    paths = []
+    with gzip.open(FILES / "inspect_one_scorer.json.gz") as file:
+        log = json.load(file)
+    for image in "ab":
+        with_image(log, image)
+        for number, sample in enumerate(log["samples"]):
+            sample["uuid"] = f"{image}{number}"
+        paths.append(tmp_path / f"{image}.eval")
+        with zipfile.ZipFile(paths[-1], "w") as archive:
+            archive.writestr("header.json", json.dumps({**log, "samples": None}))
+            for number, sample in enumerate(log["samples"]):
+                archive.writestr(f"samples/{number}.json", json.dumps(sample))
+            content = [{"type": "text", "text": text} for text in ("See", "(Image)")]
+            asked = [{"role": "user", "content": content}]
+            thin = [{**sample, "input": asked} for sample in log["samples"]]
+            archive.writestr("summaries.json", json.dumps(thin))
+    with pytest.raises(LogError, match="more than one media"):
+        read(paths)
 
 
 def test_inspect_ai_scores_of_two_kinds_are_not_mixed(tmp_path: Path) -> None:

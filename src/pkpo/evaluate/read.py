@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
@@ -15,7 +16,7 @@ from pkpo.evaluate.read_result import ReadResult
 from pkpo.evaluate.readers.contents import look_at
 from pkpo.evaluate.readers.files import expand, identical, readable_again, unpacked
 from pkpo.evaluate.readers.forms import form_of
-from pkpo.evaluate.readers.merge import Known, merge
+from pkpo.evaluate.readers.merge import DividedError, Known, merge
 from pkpo.evaluate.readers.pkpo_run import file_in
 from pkpo.evaluate.readers.tally import Duplicates, OnBadLine, Reading, Step, Wanted
 from pkpo.evaluate.samples import Measured, SolveProbabilities
@@ -98,17 +99,19 @@ def read(
         duplicates=duplicates,
     )
     reading = Reading(wanted)
-    known: Known = {}
     with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
         sources = {p: readable_again(p, Path(folder), i) for i, p in enumerate(files)}
         files = _distinct(sources, reading)
-        form, tallies = _tallies({p: sources[p] for p in files}, format, reading)
-    if isinstance(tallies, SolveProbabilities):
-        samples: Measured = tallies
-    else:
+        sources = {p: sources[p] for p in files}
+        form, tallies = _tallies(sources, format, reading)
         more = len(files) - 1
         source = f"{files[0]} and {more} more" if more else str(files[0])
-        samples, known = merge(tallies, reading, source)
+        try:
+            samples, known = _merged(tallies, reading, source)
+        except DividedError as error:
+            reading = Reading(replace(wanted, maybe=error.args))
+            form, tallies = _tallies(sources, format, reading)
+            samples, known = _merged(tallies, reading, source)
     return ReadResult(
         samples=samples,
         format=form,
@@ -118,6 +121,14 @@ def read(
         notes=tuple(reading.notes),
         known=known,
     )
+
+
+def _merged(
+    tallies: list[pl.DataFrame] | SolveProbabilities, reading: Reading, source: str
+) -> tuple[Measured, Known]:
+    if isinstance(tallies, SolveProbabilities):
+        return tallies, {}
+    return merge(tallies, reading, source)
 
 
 def _several(values: str | Sequence[str]) -> tuple[str, ...]:

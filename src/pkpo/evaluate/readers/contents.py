@@ -46,7 +46,7 @@ class Log:
         columns: of a table, or the keys of its first record, or of the document, or the
             names in the archive.
         schema: of a Parquet file.
-        looked_at: of a JSONL file or JSON array, some records at its beginning and end.
+        looked_at: of a JSON array all records, else some at the beginning and the end.
         document: the whole of a JSON file.
     """
 
@@ -92,7 +92,8 @@ def look_at(path: Path, local: Path, number: int) -> Log:
             schema = pl.read_parquet_schema(local)
         except POLARS_ERRORS as error:
             raise LogError(f"{path} is a damaged or incomplete Parquet file: {error}") from error
-        return Log(path, local, number, kind, tuple(schema), schema=schema)
+        looked_at = _rows_of_parquet(local, schema)
+        return Log(path, local, number, kind, tuple(schema), schema, looked_at)
     if kind == "zip":
         try:
             with zipfile.ZipFile(local) as archive:
@@ -100,7 +101,9 @@ def look_at(path: Path, local: Path, number: int) -> Log:
         except zipfile.BadZipFile as error:
             raise LogError(f"{path} is a damaged or incomplete .eval file: {error}") from error
     if kind == "csv":
-        return Log(path, local, number, kind, csv_header(local)[1])
+        looked_at = [row for _, row in islice(_csv_rows(local), _LINES_LOOKED_AT)]
+        looked_at = [row for row in looked_at if isinstance(row, dict)] + _last_of_csv(local)
+        return Log(path, local, number, kind, csv_header(local)[1], looked_at=looked_at)
     if kind == "json":
         document = _document(path, local)
         records = document if isinstance(document, list) else [document]
@@ -162,6 +165,29 @@ def _first_records(local: Path) -> list[dict[str, Any]]:
 
 def _last_records(local: Path) -> list[dict[str, Any]]:
     """The JSON objects among the last lines, those of the first not again."""
+    return _objects(_last_lines(local))
+
+
+def _last_of_csv(local: Path) -> list[dict[str, Any]]:
+    """The whole rows among the last lines."""
+    separator, names = csv_header(local)
+    lines = [line.decode(errors="replace") for line in _last_lines(local)]
+    rows = [next(csv.reader([line], delimiter=separator), []) for line in lines]
+    return [dict(zip(names, row)) for row in rows if len(row) == len(names)]
+
+
+def _rows_of_parquet(local: Path, schema: Mapping[str, pl.DataType]) -> list[dict[str, Any]]:
+    """The first and the last rows, without images and the like."""
+    names = [name for name, kind in schema.items() if "Binary" not in str(kind)]
+    try:
+        frame = pl.scan_parquet(local, glob=False).select(names)
+        ends = [frame.head(_LINES_LOOKED_AT), frame.tail(_LINES_LOOKED_AT)]
+        return [row for end in ends for row in end.collect().to_dicts()]
+    except POLARS_ERRORS:
+        return []
+
+
+def _last_lines(local: Path) -> list[bytes]:
     with local.open("rb") as file:
         for _ in islice(file, _LINES_LOOKED_AT):
             pass
@@ -169,7 +195,7 @@ def _last_records(local: Path) -> list[dict[str, Any]]:
         if rest > file.tell():
             file.seek(rest)
             file.readline()
-        return _objects(file.readlines()[-_LINES_LOOKED_AT:])
+        return file.readlines()[-_LINES_LOOKED_AT:]
 
 
 def _objects(lines: Iterable[bytes]) -> list[dict[str, Any]]:

@@ -14,11 +14,12 @@ import polars as pl
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.names import numbers_samples
-from pkpo.evaluate.readers.tally import ONE, RUN, SET, STEP, Reading, Wanted
+from pkpo.evaluate.readers.tally import MAY, ONE, RUN, SET, STEP, Reading, Wanted
 from pkpo.evaluate.readers.values import BadValueError, setting_of, step_of
 
 ALL = "all"
 _SHOWN, _LONGEST = 8, 60
+_DIVIDED = 3  # problems that it takes to say that they are divided alike
 _FLAGS = {f"{RUN}filter": "filter", STEP: "step"}
 
 
@@ -215,6 +216,8 @@ def _several(tally: pl.DataFrame, reading: Reading) -> list[str]:
     left = []
     for name in differ:
         field = _plain(name)
+        if field in reading.wanted.maybe and _least(tally, name) < 2:
+            continue
         if field in pool or ALL in pool:
             reading.note(f"Samples of several {field}s are pooled: {_listed(tally, name)}.")
         elif numbers_samples(field) and _of_one_sample_each(tally, name):
@@ -225,6 +228,25 @@ def _several(tally: pl.DataFrame, reading: Reading) -> list[str]:
         else:
             left.append(name)
     return left
+
+
+def _least(tally: pl.DataFrame, name: str) -> int:
+    """The fewest samples that a problem has of one value."""
+    number = pl.col("rewards").list.len().sum().alias("number")
+    return int(tally.group_by("problem", name).agg(number)["number"].min())  # type: ignore[arg-type]
+
+
+def dividing(tally: pl.DataFrame) -> list[str]:
+    """Columns of which every problem has the same values, each as often as the others have it."""
+    names = [name for name in tally.columns if name.startswith(MAY)]
+    if not names or tally["problem"].n_unique() < _DIVIDED:
+        return []
+    of_problems = tally.group_by("problem").agg(
+        pl.col("rewards").list.len().sum(), pl.col(names).sum()
+    )
+    if of_problems["rewards"].n_unique() > 1:
+        return []
+    return [_plain(name) for name in names if of_problems[name].n_unique() == 1]
 
 
 def _of_one_sample_each(tally: pl.DataFrame, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
 import zipfile
 import zlib
@@ -32,6 +33,7 @@ _LIMITS = {
     "cost_limit", "message_limit", "time_limit", "token_limit", "turn_limit", "working_limit",
 }  # fmt: skip
 _THIN = 5000  # summaries hold a little more of a text than this
+_MEDIA = re.compile(r"\((Image|Audio|Video|Document|Data)\)")  # what summaries have in its place
 # As inspect_ai's value_to_float has it.
 _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
@@ -72,7 +74,7 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame:
             collector.bad(place, f"{called} {_why_unscored(sample, scorer)}")
             continue
         identity = sample.get("uuid") or f"{run}/{sample.get('id')}/{sample.get('epoch')}"
-        known = {"sample": identity, f"{ONE}input": _input(sample)}
+        known = {"sample": identity, **fields(ONE, _asked(sample))}
         collector.add(place, sample.get("id"), _number(values[scorer]), known)
     return collector.tally()
 
@@ -88,6 +90,7 @@ def _of_run(spec: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
     config = {key: value for key, value in config.items() if key not in _SAME_POLICY}
     return {
         f"{RUN}model": spec.get("model"),
+        f"{RUN}model_base_url": spec.get("model_base_url"),
         **fields(RUN, config),
         **fields(f"{RUN}model_args.", spec.get("model_args")),
         **fields(f"{RUN}model_roles.", spec.get("model_roles")),
@@ -99,14 +102,20 @@ def _of_run(spec: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _input(sample: Mapping[str, Any]) -> str | None:
-    """The text of a sample's input, as much of it as summaries have."""
-    given = sample.get("input")
+def _asked(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sample's problem is: of texts as much as summaries have."""
+    given, target = sample.get("input"), sample.get("target")
     messages = given if isinstance(given, list) else [{"content": given}]
     contents = [object_of(message).get("content") for message in messages]
-    parts = [c if isinstance(c, list) else [{"text": c}] for c in contents]
-    texts = [object_of(part).get("text") for content in parts for part in content]
-    return "\n".join(text[:_THIN] for text in texts if isinstance(text, str)) or None
+    parts = [p for c in contents for p in (c if isinstance(c, list) else [{"text": c}])]
+    texts = [object_of(part).get("text") for part in parts]
+    others = [part for part, text in zip(parts, texts) if part and not isinstance(text, str)]
+    return {
+        "input": "\n".join(text[:_THIN] for text in texts if isinstance(text, str)),
+        "choices": sample.get("choices") or None,
+        "target": target[:_THIN] if isinstance(target, str) else target or None,
+        "media": [part for part in others if part != {"text": None}] or None,
+    }
 
 
 def _why_unscored(sample: Mapping[str, Any], scorer: str | None) -> str:
@@ -147,16 +156,22 @@ def _from_archive(log: Log) -> tuple[dict[str, Any], list[Any]]:
         entries = [name for name in names if name.startswith(_SAMPLES) and name.endswith(".json")]
         if _SUMMARIES in names:
             summaries = _entry(archive, log, _SUMMARIES)
-            if isinstance(summaries, list) and len(summaries) == len(entries):
+            whole = isinstance(summaries, list) and len(summaries) == len(entries)
+            if whole and not any(map(_leaves_out_media, summaries)):
                 return document, summaries
         return document, list(_entries(archive, log, entries))
+
+
+def _leaves_out_media(summary: Any) -> bool:
+    given = object_of(summary).get("input")
+    return isinstance(given, list) and bool(_MEDIA.search(json.dumps(given)))
 
 
 def _entries(archive: zipfile.ZipFile, log: Log, names: list[str]) -> Iterator[Any]:
     for name in names:
         sample = _entry(archive, log, name)
         # The rest of a sample, its events and messages, is much the most of it.
-        keys = ("id", "epoch", "uuid", "input", "scores", "score", "error")
+        keys = ("id", "epoch", "uuid", "input", "choices", "target", "scores", "score", "error")
         yield {key: sample[key] for key in keys if key in sample}
 
 

@@ -10,6 +10,7 @@ import polars as pl
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.identity import (
     check_problems,
+    dividing,
     known_fields,
     named_apart,
     one_run,
@@ -19,6 +20,10 @@ from pkpo.evaluate.readers.tally import RUN, Reading
 from pkpo.evaluate.samples import Samples
 
 Known = dict[str, tuple[str | None, ...]]
+
+
+class DividedError(Exception):
+    """Columns may divide the samples into runs, and are to be read as such."""
 
 
 def merge(tallies: Sequence[pl.DataFrame], reading: Reading, source: str) -> tuple[Samples, Known]:
@@ -36,6 +41,8 @@ def merge(tallies: Sequence[pl.DataFrame], reading: Reading, source: str) -> tup
         ]
         raise LogError(f"{source} holds no sample{bad[0] if bad else ''}")
     tally = named_apart(one_run(tally, reading, source), reading)
+    if columns := dividing(tally):
+        raise DividedError(*columns)
     check_problems(tally, reading, source)
     tally = _without_duplicates(tally, reading, source)
     return _samples(tally, reading, source)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
 
 import polars as pl
 
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.tally import ONE, RUN, SET, STEP, Wanted
+from pkpo.evaluate.readers.tally import MAY, ONE, RUN, SET, STEP, Wanted
+from pkpo.evaluate.readers.values import object_of
 
 _STEPS = {
-    "step", "global_step", "training_step", "train_step", "checkpoint_step", "iteration",
+    "step", "global_step", "training_step", "train_step", "checkpoint_step", "iteration", "iter",
 }  # fmt: skip
 _RUNS = {
     "model", "model_name", "model_id", "model_path", "model_name_or_path", "model_version",
@@ -23,17 +25,49 @@ _RUNS = {
     "prompt_template", "prompt_version", "template", "chat_template", "num_fewshot", "num_shots",
     "n_shot", "n_shots", "fewshot", "few_shot", "temperature", "temp", "top_p", "top_k", "min_p",
     "repetition_penalty", "presence_penalty", "frequency_penalty", "max_tokens", "max_new_tokens",
-    "max_gen_tokens", "max_completion_tokens", "thinking", "thinking_budget", "reasoning_effort",
+    "max_gen_tokens", "max_completion_tokens", "max_length", "thinking", "thinking_budget",
+    "reasoning_effort",
     "sampling_params", "sampling_args", "generation_config", "generation_kwargs", "gen_kwargs",
-    "decoding", "filter", "seed", "random_seed", "sampling_seed", "training_seed", "train_seed",
+    "decoding", "tau", "k_shot", "shots", "enable_thinking", "system_message", "prompt_style",
+    "filter", "seed", "random_seed", "sampling_seed", "training_seed", "train_seed",
+}  # fmt: skip
+# What the last word of any other name says, those aside that only qualify it.
+_RUN_WORDS = {
+    "temperature", "temp", "model", "llm", "checkpoint", "ckpt", "epoch", "epochs", "policy",
+    "adapter", "lora", "provider", "deployment", "generator",
+}  # fmt: skip
+_SET_WORDS = {
+    "dataset", "benchmark", "bench", "task", "suite", "corpus", "competition", "contest",
+    "collection",
+}  # fmt: skip
+_STEP_WORDS = {"step", "steps", "iter", "iters", "iteration", "iterations"}
+_TRAINING = {
+    "global", "train", "training", "trainer", "optimizer", "optim", "opt", "checkpoint", "ckpt",
+    "gradient", "grad", "update", "policy", "model", "rl", "sft", "grpo", "ppo", "iter",
+}  # fmt: skip
+_QUALIFIERS = {
+    "id", "name", "type", "alias", "path", "version", "revision", "pretty", "label", "key", "slug",
+    "tag", "c",
+}  # fmt: skip
+_DISTINCT = 0.9
+# A column with such a word is of a sample, its answer, score or number.
+_OF_SAMPLES = {
+    "answer", "answers", "output", "response", "completion", "text", "extracted", "prediction",
+    "pred", "reward", "rewards", "score", "scores", "correct", "passed", "pass", "acc", "accuracy",
+    "success", "advantage", "finish", "stop", "reason", "status", "result", "error", "tokens",
+    "length", "time", "cost", "sample", "samples", "index", "idx", "attempt", "rollout", "try",
+    "trial", "timestamp", "logprob", "exact", "match", "format", "solved", "valid",
 }  # fmt: skip
 _SETS = {
     "task", "task_name", "dataset", "dataset_name", "data_set", "data_source", "subset", "split",
     "benchmark", "suite", "subject", "domain", "env", "env_id", "env_name", "environment", "eval",
     "eval_name", "language", "lang", "programming_language",
 }  # fmt: skip
-_TEXTS = {"prompt", "question", "input", "instruction", "query", "problem_statement"}
-_NUMBERS = {"seed", "random_seed", "sampling_seed", "run", "run_id"}
+_TEXTS = {
+    "prompt", "question", "input", "instruction", "query", "problem_statement", "messages",
+    "conversation",
+}  # fmt: skip
+_NUMBERS = {"seed", "random_seed", "sampling_seed", "run", "run_id", "epoch"}
 
 
 def known_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str, str]:
@@ -47,13 +81,29 @@ def known_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str,
     Returns:
         Column by its name in a tally.
     """
+    columns = [column for column in log.all_columns() if column not in taken]
+    steps = [] if "step" in taken else sorted(filter(_is_step, columns), key="step".__ne__)
     found: dict[str, str] = {}
-    for column in log.all_columns():
-        if column not in taken:
-            role = _role(column, wanted, found)
-            if role and (not role.startswith(ONE) or _is_text(log, column)):
-                found[role] = column
+    for column in columns:
+        role = _role(column, wanted, found)
+        if role is None and not _tells_samples_apart(log, column):
+            role = STEP if [column] == steps[:1] else _role_by_words(column)
+        if role and (not role.startswith(ONE) or _is_text(log, column)):
+            found[role] = column
     return found
+
+
+def other_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str, str]:
+    """The columns that may divide samples into runs though their names don't say so."""
+    found = {}
+    for column in log.all_columns():
+        if column in taken or column in wanted.pool or set(_words(column)) & _OF_SAMPLES:
+            continue
+        values = [record.get(column) for record in log.looked_at]
+        plain = all(value is None or isinstance(value, str | int | float) for value in values)
+        if plain and 2 <= len(set(map(str, values))) <= len(values) / 2:
+            found[MAY + column] = column
+    return {} if "all" in wanted.pool else found
 
 
 def numbers_samples(field: str) -> bool:
@@ -64,10 +114,10 @@ def numbers_samples(field: str) -> bool:
 def _role(column: str, wanted: Wanted, found: Collection[str]) -> str | None:
     spelled = _spellings(column)
     for prefix, tokens in ((SET, wanted.task), (RUN, wanted.run)):
+        if prefix == RUN and column in wanted.maybe:
+            return prefix + column
         if any(column in (token, token.partition("=")[0]) for token in tokens):
             return prefix + column
-    if spelled & _STEPS:
-        return RUN + column if STEP in found else STEP
     if spelled & _RUNS:
         return RUN + column
     if spelled & _SETS:
@@ -76,15 +126,55 @@ def _role(column: str, wanted: Wanted, found: Collection[str]) -> str | None:
     return ONE + column if spelled & _TEXTS and not texts else None
 
 
+def _is_step(column: str) -> bool:
+    words = _words(column)
+    named = words[-1] in _STEP_WORDS and bool(_TRAINING & set(words[:-1]))
+    return named or bool(_spellings(column) & _STEPS)
+
+
+def _role_by_words(column: str) -> str | None:
+    """What a name says that isn't known as a whole."""
+    if _is_step(column):
+        return RUN + column
+    words = _words(column)
+    named = next((word for word in reversed(words) if word not in _QUALIFIERS), "")
+    if named in _SET_WORDS and words != ["task", "id"]:
+        return SET + column
+    return RUN + column if named in _RUN_WORDS else None
+
+
+def _tells_samples_apart(log: Log, column: str) -> bool:
+    """Whether hardly a value of a column comes twice among the rows looked at."""
+    values = [str(record.get(column)) for record in log.looked_at]
+    return len(values) > 9 and len(set(values)) > _DISTINCT * len(values)
+
+
+def _words(column: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", _snake(column)) or [""]
+
+
+def _snake(column: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column).lower()
+
+
 def _spellings(column: str) -> set[str]:
     """A name as a whole and its last part, as `config.topP` has it, in small letters."""
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column).lower()
+    snake = _snake(column)
     last = re.split(r"[./]", snake)[-1]
     return {re.sub(r"[^a-z0-9]+", "_", name).strip("_") for name in (snake, last)}
 
 
 def _is_text(log: Log, column: str) -> bool:
-    if log.kind == "parquet":
-        return log.schema[column] == pl.String
+    """Whether it holds texts or chats that no answer ends."""
+    if log.kind == "parquet" and log.schema[column] not in (pl.String, pl.List):
+        return False
     values = [record.get(column) for record in log.looked_at]
-    return all(value is None or isinstance(value, str) for value in values)
+    return all(
+        value is None or (isinstance(value, str | list) and not _is_answered(value))
+        for value in values
+    )
+
+
+def _is_answered(value: Any) -> bool:
+    last = value[-1] if isinstance(value, list) and value else None
+    return object_of(last).get("role") == "assistant"

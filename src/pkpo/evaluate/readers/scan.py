@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ import polars as pl
 
 from pkpo.evaluate.readers.contents import POLARS_ERRORS, Log, csv_header, rows
 from pkpo.evaluate.readers.tally import (
+    MAY,
     ONE,
     RUN,
     SET,
@@ -17,12 +20,14 @@ from pkpo.evaluate.readers.tally import (
     Reading,
     digest,
     gathered,
+    stands_for,
 )
 from pkpo.evaluate.readers.values import setting_of
 
 _PLACE = "\0place"
 _EXACT = 2**53
 # What polars makes of half a pair of surrogates, and of an integer of more than 64 bits.
+_MISREAD_JSON = re.compile(r"\x00|\\u0000|Static\(")
 _MISREAD = r"\x00|^Static\("
 
 
@@ -68,7 +73,7 @@ def _one_by_one(log: Log, named: Mapping[str, str], reading: Reading) -> pl.Data
 
 def _is_known(name: str) -> bool:
     """Whether it says of a run or a problem what a row may leave out."""
-    return name.startswith((RUN, SET, ONE))
+    return name.startswith((RUN, SET, ONE, MAY))
 
 
 def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
@@ -80,12 +85,22 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
         kinds = scanned.collect_schema()
         if not set(named.values()) <= set(kinds):
             return None
+        chats = {name: named[name] for name in named if _holds_chats(log, name, named[name])}
         read_as = [
-            _read_as(name, column, kinds[column]).alias(name) for name, column in named.items()
+            _read_as(name, column, kinds[column]).alias(name)
+            for name, column in named.items()
+            if name not in chats
         ]
+        if log.kind == "parquet":
+            read_as += [pl.struct(c).struct.json_encode().alias(name) for name, c in chats.items()]
+        else:
+            read_as += [pl.col(column).alias(name) for name, column in chats.items()]
         place = (pl.col(_PLACE).cast(pl.Int64) + 1).alias("first")
         tally = gathered(scanned.select(*read_as, place)).collect(engine="streaming")
-        tally = tally.with_columns(_as_text(tally[name]) for name in named if name != "reward")
+        tally = tally.with_columns(_of_chats(tally[name], log.kind) for name in chats)
+        tally = tally.with_columns(
+            _as_text(tally[name]) for name in named if name != "reward" and not name.startswith(MAY)
+        )
     except POLARS_ERRORS:
         return None
     rewards = tally["rewards"].explode()
@@ -97,7 +112,7 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
     for name in named:
         if name.startswith(ONE):
             misread = tally[name] == "0"
-        elif name != "reward":
+        elif name != "reward" and not name.startswith(MAY):
             misread = tally[name].str.contains(_MISREAD)
         else:
             continue
@@ -114,12 +129,37 @@ def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
         text = pl.col(column).cast(pl.String)
         misread = text.str.contains("\0", literal=True)
         return pl.when(misread).then(pl.lit(0, pl.UInt64)).otherwise(digest(text))
+    if name.startswith(MAY):
+        return stands_for(column)
     if name != "reward":
         return pl.col(column)
     if kind != pl.String:
         return pl.col(column).cast(pl.Float64)
     words = pl.col(column).str.strip_chars().str.to_lowercase()
     return words.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
+
+
+def _holds_chats(log: Log, name: str, column: str) -> bool:
+    """Whether a column of texts has JSON lists for some."""
+    if not name.startswith(ONE):
+        return False
+    return any(isinstance(record.get(column), list) for record in log.looked_at)
+
+
+def _of_chats(texts: pl.Series, kind: str) -> pl.Series:
+    """The digests of chats, from JSON that polars wrote."""
+    known = texts.unique().drop_nulls().to_list()
+    if any(_MISREAD_JSON.search(text) for text in known):
+        raise pl.exceptions.ComputeError("JSON may be misread")
+    if kind == "parquet":
+        values = [next(iter(json.loads(text).values())) for text in known]
+    elif all(text.startswith("[") for text in known):
+        values = [json.loads(text) for text in known]
+    else:
+        raise pl.exceptions.ComputeError("not all texts are chats")
+    alike = pl.Series(texts.name, list(map(setting_of, values)), dtype=pl.String)
+    digests = alike.to_frame().select(digest(pl.col(texts.name))).to_series()
+    return texts.replace_strict(known, digests, default=None, return_dtype=pl.UInt64)
 
 
 def _as_text(values: pl.Series) -> pl.Series:
@@ -174,6 +214,8 @@ def _plain(name: str, kind: pl.DataType) -> bool:
         return kind.is_integer()
     if name == "reward":
         return kind.is_numeric() or kind in (pl.Boolean, pl.String)
+    if name.startswith(ONE) and kind == pl.List:
+        return True
     if kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum):
         return True
     return _is_known(name) and (kind.is_float() or kind == pl.Boolean)
@@ -184,11 +226,15 @@ def _json_kind(name: str, values: Sequence[Any]) -> Any:
 
     Of pl.Categorical polars takes text alone, of pl.String also numbers and objects.
     """
+    if name.startswith(MAY):
+        return pl.String
     if _is_known(name):
         values = [value for value in values if value is not None] or [""]
     value = values[0] if values else None
     if name == "reward":
         return _json_reward(value)
+    if isinstance(value, list) and name.startswith(ONE):
+        return pl.String
     if isinstance(value, str) and name != "step":
         return pl.String if name.startswith(ONE) else pl.Categorical
     if isinstance(value, int) and not isinstance(value, bool):

@@ -10,7 +10,7 @@ import polars as pl
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.names import known_columns
+from pkpo.evaluate.readers.names import known_columns, other_columns
 from pkpo.evaluate.readers.scan import read_table
 from pkpo.evaluate.readers.tally import Form, Reading, Wanted, folder_of, with_file
 
@@ -65,7 +65,10 @@ def _columns(log: Log, own: dict[str, str], step: str | None, wanted: Wanted) ->
                 f"are {log.shown()}"
             )
     taken = {column for name, column in columns.items() if name != "cluster"}
-    return columns | known_columns(log, taken, wanted)
+    columns |= known_columns(log, taken, wanted)
+    if step is None:  # others write what their rewards are made of
+        columns |= other_columns(log, {*taken, *columns.values()}, wanted)
+    return columns
 
 
 def _trl_reward(log: Log) -> str:

@@ -11,7 +11,10 @@ A tally is a data frame; each of its rows holds samples that share all but the r
     set.NAME  String         what the problem ids are ids in: a task, a data set
     one.NAME  String         what has one value for all samples of a problem: its text, the metric
 
-A null in the last three says that the log gives no value. `pkpo.evaluate.readers.identity`
+    may.NAME  UInt64         the sum over the samples of what stands for their values of a column
+                             that is of none of these kinds by its name
+
+A null in the last three but one says that the log gives no value. `pkpo.evaluate.readers.identity`
 decides by them what belongs together.
 """
 
@@ -44,6 +47,7 @@ OnBadLine = Literal["error", "count"]
 Duplicates = Literal["error", "drop", "keep"]
 Step = int | Literal["last", "all"]
 RUN, SET, ONE, STEP = "run.", "set.", "one.", "run.step"
+MAY = "may."
 _EXAMPLES = 100
 
 
@@ -57,6 +61,8 @@ class Wanted:
     cluster: str | None = None
     sample: str | None = None
     run: tuple[str, ...] = ()
+    maybe: tuple[str, ...] = ()
+    """Columns that seem to divide the samples of every problem alike, and so make runs."""
     task: tuple[str, ...] = ()
     step: Step | None = None
     filter: str | None = None
@@ -152,6 +158,8 @@ class Collector:
             return setting_of(value)
         if key.startswith(ONE):
             return self._digest(setting_of(value))
+        if key.startswith(MAY):
+            return value if value is None or isinstance(value, str) else text_of(value)
         if value is None:
             raise BadValueError(f"the {key} is missing (null)")
         return text_of(value)
@@ -180,15 +188,25 @@ class Collector:
                 ),
             ]
         )
+        rows = rows.with_columns(stands_for(name) for name in rows.columns if name.startswith(MAY))
         return with_file(gathered(rows.lazy()).collect(), self._of_file)
 
 
 def gathered(rows: pl.LazyFrame) -> pl.LazyFrame:
     """A tally from one sample a row: `reward` and `first`, the others as in a tally."""
-    keys = [name for name in rows.collect_schema().names() if name not in ("reward", "first")]
-    if "sample" in keys:
-        return rows.select(*keys, pl.concat_list("reward").alias("rewards"), "first")
-    return rows.group_by(keys).agg(pl.col("reward").alias("rewards"), pl.col("first").min())
+    names = [name for name in rows.collect_schema().names() if name not in ("reward", "first")]
+    if "sample" in names:
+        return rows.select(*names, pl.concat_list("reward").alias("rewards"), "first")
+    sums = [name for name in names if name.startswith(MAY)]
+    keys = [name for name in names if name not in sums]
+    return rows.group_by(keys).agg(
+        pl.col("reward").alias("rewards"), pl.col("first").min(), pl.col(sums).sum()
+    )
+
+
+def stands_for(column: str) -> pl.Expr:
+    """Numbers for a column's values, of which 2^32 can be added."""
+    return pl.col(column).cast(pl.String).hash() // 2**32
 
 
 def with_file(tally: pl.DataFrame, of_file: Mapping[str, Any]) -> pl.DataFrame:
