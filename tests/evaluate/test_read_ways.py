@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pkpo.errors import LogError
@@ -223,6 +223,7 @@ FIELDS = (
 
 
 @settings(max_examples=60, deadline=None)
+@example(rows=["a,1,a\rb"], end="\n", last=False, header="problem,reward,text")
 @given(
     rows=st.lists(
         st.lists(st.sampled_from(FIELDS), min_size=1, max_size=4).map(",".join), max_size=5

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from mmap import ACCESS_READ, mmap
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -180,7 +182,7 @@ def _scan(log: Log, named: Mapping[str, str]) -> pl.LazyFrame | None:
         return None
     if log.kind == "csv":
         mark, header = csv_header(log.local)
-        if len(set(header)) != len(header):
+        if len(set(header)) != len(header) or _has_lone_returns(log.local):
             return None
         scanned = pl.scan_csv(log.local, separator=mark, infer_schema=False, glob=False, **place)
         # Polars looks at the fields it was asked for: rows too long or short escape it unless
@@ -196,6 +198,12 @@ def _scan(log: Log, named: Mapping[str, str]) -> pl.LazyFrame | None:
     if any(kind is None for kind in kinds.values()):
         return None
     return pl.scan_ndjson(log.local, schema=kinds, **place)  # type: ignore[arg-type]
+
+
+def _has_lone_returns(local: Path) -> bool:
+    """Whether a carriage return stands without a line feed: a line's end, but not to polars."""
+    with local.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return re.search(rb"\r(?!\n)", content) is not None
 
 
 def _of_whole_rows(batch: pl.DataFrame) -> pl.DataFrame:
