@@ -1,9 +1,21 @@
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
 
-from libraries import library  # noqa: F401
+from libraries import library
+
+__all__ = ["library"]
+
+_HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What TRL and transformers say about each other's versions is no fault of ours."""
+    for item in items:
+        if item.path.is_relative_to(_HERE) and "trl" in item.path.relative_to(_HERE).parts:
+            item.add_marker(pytest.mark.filterwarnings("ignore::FutureWarning"))
 
 
 @pytest.fixture(scope="session", autouse=True)

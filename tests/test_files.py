@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pkpo.files import write_atomically, write_whole
+from pkpo.files import default_cache, write_atomically, write_whole
 
 
 def test_files_are_replaced_whole_behind_their_links_and_with_their_permissions(tmp_path: Path):
@@ -67,3 +67,14 @@ def test_pipes_and_devices_are_written_into(tmp_path: Path):
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     write_whole(Path(os.devnull), b"gone")
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PKPO_CACHE", str(tmp_path / "mine"))
+    assert default_cache() == tmp_path / "mine"
+    monkeypatch.delenv("PKPO_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert default_cache() == tmp_path / "xdg" / "pkpo"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert default_cache() == tmp_path / ".cache" / "pkpo"

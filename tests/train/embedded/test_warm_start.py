@@ -11,9 +11,7 @@ import torch
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import DivergenceError
-from pkpo.files import default_cache
 from pkpo.train.config import TrainConfig
-from pkpo.train.embedded import warm_start as module
 from pkpo.train.embedded.warm_start import load_policy, new_policy, warm_start
 
 from ..tiny import make_config, make_policy, make_task
@@ -150,17 +148,6 @@ def test_the_loss_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     )
     assert losses[-1] < 0.8 * losses[0]
     assert seen == [(20, losses[19]), (40, losses[39])]
-
-
-def test_where_the_cache_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("PKPO_CACHE", str(tmp_path / "mine"))
-    assert default_cache() == tmp_path / "mine"
-    monkeypatch.delenv("PKPO_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert default_cache() == tmp_path / "xdg" / "pkpo"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setattr(module.Path, "home", lambda: tmp_path)
-    assert default_cache() == tmp_path / ".cache" / "pkpo"
 
 
 def test_a_cache_that_cannot_be_written_costs_the_cache_alone(tmp_path: Path):

@@ -233,7 +233,7 @@ def _several(tally: pl.DataFrame, reading: Reading) -> list[str]:
 def _least(tally: pl.DataFrame, name: str) -> int:
     """The fewest samples that a problem has of one value."""
     number = pl.col("rewards").list.len().sum().alias("number")
-    return int(tally.group_by("problem", name).agg(number)["number"].min())  # type: ignore[arg-type]
+    return min(tally.group_by("problem", name).agg(number)["number"])
 
 
 def dividing(tally: pl.DataFrame) -> list[str]:
