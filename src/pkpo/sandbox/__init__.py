@@ -1,0 +1,1 @@
+"""Running programs that aren't trusted, such as what a model wrote."""
