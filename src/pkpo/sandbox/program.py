@@ -176,7 +176,7 @@ class Program:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(1.0)
         code = self._process.returncode
-        self._drain()
+        self.drain()
         self.close()
         if code in (-signal.SIGXCPU, 128 + signal.SIGXCPU, -signal.SIGKILL, 128 + signal.SIGKILL):
             return ProgramEnded("time", f"more than {self.limits.cpu_seconds:g} s of the processor")
@@ -184,7 +184,8 @@ class Program:
             return ProgramEnded("memory", f"more than {self.limits.memory_mib} MiB")
         return ProgramEnded("exit", f"it ended without a reply (exit code {code})")
 
-    def _drain(self) -> None:
+    def drain(self) -> None:
+        """Read the output that is there."""
         with contextlib.suppress(ProgramEnded):
             while self._selector.get_map() and self._selector.select(0):
                 if not self._read_some(0):
@@ -197,6 +198,10 @@ class Program:
     @property
     def stderr(self) -> str:
         return self._output["stderr"].decode("utf-8", "replace")
+
+    def restart_clock(self) -> None:
+        """Let `wall_seconds` begin now."""
+        self._start = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -246,9 +251,11 @@ def run(source: str, limits: Limits | None = None) -> Outcome:
         try:
             program.send({"source": source})
             reply = program.receive()
-            status = "raised" if "raised" in reply else "ok"
             message = str(reply.get("raised", ""))
-            program._drain()
+            status = "raised" if message else "ok"
+            if message.startswith("MemoryError"):
+                status = "memory"
+            program.drain()
         except ProgramEnded as error:
             status, message = error.why, str(error)
         return Outcome(status, message, program.stdout, program.stderr, program.seconds)

@@ -73,20 +73,34 @@ def call(function: Any, request: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
+def flush(_files=(sys.stdout, sys.stderr)) -> None:
+    for file in _files:
+        try:
+            file.flush()
+        except (OSError, ValueError):
+            pass
+
+
 def serve() -> None:
     """Run a program, then the calls that come."""
     request = read()
     names: dict[str, Any] = {"__name__": "program", "__builtins__": __builtins__}
+    failure = None
     try:
         exec(compile(request["source"], "<program>", "exec"), names)
     except BaseException as error:
-        write({"raised": said(error)})
+        failure = said(error)
+    flush()
+    if failure is not None:
+        write({"raised": failure})
         return
     functions = [name for name, value in names.items() if callable(value) and name[:2] != "__"]
     write({"functions": functions})
     while True:
         request = read()
-        write(call(names[request["call"]], request))
+        reply = call(names[request["call"]], request)
+        flush()
+        write(reply)
 
 
 class CallFailed(Exception):
@@ -101,7 +115,7 @@ def remote(name: str) -> Any:
         reply = read()
         if "value" not in reply:
             raise CallFailed(reply.get("raised") or reply.get("opaque") or "no reply")
-        for mine, theirs in zip(args, plain.decode(reply.get("args", []))):
+        for mine, theirs in zip(args, plain.decode(reply.get("args", ["l"]))):
             if type(mine) is list and type(theirs) is list:
                 mine[:] = theirs
             elif type(mine) in (dict, set) and type(theirs) is type(mine):
@@ -120,7 +134,7 @@ def check() -> None:
         names: dict[str, Any] = {"__name__": "checker"}
         try:
             exec(compile(request["setup"], "<setup>", "exec"), names)
-            names |= {name: remote(name) for name in request["remote"]}
+            names |= {here: remote(there) for here, there in request["remote"].items()}
             failures = []
             for i, part in enumerate(request["parts"]):
                 try:
