@@ -15,7 +15,7 @@ from rich.console import Console
 from pkpo import errors
 from pkpo.execution.pool import Failure, Item, Pool, State
 from pkpo.files import write_atomically
-from pkpo.report.summary import fits
+from pkpo.tables import fits
 from pkpo.train import view
 from pkpo.train.config import ArmSettings
 from pkpo.train.progress import Progress

@@ -16,13 +16,13 @@ from pkpo.report.statistics import BASE_NAME, Estimate, Summary
 from pkpo.report.style import BASE_GREY, arm_style
 from pkpo.report.summary import (
     ABSENT,
-    Table,
     change_table,
     coverage_table,
     family_tables,
     format_estimate,
     score_table,
 )
+from pkpo.tables import Table
 
 MAX_TEXT = 1200
 """Characters of a prompt or completion shown before it is cut."""
@@ -118,21 +118,7 @@ def _results(summary: Summary, colors: dict[str, str]) -> str:
 
 
 def _table(table: Table, colors: dict[str, str]) -> str:
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in table.headers)
-    body = []
-    for row in table.rows:
-        name = row[0].text
-        cells = [f"<td>{_key(colors.get(name))}{escape(name)}</td>"]
-        for cell in row[1:]:
-            opening = '<td class="best">' if cell.best else "<td>"
-            cells.append(f"{opening}{escape(cell.text)}</td>")
-        opening = '<tr class="base">' if name == BASE_NAME else "<tr>"
-        body.append(f"{opening}{''.join(cells)}</tr>")
-    rows = "\n".join(body)
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody></table></div>\n{listed(table.notes, 'notes')}"
-    )
+    return table.to_html(keys=colors, muted=(BASE_NAME,))
 
 
 def _key(color: str | None) -> str:
@@ -209,26 +195,22 @@ def _setup(run: Run, colors: dict[str, str]) -> str:
 
 def _arms_table(run: Run, colors: dict[str, str]) -> str:
     headers = ("arm", "objective", "learning rate", "steps done by seed", "samples/s", "transform")
-    head = "".join(f'<th scope="col">{text}</th>' for text in headers)
     rows = []
     for arm in run.arms:
         steps = ", ".join(str(len(arm_run.metrics)) for arm_run in arm.runs)
         speed, share = _typical(arm, "samples_per_second"), _typical(arm, "transform_share")
-        cells = (
-            escape(arm.schedule),
-            f"{arm.learning_rate:g}",
-            steps,
-            ABSENT if speed is None else f"{speed:,.0f}",
-            ABSENT if share is None else f"{100 * share:.2g} %",
+        rows.append(
+            (
+                arm.name,
+                arm.schedule,
+                f"{arm.learning_rate:g}",
+                steps,
+                ABSENT if speed is None else f"{speed:,.0f}",
+                ABSENT if share is None else f"{100 * share:.2g} %",
+            )
         )
-        name = f"<td>{_key(colors.get(arm.name))}{escape(arm.name)}</td>"
-        rows.append(f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
     note = "Samples/s and transform (its share of the step time) are medians over all steps."
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(rows)
-        + f"\n</tbody></table></div>\n{listed([note], 'notes')}"
-    )
+    return _table(Table(headers, tuple(rows), (note,)), colors)
 
 
 def _typical(arm: Arm, column: str) -> float | None:

@@ -30,8 +30,9 @@ th, td { padding: .4rem .75rem; text-align: right; white-space: nowrap; }
 th { font-weight: 600; color: var(--muted); border-bottom: 2px solid var(--line); }
 td { border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
-tr.base td { color: var(--muted); }
-td.best { font-weight: 700; }
+tr.muted td { color: var(--muted); }
+th.words, td.words { text-align: left; }
+td.bold { font-weight: 700; }
 .key { display: inline-block; width: .7rem; height: .7rem; border-radius: 50%;
   margin-right: .5rem; vertical-align: baseline; }
 ul.notes { margin: .5rem 0; padding-left: 1.1rem; color: var(--muted); font-size: .85rem;

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rich import box
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from pkpo.report.families import Selection
 from pkpo.report.statistics import (
@@ -22,38 +18,10 @@ from pkpo.report.statistics import (
     SummaryRow,
     reach_probability,
 )
-from pkpo.terminal import visible
+from pkpo.tables import Table, fits, markdown_escape, rows_to_csv
 
 ABSENT = "\N{EN DASH}"
 """Stands for a value that was not measured, and for the standard error of one seed."""
-
-_UNBOUNDED = 100_000
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One table cell; `best` marks the highest mean of a column of pass@k."""
-
-    text: str
-    best: bool = False
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "text", visible(self.text, cell=True))
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Args:
-        headers: column titles.
-        rows: cells; the first of each row names the arm.
-        notes: sentences to stand below the table.
-    """
-
-    headers: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    notes: tuple[str, ...]
 
 
 def headline_table(summary: Summary) -> Table:
@@ -64,27 +32,35 @@ def headline_table(summary: Summary) -> Table:
         headers=(*scores.headers, *coverage.headers[1:]),
         rows=tuple((*left, *right[1:]) for left, right in pairs),
         notes=(*scores.notes, *coverage.notes),
+        bold=scores.bold,
     )
 
 
 def score_table(summary: Summary) -> Table:
     """Per arm: number of finished seeds and pass@k in per cent."""
-    best = {k: _best_name(summary, k) for k in summary.ks}
-    rows = []
-    for row in summary.rows:
-        scores = [
-            Cell(format_estimate(row.pass_at_k.get(k), scale=100), best[k] == row.name)
-            for k in summary.ks
-        ]
-        rows.append((Cell(row.label), Cell(f"{len(row.seeds)}/{summary.num_seeds}"), *scores))
+    rows = tuple(
+        (
+            row.label,
+            f"{len(row.seeds)}/{summary.num_seeds}",
+            *(format_estimate(row.pass_at_k.get(k), scale=100) for k in summary.ks),
+        )
+        for row in summary.rows
+    )
+    best = [_best_name(summary, k) for k in summary.ks]
+    bold = frozenset(
+        (i, 2 + j)
+        for i, row in enumerate(summary.rows)
+        for j, name in enumerate(best)
+        if row.name == name
+    )
     headers = ("arm", "seeds", *(f"pass@{k} %" for k in summary.ks))
-    return Table(headers, tuple(rows), _score_notes(summary))
+    return Table(headers, rows, _score_notes(summary), bold=bold)
 
 
 def coverage_table(summary: Summary) -> Table:
     """Per arm: entropy, solve rate, problems gained and lost, where they were measured."""
     columns = [c for c in _columns(summary) if any(c.read(row) for row in summary.rows)]
-    rows = [(Cell(row.label), *(Cell(c.format(row)) for c in columns)) for row in summary.rows]
+    rows = [(row.label, *(c.format(row) for c in columns)) for row in summary.rows]
     notes = tuple(column.note for column in columns if column.note)
     return Table(("arm", *(column.header for column in columns)), tuple(rows), notes)
 
@@ -93,24 +69,21 @@ def family_tables(summary: Summary) -> tuple[Table, ...]:
     """Per family, every member: its validation score and its pass@k in per cent."""
     tables = []
     for selection in summary.selections:
-        rows = []
-        for row in summary.members:
-            if row.name not in selection.members:
-                continue
-            score = selection.scores.get(row.name)
-            rows.append(
-                (
-                    Cell(row.name),
-                    Cell(f"{len(row.seeds)}/{summary.num_seeds}"),
-                    Cell(
-                        ABSENT if score is None else format(100 * score, ".2f"),
-                        row.name == selection.chosen,
-                    ),
-                    *(Cell(format_estimate(row.pass_at_k.get(k), 100)) for k in summary.ks),
-                )
+        members = [row for row in summary.members if row.name in selection.members]
+        rows = tuple(
+            (
+                row.name,
+                f"{len(row.seeds)}/{summary.num_seeds}",
+                format(100 * selection.scores[row.name], ".2f")
+                if row.name in selection.scores
+                else ABSENT,
+                *(format_estimate(row.pass_at_k.get(k), 100) for k in summary.ks),
             )
+            for row in members
+        )
         headers = (selection.family, "seeds", "score %", *(f"pass@{k} %" for k in summary.ks))
-        tables.append(Table(headers, tuple(rows), (_selection_note(selection),)))
+        bold = frozenset((i, 2) for i, row in enumerate(members) if row.name == selection.chosen)
+        tables.append(Table(headers, rows, (_selection_note(selection),), bold=bold))
     return tuple(tables)
 
 
@@ -118,8 +91,8 @@ def change_table(summary: Summary) -> Table:
     """Per arm: pass@k minus the base's of the same seed, in percentage points."""
     rows = [
         (
-            Cell(row.label),
-            *(Cell(format_estimate(row.change_at_k.get(k), 100, "+.1f")) for k in summary.ks),
+            row.label,
+            *(format_estimate(row.change_at_k.get(k), 100, "+.1f") for k in summary.ks),
         )
         for row in summary.rows
         if row.name != BASE_NAME
@@ -138,7 +111,7 @@ def seed_table(summary: Summary) -> Table:
         for i, seed in enumerate(row.seeds):
             found = [row.pass_at_k.get(k) for k in summary.ks]
             cells = [format(100 * e.values[i], ".1f") if e else ABSENT for e in found]
-            rows.append((Cell(row.label), Cell(str(seed)), *map(Cell, cells)))
+            rows.append((row.label, str(seed), *cells))
     return Table(("arm", "seed", *(f"pass@{k} %" for k in summary.ks)), tuple(rows), ())
 
 
@@ -154,22 +127,16 @@ def format_estimate(value: Estimate | None, scale: float = 1.0, spec: str = ".1f
 
 def to_markdown(summary: Summary) -> str:
     """The tables with their notes, as Markdown."""
-    headline, change = headline_table(summary), change_table(summary)
-    parts = ["## Held-out results", _markdown_table(headline), _bullets(headline.notes)]
+    parts = ["## Held-out results", headline_table(summary).to_markdown()]
+    change = change_table(summary)
     if change.rows:
-        parts += ["## Change against the base", _markdown_table(change), _bullets(change.notes)]
+        parts += ["## Change against the base", change.to_markdown()]
     for table in family_tables(summary):
-        title = f"## All of the family {table.headers[0]}"
-        parts += [title, _markdown_table(table), _bullets(table.notes)]
+        name = markdown_escape(table.headers[0])
+        parts += [f"## All of the family {name}", table.to_markdown()]
     if summary.num_seeds > 1:
-        parts += ["## Every seed", _markdown_table(seed_table(summary))]
+        parts += ["## Every seed", seed_table(summary).to_markdown()]
     return "\n\n".join(parts) + "\n"
-
-
-def fits(console: Console, table: RichTable) -> bool:
-    """Whether no cell of a table is wrapped or cut."""
-    options = console.options.update(width=_UNBOUNDED)
-    return Measurement.get(console, options, table).maximum <= console.width
 
 
 def to_rich(summary: Summary, console: Console) -> RichTable:
@@ -184,34 +151,27 @@ def to_rich(summary: Summary, console: Console) -> RichTable:
 
 def _headline(summary: Summary) -> RichTable:
     table = headline_table(summary)
-    caption = " ".join(_score_notes(summary)[:2])
-    grid = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1))
-    grid.add_column("", no_wrap=True)
-    for row in table.rows:
-        name = "base" if row[0].text == BASE_NAME else row[0].text
-        grid.add_column(Text(name), justify="right", no_wrap=True)
-    for i, header in enumerate(table.headers[1:], start=1):
-        cells = [row[i] for row in table.rows]
-        texts = [cell.text.removesuffix(f" ± {ABSENT}") for cell in cells]
-        styles = ["bold" if cell.best else "" for cell in cells]
-        grid.add_row(header, *(Text(text, style) for text, style in zip(texts, styles)))
-    return grid
+    names = ("base" if row[0] == BASE_NAME else row[0] for row in table.rows)
+    columns = zip(*([cell.removesuffix(f" ± {ABSENT}") for cell in row] for row in table.rows))
+    turned = Table(
+        headers=("", *names),
+        rows=tuple(zip(table.headers, *zip(*columns)))[1:],
+        bold=frozenset((j - 1, i + 1) for i, j in table.bold),
+    )
+    return turned.to_rich(caption=" ".join(_score_notes(summary)[:2]))
 
 
 def _crowded(summary: Summary) -> RichTable:
-    caption = (
-        f"{_score_notes(summary)[0]} Means over finished seeds, pass@k in %; the report has their "
-        "standard errors."
-    )
-    grid = RichTable(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left", padding=(0, 1))
-    grid.add_column("pass@k, k =")
-    for header in ("seeds", *map(str, summary.ks)):
-        grid.add_column(header, justify="right", no_wrap=True)
     table = score_table(summary)
-    for row in table.rows:
-        texts = [cell.text.partition(" ± ")[0] for cell in row]
-        grid.add_row(*(Text(text, "bold" if c.best else "") for text, c in zip(texts, row)))
-    return grid
+    means = replace(
+        table,
+        headers=("pass@k, k =", "seeds", *map(str, summary.ks)),
+        rows=tuple(tuple(cell.partition(" ± ")[0] for cell in row) for row in table.rows),
+    )
+    return means.to_rich(
+        caption=f"{_score_notes(summary)[0]} Means over finished seeds, pass@k in %; the report "
+        "has their standard errors."
+    )
 
 
 def to_text(summary: Summary, width: int = 120) -> str:
@@ -244,11 +204,9 @@ def to_csv(summary: Summary) -> str:
     series["problems_gained"] = lambda row: row.gained
     series["problems_lost"] = lambda row: row.lost
 
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
     columns = [f"{name}_{part}" for name in series for part in ("mean", "se")]
     families = {name: s for s in summary.selections for name in s.members}
-    writer.writerow(["arm", "seeds", *columns, *(["family", "chosen"] if families else [])])
+    rows = []
     plain = [row for row in summary.rows if row.name not in families]
     for row in (*plain, *summary.members):
         values: list[float | None] = []
@@ -257,8 +215,9 @@ def to_csv(summary: Summary) -> str:
             values += [found.mean, found.standard_error] if found else [None, None]
         own = families.get(row.name)
         ends = ["", ""] if own is None else [own.family, int(own.chosen == row.name)]
-        writer.writerow([row.name, len(row.seeds), *values, *(ends if families else [])])
-    return out.getvalue()
+        rows.append([row.name, len(row.seeds), *values, *(ends if families else [])])
+    header = ["arm", "seeds", *columns, *(["family", "chosen"] if families else [])]
+    return rows_to_csv(header, rows)
 
 
 @dataclass(frozen=True)
@@ -326,23 +285,3 @@ def _gained_note(summary: Summary) -> str:
         f"samples solve it, rose to at least {REACH} from below, or fell below it; that is at "
         f"p = {100 * reach_probability(k):.1f} % a sample{guess}."
     )
-
-
-def _markdown_table(table: Table) -> str:
-    lines = [
-        _markdown_row(table.headers),
-        _markdown_row(["---"] + ["---:"] * (len(table.headers) - 1)),
-    ]
-    for row in table.rows:
-        texts = [cell.text.replace("\\", "\\\\").replace("|", "\\|") for cell in row]
-        marked = [f"**{t}**" if cell.best else t for t, cell in zip(texts, row, strict=True)]
-        lines.append(_markdown_row(marked))
-    return "\n".join(lines)
-
-
-def _markdown_row(texts: tuple[str, ...] | list[str]) -> str:
-    return f"| {' | '.join(texts)} |"
-
-
-def _bullets(notes: tuple[str, ...]) -> str:
-    return "\n".join(f"- {note}" for note in notes)

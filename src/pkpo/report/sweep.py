@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table as RichTable
-from rich.text import Text
 
 from pkpo.errors import RunDirectoryError
 from pkpo.files import write_atomically
@@ -25,6 +21,7 @@ from pkpo.report.sweep_load import (
     setting_texts,
     short_names,
 )
+from pkpo.tables import Table, bullets, rows_to_csv
 
 SPLITS = ("validation", "test")
 _HOW_TO_READ = (
@@ -65,7 +62,7 @@ def report_on_sweep(path: str | Path, results: SweepResults) -> Path:
 def results_csv(results: SweepResults) -> str:
     """One row a cell, arm, seed, split and k, for finished seeds; rates as fractions of 1."""
     header = ["cell", *results.paths, "arm", "seed", "split", "k", "pass_at_k"]
-    return _csv(header, _tidy(results))
+    return rows_to_csv(header, _tidy(results))
 
 
 def _tidy(results: SweepResults) -> Iterator[list[Any]]:
@@ -90,56 +87,71 @@ def summary_csv(results: SweepResults) -> str:
             numbers += [found.mean, found.standard_error] if found else [None, None]
         start = [row.cell, *setting_texts(results, row), row.arm, len(row.finished)]
         rows.append([*start, len(row.seeds), row.rank, *numbers, row.problem])
-    return _csv(header, rows)
+    return rows_to_csv(header, rows)
 
 
 def to_markdown(results: SweepResults) -> str:
     """The ranking by validation, then the test split, with what is missing."""
     names = short_names(results.paths)
     ranked = results.ranked()
-    head = ["arm", "rank", *names, "seeds", f"{results.score_name} %"]
-    head += [f"pass@{k} %" for k in results.ks]
-    ranking = [
-        [row.arm, _rank(row), *setting_texts(results, row), _seeds(row), _percent(row.score)]
-        + [_percent(row.pass_at_k("validation", k)) for k in results.ks]
-        for row in ranked
-    ]
-    test = [
-        [row.arm, *setting_texts(results, row), _seeds(row)]
-        + [_percent(row.pass_at_k("test", k)) for k in results.ks]
-        for row in results.rows
-    ]
+    scores = [f"pass@{k} %" for k in results.ks]
+    ranking = Table(
+        ("arm", "rank", *names, "seeds", f"{results.score_name} %", *scores),
+        tuple(
+            (
+                row.arm,
+                ABSENT if row.rank is None else str(row.rank),
+                *setting_texts(results, row),
+                _seeds(row),
+                _percent(row.score),
+                *(_percent(row.pass_at_k("validation", k)) for k in results.ks),
+            )
+            for row in ranked
+        ),
+        bold=frozenset((i, 1) for i, row in enumerate(ranked) if row.rank == 1),
+    )
+    test = Table(
+        ("arm", *names, "seeds", *scores),
+        tuple(
+            (
+                row.arm,
+                *setting_texts(results, row),
+                _seeds(row),
+                *(_percent(row.pass_at_k("test", k)) for k in results.ks),
+            )
+            for row in results.rows
+        ),
+    )
     parts = [f"# Sweep {results.title}", f"{_HOW_TO_READ} Mean ± standard error over seeds."]
-    parts += ["## Validation", _markdown(head, ranking), "![pass@k by setting](sweep.png)"]
-    test_head = ["arm", *names, "seeds", *(f"pass@{k} %" for k in results.ks)]
-    parts += ["## Test, in the order of the grid", _markdown(test_head, test)]
-    missing = [f"- {row.label}, {row.arm}: {row.problem}" for row in results.rows if row.problem]
+    parts += ["## Validation", ranking.to_markdown(), "![pass@k by setting](sweep.png)"]
+    parts += ["## Test, in the order of the grid", test.to_markdown()]
+    missing = [f"{row.label}, {row.arm}: {row.problem}" for row in results.rows if row.problem]
     if missing:
-        parts += ["## Missing", "\n".join(missing)]
+        parts += ["## Missing", bullets(missing)]
     return "\n\n".join(parts) + "\n"
 
 
 def to_rich(results: SweepResults) -> RichTable:
     """The ranking by validation, for a terminal."""
     shown = list(dict.fromkeys((*results.ks[:1], *results.ks[-1:])))
-    table = RichTable(
+    ranked = results.ranked()
+    scores = (f"{results.score_name} %", *(f"pass@{k} %" for k in shown))
+    table = Table(
+        ("arm", *short_names(results.paths), "seeds", *scores),
+        tuple(
+            (
+                row.arm,
+                *setting_texts(results, row),
+                _seeds(row),
+                _percent(row.score),
+                *(_percent(row.pass_at_k("validation", k)) for k in shown),
+            )
+            for row in ranked
+        ),
         title="Validation, best setting of each arm first",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        caption=_HOW_TO_READ,
-        caption_justify="left",
     )
-    table.add_column("arm", no_wrap=True)
-    for name in short_names(results.paths):
-        table.add_column(name, justify="right", overflow="fold")
-    for header in ("seeds", f"{results.score_name} %", *(f"pass@{k} %" for k in shown)):
-        table.add_column(header, justify="right")
-    for row in results.ranked():
-        style = "bold" if row.rank == 1 else "red" if "failed" in row.problem else ""
-        texts = [row.arm, *setting_texts(results, row), _seeds(row), _percent(row.score)]
-        texts += [_percent(row.pass_at_k("validation", k)) for k in shown]
-        table.add_row(*(Text(text, style) for text in texts))
-    return table
+    styles = ["bold" if r.rank == 1 else "red" if "failed" in r.problem else "" for r in ranked]
+    return table.to_rich(style=lambda i, j: styles[i], caption=_HOW_TO_READ, padding=(0, 1, 0, 0))
 
 
 def _seeds(row: ArmResult) -> str:
@@ -147,25 +159,8 @@ def _seeds(row: ArmResult) -> str:
     return f"{text} failed" if any(seed.status == "failed" for seed in row.seeds) else text
 
 
-def _rank(row: ArmResult) -> str:
-    return ABSENT if row.rank is None else f"**{row.rank}**" if row.rank == 1 else str(row.rank)
-
-
 def _percent(value: Estimate | None) -> str:
     return format_estimate(value, scale=100).removesuffix(f" ± {ABSENT}")
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join(f"| {' | '.join(c.replace('|', chr(92) + '|') for c in r)} |" for r in lines)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pkpo.execution.pool import Pool, State
-from pkpo.report.summary import fits
+from pkpo.tables import fits
 from pkpo.terminal import visible
 from pkpo.train.view import ArmProgress, View, duration, number, read_object
 from pkpo.train.work import PROGRESS, RunWork, WarmStartWork
