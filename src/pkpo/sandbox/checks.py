@@ -40,7 +40,9 @@ class Checks:
             try:
                 ast.parse(source)
             except (SyntaxError, ValueError) as error:
-                raise InvalidInputError(f"a test can't be parsed: {error}: {source[:80]!r}") from None
+                raise InvalidInputError(
+                    f"a test can't be parsed: {error}: {source[:80]!r}"
+                ) from None
 
     @property
     def names(self) -> frozenset[str]:
@@ -152,8 +154,8 @@ class Checker:
 def split_asserts(body: Sequence[ast.stmt]) -> tuple[str, ...]:
     """Parts of which each ends with a statement that holds an assert.
 
-    An assert of a constant tests nothing and counts as none. Statements without one belong to the part of the next that has; those after the last are
-    left out, as no assert depends on them.
+    An assert of a constant tests nothing and counts as none. Statements without an assert belong
+    to the part of the next one; those after the last are left out, as no assert depends on them.
     """
     parts: list[str] = []
     waiting: list[ast.stmt] = []

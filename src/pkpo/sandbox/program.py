@@ -9,8 +9,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -116,7 +115,7 @@ class Program:
             except BrokenPipeError:
                 raise self._ended() from None
 
-    def receive(self) -> Any:
+    def receive(self) -> dict[str, Any]:
         """The next message.
 
         Raises:
@@ -126,10 +125,13 @@ class Program:
             if not self._read_some(None):
                 raise self._ended()
         try:
-            return json.loads(message)
-        except ValueError:
+            reply = json.loads(message)
+        except (ValueError, RecursionError):
+            reply = None
+        if not isinstance(reply, dict):
             self.close()
-            raise ProgramEnded("protocol", "it wrote something that isn't a reply") from None
+            raise ProgramEnded("protocol", "it wrote something that isn't a reply")
+        return reply
 
     def _message(self) -> bytes | None:
         if len(self._received) < 4:

@@ -7,7 +7,6 @@ import platform
 import shutil
 import sys
 import sysconfig
-import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -46,15 +45,15 @@ def bubblewrap() -> str:
     return found
 
 
-@cache
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+
+
 def _filter() -> int:
-    """Descriptor of a file with the filter of system calls."""
-    file = tempfile.TemporaryFile()
-    file.write(seccomp.program())
-    file.flush()
-    descriptor = os.dup(file.fileno())
-    os.set_inheritable(descriptor, True)
-    return descriptor
+    """Descriptor from which the filter of system calls can be read once."""
+    readable, writable = os.pipe()
+    os.write(writable, seccomp.program())
+    os.close(writable)
+    return readable
 
 
 @cache
@@ -78,14 +77,16 @@ def command(limits: Limits, requests: int, replies: int) -> tuple[list[str], int
     nothing else of this machine: no network, no other process, no environment.
     """
     executable, folders = _interpreter()
-    filter_descriptor = os.dup(_filter())
-    os.lseek(filter_descriptor, 0, os.SEEK_SET)
+    filter_descriptor = _filter()
     binds: list[str] = []
     for path in folders:
         if os.path.islink(path) and path in ("/lib", "/lib64"):
             binds += ["--symlink", os.readlink(path), path]
         else:
             binds += ["--ro-bind", path, path]
+    packages = f"{sysconfig.get_path('stdlib')}/site-packages"
+    if os.path.isdir(packages):
+        binds += ["--tmpfs", packages, "--remount-ro", packages]
     return [
         bubblewrap(),
         "--unshare-all",
@@ -97,10 +98,11 @@ def command(limits: Limits, requests: int, replies: int) -> tuple[list[str], int
         "--hostname", "sandbox",
         "--clearenv",
         *binds,
-        "--dev", "/dev",
+        *(part for name in _DEVICES for part in ("--dev-bind", name, name)),
         "--ro-bind", str(Path(__file__).parent / "inside"), HERE,
         "--size", str(limits.scratch_mib << 20),
         "--tmpfs", "/tmp",
+        "--remount-ro", "/",
         "--chdir", "/tmp",
         "--seccomp", str(filter_descriptor),
         "--",

@@ -1,4 +1,4 @@
-"""Plain values as JSON, in both directions. Runs inside the sandbox too: the standard library alone.
+"""Plain values as JSON, in both directions. It runs inside the sandbox: standard library alone.
 
 What crosses the wall is a copy made of built-in types, so nothing that untrusted code defined,
 such as an `__eq__` that always agrees, comes along. A value of a subclass of a plain type crosses
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 MOST_ITEMS = 100_000
@@ -40,9 +41,7 @@ def _encode(value: Any, left: list[int]) -> Any:
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
-        return str.__str__(value).encode("utf-8", "surrogatepass").decode("utf-8", "replace") if (
-            not str.isascii(value)
-        ) else str.__str__(value)
+        return str.__str__(value)
     if isinstance(value, int):
         return ["i", int.__format__(value, "x")]
     if isinstance(value, float):
@@ -56,7 +55,8 @@ def _encode(value: Any, left: list[int]) -> Any:
         return ["d", *([_encode(k, left), _encode(v, left)] for k, v in pairs)]
     for kind, name in ((list, "l"), (tuple, "t"), (frozenset, "z"), (set, "s"), (deque, "l")):
         if isinstance(value, kind):
-            return [name, *(_encode(item, left) for item in kind.__iter__(value))]
+            items: Iterator[Any] = kind.__iter__(value)  # pyright: ignore[reportArgumentType]
+            return [name, *(_encode(item, left) for item in items)]
     if isinstance(value, range):
         return ["r", value.start, value.stop, value.step]
     if isinstance(value, _VIEWS) or hasattr(type(value), "__next__"):

@@ -6,6 +6,7 @@ Messages are JSON, each behind its length in 4 bytes: requests on descriptor 3, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import resource
@@ -75,10 +76,8 @@ def call(function: Any, request: dict[str, Any]) -> dict[str, Any]:
 
 def flush(_files=(sys.stdout, sys.stderr)) -> None:
     for file in _files:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             file.flush()
-        except (OSError, ValueError):
-            pass
 
 
 def serve() -> None:
@@ -118,7 +117,9 @@ def remote(name: str) -> Any:
         for mine, theirs in zip(args, plain.decode(reply.get("args", ["l"]))):
             if type(mine) is list and type(theirs) is list:
                 mine[:] = theirs
-            elif type(mine) in (dict, set) and type(theirs) is type(mine):
+            elif (type(mine) is dict and type(theirs) is dict) or (
+                type(mine) is set and type(theirs) is set
+            ):
                 mine.clear()
                 mine.update(theirs)
         return plain.decode(reply["value"])
