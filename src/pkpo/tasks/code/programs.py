@@ -29,7 +29,7 @@ def program_of(problem: CodeProblem, completion: str) -> str:
     code = next((b for b in blocks if _defines(problem, b)), blocks[0] if blocks else completion)
     code = "\n".join(code.splitlines()[:_MOST_LINES])
     if not problem.beginning:
-        return _parsable(code)
+        return _parsable(_from_definition(code))
     if _defines(problem, code):
         return _parsable(f"{_before(problem)}\n{_from_definition(code)}")
     return _parsable(problem.beginning + _as_body(code), len(problem.beginning.splitlines()))
@@ -37,7 +37,8 @@ def program_of(problem: CodeProblem, completion: str) -> str:
 
 def _defines(problem: CodeProblem, code: str) -> bool:
     name = re.escape(problem.entry_point) if problem.entry_point else r"\w+"
-    return re.search(rf"^(async )?def {name}\b", textwrap.dedent(code), re.M) is not None
+    pattern = rf"^((async )?def {name}\b|{name}\s*=)"
+    return re.search(pattern, textwrap.dedent(code), re.M) is not None
 
 
 def _from_definition(code: str) -> str:
