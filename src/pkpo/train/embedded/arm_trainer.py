@@ -18,7 +18,7 @@ from pkpo.errors import DivergenceError
 from pkpo.offpolicy import effective_sample_size
 from pkpo.plans.plan import Choice, Plateau, plan
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import Task
+from pkpo.tasks.base import TokenTask
 from pkpo.train.arm_log import ArmLog, StepRecord
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
@@ -63,7 +63,7 @@ class ArmTrainer:
 
     def __init__(
         self,
-        task: Task,
+        task: TokenTask,
         config: TrainConfig,
         arm: ArmSettings,
         seed: int,

@@ -10,7 +10,7 @@ import torch
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import Problems, Split, Task
+from pkpo.tasks.base import Problems, Split, TokenTask
 from pkpo.train.arm_log import mean_pass_at_k
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.devices import EVALUATED_AT_A_TIME
@@ -28,7 +28,7 @@ class Evaluator:
     """
 
     def __init__(
-        self, task: Task, split: Split, settings: EvaluationSettings, device: torch.device
+        self, task: TokenTask, split: Split, settings: EvaluationSettings, device: torch.device
     ) -> None:
         self.task, self.settings, self.device = task, settings, device
         self.split: Split = split

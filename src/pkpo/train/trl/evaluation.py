@@ -66,7 +66,7 @@ class SampleEvaluator:
         self.prompts, self.tokenizer = prompts, tokenizer
         self.split: Split = split
         self.settings = settings
-        self.problem_ids = prompts.task.problems(split).ids
+        self.problem_ids = prompts.task.ids(split)
         self._at_a_time = max(1, batch_size // settings.num_samples)
 
     def pass_at_k(self, trainer: Any, *, seed: int, step: int) -> dict[str, float]:
