@@ -68,7 +68,7 @@ TOPICS: tuple[Topic, ...] = (
     Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
     Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
     Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),
-    Topic("hard", "A hard set", "Fig. 8, Tables 5-6, Sec. 5.2.4", "hard", ("hard",)),
+    Topic("arc", "ARC-AGI-1", "Fig. 8, Tables 5-6, Sec. 5.2.4", "arc", ("arc",)),
     Topic(
         "collapse",
         "Exploration along a run",

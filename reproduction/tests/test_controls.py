@@ -149,7 +149,7 @@ def test_what_is_left_is_run_once(directory: RunDirectory) -> None:
     def run() -> str:
         console = Console(file=io.StringIO(), width=200)
         run_controls(
-            directory.path, workers=1, console=console, resume="python -m reproduction hard"
+            directory.path, workers=1, console=console, resume="python -m reproduction arc"
         )
         assert isinstance(console.file, io.StringIO)
         return console.file.getvalue()

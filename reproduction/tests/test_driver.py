@@ -17,7 +17,7 @@ from reproduction.results import read_result, topic_folder
 from reproduction.tests.made_up import BROKEN, CLAIMS, OTHER, TOPIC
 from reproduction.topics import TOPICS, Topic, find_topics
 
-TRAINED = Topic("trained", "Trained", "Sec. 9", "tests.made_up", ("programs", "hard"))
+TRAINED = Topic("trained", "Trained", "Sec. 9", "tests.made_up", ("programs", "arc"))
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ def test_what_is_not_there_is_trained_first_and_a_study_that_fails_is_named(
 
     def train(study, folder: Path, **how) -> None:
         trained.append((study.name, study.steps, folder))
-        if study.name == "hard":
+        if study.name == "arc":
             raise PkpoError("out of memory")
 
     def condensed(study, folder: Path, studies: Path, command: str) -> None:
@@ -113,15 +113,15 @@ def test_what_is_not_there_is_trained_first_and_a_study_that_fails_is_named(
 
     monkeypatch.setattr(driver, "run_study", train)
     monkeypatch.setattr(driver, "condense", condensed)
-    with pytest.raises(JobError, match="hard: out of memory; trained: needs hard"):
+    with pytest.raises(JobError, match="arc: out of memory; trained: needs arc"):
         go(tmp_path, "trained", quick=True)
     runs = tmp_path / "runs"
-    assert trained == [("programs", 24, runs / "programs"), ("hard", 24, runs / "hard")]
+    assert trained == [("programs", 24, runs / "programs"), ("arc", 24, runs / "arc")]
     monkeypatch.setattr(
         driver, "run_study", lambda study, folder, **how: trained.append(study.name)
     )
     assert "trained: made in" in go(tmp_path, "trained", quick=True)
-    assert trained[2:] == ["hard"]
+    assert trained[2:] == ["arc"]
 
 
 def test_interrupted_training_says_how_it_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reproduction import beyond, collapse, figure3, figure6, hard, tables
+from reproduction import arc, beyond, collapse, figure3, figure6, tables
 from reproduction.claims import load_claims
 from reproduction.ledger import judge_all
 from reproduction.results import Result
@@ -71,7 +71,7 @@ def test_figures_have_every_study(results: dict[str, Result]):
     assert drawn["figure3"] == ["figure3"]
     assert drawn["figure6"] == ["figure6", "by_learning_rate"]
     assert drawn["figure7"] == ["figure7"]
-    assert drawn["hard"] == ["figure8", "solve_rate"]
+    assert drawn["arc"] == ["figure8", "solve_rate"]
     assert drawn["collapse"] == ["along", "phase"]
     assert drawn["beyond"] == ["over_best", "baselines"]
 
@@ -174,16 +174,16 @@ def test_the_paper_s_best_setting_is_chosen_on_validation(programs: StudyData):
     assert gap.value == pytest.approx(own.value - programs.end("k_opt=8", "pass@8", 8).value)
 
 
-def test_a_hard_set_without_samplers_has_no_measures_of_them(out: Path, tmp_path: Path):
+def test_arc_without_samplers_has_no_measures_of_them(out: Path, tmp_path: Path):
     folder = tmp_path / "studies"
     shutil.copytree(out / "studies", folder)
-    path = folder / "hard.json"
+    path = folder / "arc.json"
     record = json.loads(path.read_text(encoding="utf-8"))
     del record["controls"]
     path.write_text(json.dumps(record), encoding="utf-8")
-    made = hard.make(Context(quick=False, studies=folder))
+    made = arc.make(Context(quick=False, studies=folder))
     assert not any("sampler" in name for name in made.measures)
-    assert "hard k_opt=8 share of the last quarter" in made.measures
+    assert "arc k_opt=8 share of the last quarter" in made.measures
 
 
 def test_averages_over_rows():
