@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, get_args
 
 import numpy as np
@@ -41,7 +41,7 @@ _FIRST_FACT = _VOCABULARY.encode(TOKENS[:1])[0]
 _MADE_UP = 0.25
 """The share of the demonstrations whose inputs are made up, not a task's."""
 _KEPT = 20_000
-"""Grids that beginnings of programs have made are kept for that many."""
+"""Grids that beginnings of programs make are kept for that many, rewards for ten times as many."""
 
 
 class ArcProgramTask(TokenTask):
@@ -89,7 +89,7 @@ class ArcProgramTask(TokenTask):
         self._rewards: dict[tuple[Split, int, bytes], float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {k: v for k, v in vars(self).items() if k not in ("puzzles", "_problems")}
+        kept = {key: value for key, value in vars(self).items() if key != "puzzles"}
         return kept | {"_made": {}, "_rewards": {}}
 
     @cached_property
@@ -97,15 +97,8 @@ class ArcProgramTask(TokenTask):
         """The tasks of each split."""
         return split_puzzles(self.subset, self.path)
 
-    @cached_property
-    def _problems(self) -> dict[Split, Problems]:
-        return {
-            split: Problems(tuple(p.name for p in puzzles), *_prompts([p.pairs for p in puzzles]))
-            for split, puzzles in self.puzzles.items()
-        }
-
     def problems(self, split: Split) -> Problems:
-        return self._problems[split]
+        return _problems(self.subset, self.path)[split]
 
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
         rng = generator_of(seed, Stream.DEMONSTRATIONS, 0)
@@ -168,6 +161,8 @@ class ArcProgramTask(TokenTask):
             for g, tokens in enumerate(completions_PGT[p].astype(np.int64)):
                 key = (split, problem, tokens.tobytes())
                 if key not in self._rewards:
+                    if len(self._rewards) >= 10 * _KEPT:
+                        self._rewards.clear()
                     self._rewards[key] = self._reward(split, problem, self._program(tokens))
                 rewards[p, g] = self._rewards[key]
         return rewards
@@ -274,6 +269,15 @@ class ArcProgramTask(TokenTask):
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         return self.vocabulary.decode(ids_T.tolist())
+
+
+@lru_cache(maxsize=2)
+def _problems(subset: Subset, path: str | None) -> dict[Split, Problems]:
+    """Kept for the process: the facts take seconds."""
+    return {
+        split: Problems(tuple(p.name for p in puzzles), *_prompts([p.pairs for p in puzzles]))
+        for split, puzzles in split_puzzles(subset, path).items()
+    }
 
 
 def _prompts(pairs: Sequence[Sequence[tuple[Grid, Grid]]]) -> tuple[np.ndarray, np.ndarray]:
