@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pkpo.tasks.arc import Puzzle, read_puzzles
-from pkpo.tasks.arc_language import NAMES, OPERATIONS, RECOLOUR, Grid, Shown, recoloured, run, step
+from pkpo.tasks.arc.language import NAMES, RECOLOUR, Shown, recoloured, run, step
+from pkpo.tasks.arc.operations import OPERATIONS, Grid
+from pkpo.tasks.arc.puzzles import Puzzle, read_puzzles
 from reproduction.results import write_text
 
 Grids = tuple[Grid, ...]

@@ -13,8 +13,8 @@ from pkpo.errors import BrokenPackageError, InvalidInputError
 from pkpo.tasks.base import Task, TokenTask
 
 TASKS: Mapping[str, str] = {
-    "arc": "pkpo.tasks.arc:ArcTask",
-    "arc-programs": "pkpo.tasks.arc_programs:ArcProgramTask",
+    "arc": "pkpo.tasks.arc.grids:ArcTask",
+    "arc-programs": "pkpo.tasks.arc.programs:ArcProgramTask",
     "grid-programs": "pkpo.tasks.grid_programs:GridProgramTask",
     "reasoning-gym": "pkpo.tasks.reasoning:ReasoningGymTask",
 }

@@ -147,8 +147,14 @@ def inside(grid: np.ndarray) -> np.ndarray:
 
 def enclosed(grid: np.ndarray) -> np.ndarray:
     """Where the background has no way to the border, up, down, left or right."""
-    labels = ndimage.label(np.pad(grid == 0, 1, constant_values=True), _CROSS)[0]
+    labels, _ = _components(np.pad(grid == 0, 1, constant_values=True), _CROSS)
     return labels[1:-1, 1:-1] > 1
+
+
+def _components(mask: np.ndarray, neighbourhood: np.ndarray) -> tuple[np.ndarray, int]:
+    """Connected cells, labelled from 1 on, and how many groups there are."""
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    return labels, int(np.asarray(ndimage.label(mask, neighbourhood, output=labels)))
 
 
 class Objects:
@@ -177,11 +183,11 @@ class Objects:
 def _objects(cells: bytes, rows: int, one_colour: bool) -> Objects:
     grid = np.frombuffer(cells, dtype=np.uint8).reshape(rows, -1)
     if not one_colour:
-        return Objects(grid, ndimage.label(grid, _SQUARE)[0])
+        return Objects(grid, _components(grid, _SQUARE)[0])
     labels, number = np.zeros(grid.shape, dtype=np.int32), 0
     for colour in np.flatnonzero(counts(grid)[1:]) + 1:
-        found, more = ndimage.label(grid == colour, _CROSS)
-        labels += np.where(found, found + number, 0).astype(np.int32)
+        found, more = _components(grid == colour, _CROSS)
+        labels += np.where(found, found + number, 0)
         number += more
     return Objects(grid, labels)
 
@@ -224,7 +230,7 @@ def num_holes(part: np.ndarray) -> float:
     if min(part.shape) < 3 or part.all():
         return 0.0
     blank = np.pad(part == 0, 1, constant_values=True)
-    return float(ndimage.label(blank, _CROSS)[1] - 1)
+    return float(_components(blank, _CROSS)[1] - 1)
 
 
 def symmetry(part: np.ndarray) -> float:

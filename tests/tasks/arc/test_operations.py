@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pkpo.tasks.arc import read_puzzles
-from pkpo.tasks.arc_cells import LARGEST
-from pkpo.tasks.arc_language import NAMES, OPERATIONS, RECOLOUR, Roles, Shown, recoloured, run, step
+from pkpo.tasks.arc.cells import LARGEST
+from pkpo.tasks.arc.language import NAMES, RECOLOUR, Shown, recoloured, run, step
+from pkpo.tasks.arc.operations import OPERATIONS, Roles
+from pkpo.tasks.arc.puzzles import read_puzzles
 
 ROLES = Roles(new=8, lost=2)
 
@@ -132,7 +133,7 @@ def test_no_operation_fails_on_a_grid_of_the_benchmark():
 
 
 def _is_grid(made: np.ndarray) -> bool:
-    small = 0 < made.size and max(made.shape) <= LARGEST
+    small = made.size > 0 and max(made.shape) <= LARGEST
     return small and made.dtype == np.uint8 and made.max() <= 9 and made.flags.c_contiguous
 
 

@@ -10,19 +10,12 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
-from pkpo.tasks.arc import (
-    Puzzle,
-    Reward,
-    Subset,
-    check_choice,
-    grid_text,
-    outcome,
-    pairs_text,
-    split_puzzles,
-)
-from pkpo.tasks.arc_cells import COLOURS, counts
-from pkpo.tasks.arc_features import NUM_FACTS, TOKENS, features
-from pkpo.tasks.arc_language import NAMES, OPERATIONS, RECOLOUR, Grid, Roles, Shown, run, step
+from pkpo.tasks.arc.cells import COLOURS, counts
+from pkpo.tasks.arc.features import NUM_FACTS, TOKENS, features
+from pkpo.tasks.arc.grids import grid_text, outcome, pairs_text
+from pkpo.tasks.arc.language import NAMES, RECOLOUR, Shown, run, step
+from pkpo.tasks.arc.operations import OPERATIONS, Grid, Roles
+from pkpo.tasks.arc.puzzles import Puzzle, Reward, Subset, check_choice, split_puzzles
 from pkpo.tasks.base import (
     ANSWER_FORMAT,
     Demonstrations,
@@ -45,14 +38,14 @@ _KEPT = 20_000
 
 
 class ArcProgramTask(TokenTask):
-    """ARC-AGI-1 by programs of `pkpo.tasks.arc_language`.
+    """ARC-AGI-1 by programs of `pkpo.tasks.arc.operations`.
 
     A program is 1 to `max_ops` operations. On the train split it is run on the demonstrations
     alone; on the other splits a task is solved, as in the benchmark, if its test outputs are
     made too. Text prompts show the grids; token prompts are the facts of
-    `pkpo.tasks.arc_features`. The splits are those of `pkpo.tasks.arc.split_puzzles`, and the
-    demonstrations for a warm start are random programs on made-up grids and on the inputs of
-    the train split.
+    `pkpo.tasks.arc.features`. The splits are those of `pkpo.tasks.arc.puzzles.split_puzzles`,
+    and the demonstrations for a warm start are random programs on made-up grids and on the
+    inputs of the train split.
 
     Args:
         subset: "easy" (the public training set's tasks of grids up to 12 x 12) or "all".

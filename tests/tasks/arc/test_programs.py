@@ -1,4 +1,4 @@
-"""ARC-AGI-1 by programs: prompts of facts, rewards, and demonstrations apart from what is held out."""
+"""ARC-AGI-1 by programs: prompts of facts, rewards, and demonstrations of train inputs alone."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.arc import Puzzle, find_puzzle, outcome, read_puzzles
-from pkpo.tasks.arc_features import NUM_FACTS, TOKENS, features
-from pkpo.tasks.arc_language import NAMES, run
-from pkpo.tasks.arc_programs import ArcProgramTask
+from pkpo.tasks.arc.features import NUM_FACTS, TOKENS, features
+from pkpo.tasks.arc.grids import outcome
+from pkpo.tasks.arc.language import NAMES, run
+from pkpo.tasks.arc.programs import ArcProgramTask
+from pkpo.tasks.arc.puzzles import Puzzle, find_puzzle, read_puzzles
 from pkpo.tasks.base import check_splits
 from pkpo.tasks.registry import build_token_task
 
-FOUND = Path(__file__).parents[2] / "results" / "arc" / "programs.csv"
+FOUND = Path(__file__).parents[3] / "results" / "arc" / "programs.csv"
 SOLVED, PROGRAM, OTHER = "68b16354", "flip_v", "flip_h"
 
 

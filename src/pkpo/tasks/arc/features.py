@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from pkpo.tasks import arc_cells as cells
-from pkpo.tasks.arc_language import Grid
+from pkpo.tasks.arc import cells
+from pkpo.tasks.arc.operations import Grid
 
 Pair = tuple[Grid, Grid]
 _MIXED = "mixed"
@@ -75,7 +75,7 @@ def _changed(rule: Callable[[np.ndarray, Grid, Grid], bool | str]) -> Callable[[
 
 
 def _word(value: object) -> str:
-    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else str(value)
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 _YES = ("yes", "no")
