@@ -21,7 +21,18 @@ _FEW = 4096
 def _kind(label_type: type) -> str:
     if issubclass(label_type, str):
         return "strings"
-    return "bools" if issubclass(label_type, bool | np.bool_) else "integers"
+    if issubclass(label_type, bool | np.bool_):
+        return "bools"
+    return "integers" if issubclass(label_type, int | np.integer) else label_type.__name__
+
+
+def _refuse_mixed(labels: list[Any] | tuple[Any, ...], kinds: list[str]) -> None:
+    usual = [kind for kind in kinds if kind in ("strings", "integers", "bools")]
+    place = next(i for i, label in enumerate(labels) if _kind(type(label)) not in usual[:1])
+    raise InvalidInputError(
+        f"group labels must be all integers or all strings, got {' and '.join(kinds)}: "
+        f"{labels[place]!r:.40} at place {place}"
+    )
 
 
 def _codes(labels: Any) -> np.ndarray:
@@ -40,15 +51,14 @@ def _codes(labels: Any) -> np.ndarray:
         if labels.dtype.kind in "OT" and labels.ndim == 1:
             labels = labels.tolist()
     if isinstance(labels, list | tuple):
+        given = labels
         code_of: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
         if labels and isinstance(labels[0], str):
             codes = np.fromiter(map(code_of.__getitem__, labels), np.intp, len(labels))
             labels = list(code_of)  # only strings equal strings
         kinds = sorted({_kind(label_type) for label_type in set(map(type, labels))})
         if len(kinds) > 1:
-            raise InvalidInputError(
-                f"group labels must be all integers or all strings, got {' and '.join(kinds)}"
-            )
+            _refuse_mixed(given, kinds)
         if code_of:
             return codes
         labels = host_array(labels, "groups")
