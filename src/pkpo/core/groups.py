@@ -79,14 +79,16 @@ def _codes(labels: Any) -> np.ndarray:
 
 
 def _order(codes: np.ndarray) -> np.ndarray | None:
-    """np.argsort(codes, kind="stable") in linear time, since NumPy sorts 16 bits by radix; None
-    where the codes ascend already."""
+    """np.argsort(codes, kind="stable"); None where the codes ascend already. Sorting codes with
+    their places in the lower bits is several times faster than sorting places by codes."""
     if (codes[1:] >= codes[:-1]).all():
         return None
-    order = np.argsort(codes.astype(np.uint16), kind="stable")
-    if codes.max(initial=0) < 2**16:
-        return order
-    return order[np.argsort((codes >> 16)[order].astype(np.uint16), kind="stable")]
+    bits = np.uint64(len(codes).bit_length())
+    keys = codes.astype(np.uint64) << bits
+    keys |= np.arange(len(codes), dtype=np.uint64)
+    keys.sort()
+    keys &= (np.uint64(1) << bits) - np.uint64(1)
+    return keys.view(np.int64)
 
 
 @dataclass(frozen=True)
