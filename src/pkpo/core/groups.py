@@ -73,14 +73,30 @@ def _codes(labels: Any) -> np.ndarray:
     if labels.dtype.itemsize < 8:
         labels = labels.astype(np.int64)
     lowest = labels.min()
-    if int(labels.max()) - int(lowest) < 4 * labels.size:
+    span = int(labels.max()) - int(lowest)
+    if span < 4 * labels.size:
         return (labels - lowest).astype(np.intp, copy=False)
-    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    if labels.ndim > 1 or span.bit_length() + labels.size.bit_length() > 64:
+        return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    return _ranks(labels - lowest)
+
+
+def _ranks(labels: np.ndarray) -> np.ndarray:
+    """np.unique's inverse, several times faster, for integers >= 0 that `_order` takes."""
+    order = _order(labels)
+    ordered = labels if order is None else labels[order]
+    ranks = np.append(0, np.cumsum(ordered[1:] != ordered[:-1]))
+    if order is None:
+        return ranks
+    codes = np.empty_like(ranks)
+    codes[order] = ranks
+    return codes
 
 
 def _order(codes: np.ndarray) -> np.ndarray | None:
-    """np.argsort(codes, kind="stable"); None where the codes ascend already. Sorting codes with
-    their places in the lower bits is several times faster than sorting places by codes."""
+    """np.argsort(codes, kind="stable") of integers >= 0; None where they ascend already. Sorting
+    codes with their places in the lower bits is several times faster than sorting places by
+    codes; together they may have 64 bits."""
     if (codes[1:] >= codes[:-1]).all():
         return None
     bits = np.uint64(len(codes).bit_length())
