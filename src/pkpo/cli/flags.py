@@ -17,6 +17,7 @@ from pkpo.tasks.registry import describe_options
 from pkpo.train.config import (
     ArmSettings,
     PolicySettings,
+    Settings,
     StepSettings,
     TaskSettings,
     TrainConfig,
@@ -28,15 +29,6 @@ from pkpo.train.presets import make_arms, one_each, preset
 
 _preset: Any = tyro.conf.arg(help_behavior_hint="(default: the task's preset)")
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
-_TRAINING = (
-    "steps",
-    "prompts_per_step",
-    "num_generations",
-    "baseline",
-    "passes",
-    "reuse",
-    "truncate",
-)
 
 
 @dataclass(frozen=True)
@@ -142,22 +134,26 @@ class JobFlags:
     def settings(self) -> TrainConfig:
         """The whole job's settings: the task's preset, changed by the flags that were given."""
         base = preset(self.task)
-        training = TrainingSettings(**{**base.training, **self.given(*_TRAINING)})
-        warm_start = dict(base.warm_start)
-        if self.warm_start_steps is not None:
-            warm_start["steps"] = self.warm_start_steps
+        steps = {} if self.warm_start_steps is None else {"steps": self.warm_start_steps}
         return TrainConfig(
-            task=TaskSettings(
-                name=self.task, options={**base.options, **read_options(self.option)}
+            policy=PolicySettings(**self.given(PolicySettings)),
+            warm_start=WarmStartSettings(**{**base.warm_start, **steps}),
+            **self.of_any_engine(
+                TrainingSettings(**{**base.training, **self.given(TrainingSettings)})
             ),
-            policy=PolicySettings(**self.given("hidden", "layers")),
-            warm_start=WarmStartSettings(**warm_start),
-            training=training,
-            arms=self.arms(training),
-            seeds=self.seeds,
-            device=self.device,
-            **self.given("checkpoint_every"),
         )
+
+    def of_any_engine(self, training: StepSettings) -> dict[str, Any]:
+        """The settings that every engine's job has, by name."""
+        options = {**preset(self.task).options, **read_options(self.option)}
+        given = {} if self.checkpoint_every is None else {"checkpoint_every": self.checkpoint_every}
+        return given | {
+            "task": TaskSettings(name=self.task, options=options),
+            "training": training,
+            "arms": self.arms(training),
+            "seeds": self.seeds,
+            "device": self.device,
+        }
 
     def arms(self, training: StepSettings) -> tuple[ArmSettings, ...]:
         """Of the objectives, then of the methods; the preset's without either."""
@@ -177,9 +173,10 @@ class JobFlags:
             )
         return arms
 
-    def given(self, *names: str) -> dict[str, Any]:
-        """The flags among `names` that were set."""
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+    def given(self, section: type[Settings]) -> dict[str, Any]:
+        """The flags of a section's fields that were set."""
+        found = {name: getattr(self, name, None) for name in section.model_fields}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @contextmanager

@@ -14,32 +14,14 @@ from pkpo.errors import InvalidInputError
 from pkpo.terminal import console
 from pkpo.train.config import (
     JobSettings,
-    TaskSettings,
     TrlConfig,
     TrlTrainingSettings,
     engine_name,
     read_config,
 )
-from pkpo.train.presets import preset
 
 _TRL_ALONE = ("model", "max_completion_length", "per_device_batch_size", "trl")
-_EMBEDDED_ALONE = (
-    "passes",
-    "reuse",
-    "truncate",
-    "hidden",
-    "layers",
-    "warm_start_steps",
-    "workers",
-)
-_TRL_TRAINING = (
-    "steps",
-    "prompts_per_step",
-    "num_generations",
-    "baseline",
-    "max_completion_length",
-    "per_device_batch_size",
-)
+_EMBEDDED_ALONE = ("passes", "reuse", "truncate", "hidden", "layers", "warm_start_steps", "workers")
 
 
 @dataclass(frozen=True)
@@ -146,15 +128,8 @@ class Train(JobFlags):
                 "--engine trl needs --learning-rates, since the right one depends on the model: "
                 "3e-4 suits the embedded engine's, 1e-6 many language models"
             )
-        options = {**preset(self.task).options, **read_options(self.option)}
-        training = TrlTrainingSettings(**self.given(*_TRL_TRAINING))
         return TrlConfig(
             model=self.model,
-            task=TaskSettings(name=self.task, options=options),
-            training=training,
-            arms=self.arms(training),
-            seeds=self.seeds,
-            device=self.device,
             trl=read_options(self.trl, "--trl"),
-            **self.given("checkpoint_every"),
+            **self.of_any_engine(TrlTrainingSettings(**self.given(TrlTrainingSettings))),
         )

@@ -21,7 +21,7 @@ from pkpo.report.summary import to_rich
 from pkpo.report.write import report_on
 from pkpo.terminal import say
 from pkpo.train.config import JobSettings
-from pkpo.train.display import Display, job_display
+from pkpo.train.display import Display, JobDisplay
 from pkpo.train.engine import Launch, engine_of, resuming
 from pkpo.train.parts import Part, damaged, parts_of
 from pkpo.train.run_directory import RunDirectory, new_folder
@@ -82,7 +82,7 @@ class Job:
             Interruption(self.console, again, agree=launch.any, patient=not launch.alone) as asked,
         ):
             parts = launch.on_main(lambda: parts_of(self.run_directory, self.cache))
-            display = job_display(self.console, parts, self.run_directory.config)
+            display = JobDisplay(self.console, parts, self.run_directory.config)
             do_parts(parts, self._executor(asked), asked, display, launch)
             written, damage = path, ()
             if self.report:
