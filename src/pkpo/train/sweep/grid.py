@@ -94,17 +94,16 @@ def parse_vary(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def _values(text: str) -> tuple[Any, ...]:
-    try:
-        return tuple(json.loads(f"[{text}]"))
-    except ValueError:
-        return tuple(_value(part.strip()) for part in text.split(","))
+    whole = json_or_text(f"[{text}]")
+    return tuple(whole if isinstance(whole, list) else map(json_or_text, text.split(",")))
 
 
-def _value(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """The value of a JSON text; any other text without the space around it."""
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return text.strip()
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ class Sweep:
     Args:
         sweep: new or continued.
         executor: what runs the work.
-        console: where progress is shown.
         cache: where warm starts are kept between jobs.
     """
 
