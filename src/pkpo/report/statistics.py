@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pkpo.report.jsonio import setting
 from pkpo.report.records import Arm, ArmRun, Run, Scores
 
 BASE_NAME = "base (warm start)"
@@ -191,8 +192,7 @@ def select(run: Run) -> tuple[Selection, ...]:
     `evaluation.select_k`, or the mean over every k where it has none."""
     families = dict.fromkeys(arm.family for arm in run.arms if arm.family is not None)
     groups = {name: [arm for arm in run.arms if arm.family == name] for name in families}
-    evaluation = run.config.get("evaluation")
-    k = evaluation.get("select_k") if isinstance(evaluation, dict) else None
+    k = setting(run.config, "evaluation.select_k")
     return tuple(best_member(name, arms, k) for name, arms in groups.items() if len(arms) > 1)
 
 

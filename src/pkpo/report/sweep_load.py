@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pkpo.errors import RunDirectoryError
-from pkpo.report.jsonio import Record, read_bytes, read_json
+from pkpo.report.jsonio import Record, read_bytes, read_json, setting
 from pkpo.report.load import first_line, read_run
 from pkpo.report.records import ArmRun
 from pkpo.report.statistics import Estimate, estimate
@@ -174,11 +174,8 @@ def _cells(path: Path) -> list[_Cell]:
 
 def _select_k(root: Path) -> int | None:
     """The k that the settings rank by, where all cells agree."""
-    found = set()
-    for path in sorted(root.glob("cells/*/config.json")):
-        evaluation = read_json(path).get("evaluation")
-        k = evaluation.get("select_k") if isinstance(evaluation, dict) else None
-        found.add(k if isinstance(k, int) else None)
+    configs = map(read_json, sorted(root.glob("cells/*/config.json")))
+    found = {setting(config, "evaluation.select_k") for config in configs}
     return found.pop() if len(found) == 1 else None
 
 
