@@ -33,14 +33,11 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One arm in one cell, over its seeds.
+    """One arm in one cell, over its planned seeds.
 
     Args:
-        cell: the cell's folder name.
+        cell, label: the cell's folder name, and the cell in words.
         settings: the varied settings by path.
-        label: the cell in words.
-        arm: name of the arm.
-        seeds: one result for each planned seed.
         score: what validation ranks by: the mean over seeds of pass@select_k, or of the
             mean over all k; None before any seed has finished.
         rank: among the cells of the same arm, 1 the best; None without a score.
@@ -88,7 +85,6 @@ class SweepResults:
     """Everything in the tables.
 
     Args:
-        title: the sweep's folder name.
         paths: of the varied settings.
         ks: every k that was measured, in increasing order.
         score_name: what validation ranks by, in words.
