@@ -29,7 +29,7 @@ import pkpo.train.job
 import pkpo.train.sweep  # noqa: F401
 from pkpo.cli import main as pkpo_command
 from pkpo.execution import processes
-from pkpo.report import write
+from pkpo.report import style, sweep, write
 from pkpo.train.embedded.engine import make_warm_start, train_arm
 from pkpo.train.run_directory import RunDirectory
 
@@ -82,6 +82,7 @@ def command(order: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["most_bytes"], hard))
     if not order["figures"]:
         write.draw_figures = lambda run: ()
+        sweep.sweep_figure = lambda results: style.new_figure(1.0, 1.0)
     fork: Any = multiprocessing.get_context("fork")
     processes.multiprocessing.get_context = lambda kind: fork
     sys.argv = ["pkpo", *order["command"]]

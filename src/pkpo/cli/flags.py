@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -188,6 +189,15 @@ def refused_as(kind: type[PkpoError]) -> Iterator[None]:
         raise kind("; ".join(map(_explain, error.errors()))) from error
     except InvalidInputError as error:
         raise kind(str(error)) from error
+
+
+@contextmanager
+def reading_config(path: Path) -> Iterator[None]:
+    """Explain that the file of --config can't be read, where that is raised inside."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInputError(f"can't read --config {path}: {error.strerror}") from error
 
 
 def _explain(problem: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from pkpo.cli.errors import UsageError
-from pkpo.cli.flags import JobFlags, optional, read_options, refused_as
+from pkpo.cli.flags import JobFlags, optional, read_options, reading_config, refused_as
 from pkpo.errors import InvalidInputError
 from pkpo.terminal import console
 from pkpo.train.config import (
@@ -96,10 +96,8 @@ class Train(JobFlags):
     def _read(self, path: Path) -> JobSettings:
         with refused_as(UsageError):
             self.refuse_with("--config", allowed=("config", "workers", "out"))
-        try:
+        with reading_config(path):
             config = read_config(path)
-        except OSError as error:
-            raise InvalidInputError(f"can't read --config {path}: {error.strerror}") from error
         with refused_as(UsageError):
             self.check_engine(engine_name(config))
         return config

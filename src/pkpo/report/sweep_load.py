@@ -58,8 +58,7 @@ class ArmResult:
     @property
     def setting_texts(self) -> list[str]:
         """The values of the varied settings, in their order."""
-        values = self.settings.values()
-        return [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
+        return list(map(text_of, self.settings.values()))
 
     @property
     def problem(self) -> str:
@@ -101,9 +100,7 @@ class SweepResults:
 
     @property
     def short_names(self) -> list[str]:
-        """The last parts of the paths where they tell the settings apart."""
-        last = [path.rpartition(".")[2] for path in self.paths]
-        return [leaf if last.count(leaf) == 1 else path for path, leaf in zip(self.paths, last)]
+        return short_names(self.paths)
 
     def ranked(self) -> list[ArmResult]:
         """Arm by arm, the best of each first and what has no score last."""
@@ -111,6 +108,17 @@ class SweepResults:
         return sorted(
             self.rows, key=lambda row: (arms.index(row.arm), row.rank is None, row.rank or 0)
         )
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The last parts of the paths where they tell the settings apart."""
+    last = [path.rpartition(".")[2] for path in paths]
+    return [leaf if last.count(leaf) == 1 else path for path, leaf in zip(paths, last)]
+
+
+def text_of(value: Any) -> str:
+    """A setting's value as people write it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 # Reading
