@@ -15,6 +15,8 @@ from pkpo.tasks.base import Task, TokenTask
 TASKS: Mapping[str, str] = {
     "grid-programs": "pkpo.tasks.grid_programs:GridProgramTask",
     "reasoning-gym": "pkpo.tasks.reasoning:ReasoningGymTask",
+    "human-eval": "pkpo.tasks.code.task:HumanEvalTask",
+    "code": "pkpo.tasks.code.task:CodeFileTask",
 }
 """Module and class of pkpo's own tasks. None is imported before it is asked for."""
 
