@@ -13,10 +13,12 @@ from pkpo.errors import BrokenPackageError, InvalidInputError
 from pkpo.tasks.base import Task, TokenTask
 
 TASKS: Mapping[str, str] = {
-    "arc": "pkpo.tasks.arc.grids:ArcTask",
-    "arc-programs": "pkpo.tasks.arc.programs:ArcProgramTask",
     "grid-programs": "pkpo.tasks.grid_programs:GridProgramTask",
     "reasoning-gym": "pkpo.tasks.reasoning:ReasoningGymTask",
+    "human-eval": "pkpo.tasks.code.task:HumanEvalTask",
+    "code": "pkpo.tasks.code.task:CodeFileTask",
+    "arc": "pkpo.tasks.arc.grids:ArcTask",
+    "arc-programs": "pkpo.tasks.arc.programs:ArcProgramTask",
 }
 """Module and class of pkpo's own tasks. None is imported before it is asked for."""
 
