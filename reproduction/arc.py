@@ -18,6 +18,7 @@ from pkpo.report.style import (
     style_axes,
 )
 from pkpo.tables import Table
+from reproduction.arc_drawing import puzzles_drawing
 from reproduction.figure6 import at_share
 from reproduction.figure7 import rolling, rolling_figure
 from reproduction.measures import Measure, by_seed
@@ -43,7 +44,7 @@ def make(context: Context) -> Result:
     kinds: list[Kind] = [kind for kind in KINDS if kind in data.record.get("controls", {})]
     for kind in kinds:
         measures[f"arc {SAMPLERS[kind]} solved"] = by_seed(data.control(kind)[:, -1])
-    drawings: tuple[Drawing, ...] = ()
+    drawings: tuple[Drawing, ...] = (puzzles_drawing(),)
     if data.has_curves():
         for method in data.methods:
             arm = data.chosen(method)
@@ -55,7 +56,7 @@ def make(context: Context) -> Result:
             measures[f"arc {method} share of the last quarter"] = share
             for k in K_VALUES:
                 measures[f"arc {method} rolling pass@{k}"] = rolling(data, method, k)
-        drawings = _drawings(data, kinds)
+        drawings += _drawings(data, kinds)
     title = data.title
     return Result(
         measures,

@@ -80,19 +80,19 @@ def solves(program: Program, puzzle: Puzzle) -> bool:
     return made is not None and all(map(np.array_equal, made, (*puzzle.outputs, *puzzle.answers)))
 
 
-def shortest(puzzle: Puzzle) -> tuple[list[Program], bool]:
-    """The shortest programs found that solve a task, and whether one that fits the demonstrations
-    alone was found as early."""
+def shortest(puzzle: Puzzle) -> tuple[list[Program], Program | None]:
+    """The shortest programs found that solve a task, and the first found that makes all outputs of
+    its demonstrations and not those of its tests."""
     found: list[Program] = []
-    fooled = False
+    wrong = None
     for number, program in enumerate(search(Shown(puzzle.inputs, puzzle.outputs))):
         if number >= _MOST_PROGRAMS or (found and len(program) > len(found[0])):
             break
         if solves(program, puzzle):
             found.append(program)
-        elif not found:
-            fooled = True
-    return found, fooled
+        else:
+            wrong = wrong or program
+    return found, wrong
 
 
 def needed(solved: Mapping[str, Sequence[Program]]) -> dict[str, int]:
@@ -111,17 +111,17 @@ def main() -> None:
     rows = []
     for name, puzzles in (("training", training), ("evaluation", evaluation)):
         for number, puzzle in enumerate(puzzles, start=1):
-            found, fooled = shortest(puzzle)
+            found, wrong = shortest(puzzle)
             if found:
                 solved[puzzle.name] = found
-            if found or fooled:
-                program = found[0] if found else ()
-                rows.append((puzzle.name, name, len(program), " ".join(program), len(found)))
+            if program := found[0] if found else wrong:
+                right = "yes" if found else "no"
+                rows.append((puzzle.name, name, len(program), " ".join(program), right))
             if number % 50 == 0:
                 print(f"{name}: {number} of {len(puzzles)}, {len(solved)} solved", flush=True)
     need = needed(solved)
     used = {n: sum(n in found[0] for found in solved.values()) for n in NAMES}
-    _write("programs.csv", ("task", "set", "operations", "program", "programs found"), rows)
+    _write("programs.csv", ("task", "set", "operations", "program", "right"), rows)
     table = [(name, used[name], need[name]) for name in sorted(NAMES, key=lambda n: -need[n])]
     _write("operations.csv", ("operation", "tasks", "tasks that need it"), table)
     print(f"{len(solved)} of {len(training) + len(evaluation)} tasks", end=", ")

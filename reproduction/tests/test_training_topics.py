@@ -71,7 +71,7 @@ def test_figures_have_every_study(results: dict[str, Result]):
     assert drawn["figure3"] == ["figure3"]
     assert drawn["figure6"] == ["figure6", "by_learning_rate"]
     assert drawn["figure7"] == ["figure7"]
-    assert drawn["arc"] == ["figure8", "solve_rate"]
+    assert drawn["arc"] == ["puzzles", "figure8", "solve_rate"]
     assert drawn["collapse"] == ["along", "phase"]
     assert drawn["beyond"] == ["over_best", "baselines"]
 
