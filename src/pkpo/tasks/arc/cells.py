@@ -243,36 +243,30 @@ def parts(grid: np.ndarray) -> list[np.ndarray]:
     """The parts between lines of one colour across the whole grid; without such lines the squares
     it is made of along its longer side, or its left and right or upper and lower halves. All of
     one shape, else none."""
-    found = _between_lines(grid)
+    rows, columns = _between_lines(grid)
+    found = [grid[a:b, c:d] for a, b in rows for c, d in columns]
     if len(found) < 2:
-        rows, columns = grid.shape
-        if rows > columns:
-            number = rows // columns if rows % columns == 0 else 2
-            found = np.split(grid, number) if rows % number == 0 else []
-        else:
-            number = columns // rows if columns % rows == 0 and columns > rows else 2
-            found = np.split(grid, number, axis=1) if columns % number == 0 else []
+        axis = int(grid.shape[0] <= grid.shape[1])
+        long, short = grid.shape[axis], grid.shape[1 - axis]
+        number = long // short if long % short == 0 and long > short else 2
+        found = np.split(grid, number, axis=axis) if long % number == 0 else []
     return found if len({part.shape for part in found}) == 1 and len(found) > 1 else []
 
 
-def _between_lines(grid: np.ndarray) -> list[np.ndarray]:
+def part_rows(grid: np.ndarray) -> int:
+    """How many rows of parts the lines make; 1 without lines."""
+    return max(1, len(_between_lines(grid)[0]))
+
+
+def _between_lines(grid: np.ndarray) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The first and last rows, and columns, between the lines of the first colour that has some."""
     for colour in np.flatnonzero(counts(grid)[1:]) + 1:
-        lines = [(grid == colour).all(axis=axis) for axis in (1, 0)]
-        if any(line.any() for line in lines) and not lines[0].all():
-            rows, columns = (_runs(~line) for line in lines)
-            return [grid[a:b, c:d] for a, b in rows for c, d in columns]
-    return []
+        rows, columns = ((grid == colour).all(axis=axis) for axis in (1, 0))
+        if (rows.any() or columns.any()) and not rows.all():
+            return _runs(~rows), _runs(~columns)
+    return [], []
 
 
 def _runs(kept: np.ndarray) -> list[tuple[int, int]]:
     steps = np.flatnonzero(np.diff(np.r_[False, kept, False]))
     return list(zip(steps[::2].tolist(), steps[1::2].tolist()))
-
-
-def part_rows(grid: np.ndarray) -> int:
-    """How many rows of parts the lines make; 1 without lines."""
-    for colour in np.flatnonzero(counts(grid)[1:]) + 1:
-        lines = [(grid == colour).all(axis=axis) for axis in (1, 0)]
-        if any(line.any() for line in lines) and not lines[0].all():
-            return len(_runs(~lines[0]))
-    return 1

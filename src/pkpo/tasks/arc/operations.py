@@ -308,16 +308,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "crop_box_odd_patch": _plain(
         "the box of the patch whose shape no other has", _one(cells.shapes, _box, one_colour=True)
     ),
-    "crop_largest_object": _plain(
-        "the object of most cells", _one(_SIZE, _alone, one_colour=False)
-    ),
     "crop_odd_object": _plain(
         "the object whose shape no other has", _one(cells.shapes, _alone, one_colour=False)
     ),
     "crop_colourful_object": _plain(
         "the object of most colours", _one(_each(cells.num_colours), _alone, one_colour=False)
     ),
-    "crop_holed_object": _plain("the object of most holes", _one(_HOLES, _alone, one_colour=False)),
     "crop_symmetric_object": _plain(
         "the object that alone is symmetric", _one(_SYMMETRY, _alone, one_colour=False)
     ),
@@ -347,7 +343,6 @@ OPERATIONS: Mapping[str, Operation] = {
         _labelled(_each(lambda part: 1 + cells.num_holes(part)), one_colour=False),
     ),
     "count_patches": _plain("a row of as many cells as patches", _row_of_patches),
-    "parts_all": _plain("cells that are filled in all parts", _combined(lambda share: share == 1)),
     "parts_none": _plain("cells that are filled in no part", _combined(lambda share: share == 0)),
     "parts_some": _plain(
         "cells that are filled in some but not all parts",
