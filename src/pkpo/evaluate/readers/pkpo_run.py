@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,15 @@ import polars as pl
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.tally import Collector, Form, Reading, folder_of
-from pkpo.evaluate.readers.values import solved_of
+from pkpo.evaluate.readers.tally import Reading, Sample, folder_of, one_by_one
+from pkpo.evaluate.readers.values import rewards_of
 from pkpo.evaluate.samples import SolveProbabilities
 
-_EVALUATION = "evaluation.json"
+EVALUATION = "evaluation.json"
 
 
-def _matches(log: Log) -> bool:
-    needed = ("problem_ids", "solve_probability", "num_samples", "exact")
-    return log.kind == "json" and isinstance(log.document, dict) and log.has(*needed)
-
-
-def _read(log: Log, reading: Reading) -> pl.DataFrame | SolveProbabilities:
+def read(log: Log, reading: Reading) -> pl.DataFrame | SolveProbabilities:
+    """An evaluation.json."""
     known = log.document
     if known.get("max_at_k") is not None:
         reading.note("A sample is correct if its reward is 1; the rewards took other values.")
@@ -44,23 +41,14 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame | SolveProbabilities:
     number = known["num_samples"]
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise LogError(f"{log.path}: num_samples is {number!r}, not an integer >= 1")
-    collector = Collector(reading, log, folder_of(r"evaluation\.json")(log.path), unit="problem")
-    for place, (problem, rate) in enumerate(zip(problems, rates), start=1):
-        solved = solved_of(rate, number) if isinstance(rate, int | float) else None
-        if solved is None:
-            collector.bad(place, f"solve_probability {rate!r} is no count of {number}")
-            continue
-        collector.add(place, problem, 1.0, count=solved)
-        collector.add(place, problem, 0.0, count=number - solved)
-    return collector.tally()
 
+    def samples_of(place: int, pair: Any) -> Iterator[Sample]:
+        problem, rate = pair
+        for reward in rewards_of(rate, number, "solve_probability"):
+            yield problem, reward, {}
 
-PKPO_EVALUATION = Form(
-    name="pkpo-evaluation",
-    looks_like="JSON with problem_ids, solve_probability and num_samples (evaluation.json)",
-    matches=_matches,
-    read=_read,
-)
+    records, folder = enumerate(zip(problems, rates), 1), folder_of(r"evaluation\.json")(log.path)
+    return one_by_one(log, reading, records, samples_of, folder, "problem")
 
 
 @dataclass(frozen=True)
@@ -98,12 +86,12 @@ def _stored(folder: Path) -> list[_Stored]:
     found = [
         path
         for pattern in ("", "seed_*/", "warm_start/seed_*/", "arms/*/seed_*/")
-        for path in folder.glob(pattern + _EVALUATION)
+        for path in folder.glob(pattern + EVALUATION)
     ]
     if not found:
         inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise LogError(
-            f"{folder} is a folder, but no run of pkpo with an {_EVALUATION}; give files, or a "
+            f"{folder} is a folder, but no run of pkpo with an {EVALUATION}; give files, or a "
             f"pattern such as '{folder}/*.jsonl'. In it: {inside}"
         )
     if len(found) == 1:
@@ -127,7 +115,7 @@ def _arm_and_seed(path: Path) -> _Stored:
 
 def unfinished(folder: Path) -> list[Path]:
     """The folders of arms and seeds in a run directory that have no evaluation yet."""
-    return sorted(p for p in folder.glob("arms/*/seed_*") if not (p / _EVALUATION).exists())
+    return sorted(p for p in folder.glob("arms/*/seed_*") if not (p / EVALUATION).exists())
 
 
 def file_in(folder: Path) -> Path:

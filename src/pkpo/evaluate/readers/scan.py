@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from pkpo.evaluate.readers.contents import POLARS_ERRORS, Log, csv_header, rows
+from pkpo.evaluate.readers.contents import POLARS_ERRORS, Log, csv_header, rows, value_at
 from pkpo.evaluate.readers.tally import (
     MAY,
     ONE,
     RUN,
     SET,
     STEP,
-    Collector,
     Reading,
+    Sample,
     digest,
     gathered,
+    one_by_one,
     stands_for,
 )
-from pkpo.evaluate.readers.values import setting_of
+from pkpo.evaluate.readers.values import BadValueError, setting_of
 
 _PLACE = "\0place"
 _EXACT = 2**53
@@ -41,36 +42,31 @@ def read_table(log: Log, named: Mapping[str, str], reading: Reading) -> pl.DataF
         named: column by what it holds, by its name in a tally; `step` holds integers.
         reading: takes bad rows.
 
-    Raises:
-        LogError: a row is bad and the caller wants to stop at that, or the file is damaged.
-
     Cost: one pass of polars over the named columns; a pass in Python besides where some row
     isn't plainly good.
     """
     tally = _grouped(log, named)
-    return tally if tally is not None else _one_by_one(log, named, reading)
-
-
-def _one_by_one(log: Log, named: Mapping[str, str], reading: Reading) -> pl.DataFrame:
-    collector = Collector(reading, log)
+    if tally is not None:
+        return tally
+    needed = {name: column for name, column in named.items() if not _is_known(name)}
     optional = {name: c for name, c in named.items() if name not in ("problem", "reward")}
-    needed = [column for name, column in named.items() if not _is_known(name)]
-    for place, row in rows(log, set(named.values())):
-        if isinstance(row, str):
-            collector.bad(place, row)
-            continue
-        missing = [column for column in needed if column not in row]
-        if missing:
-            there = ", ".join(list(row)[:12]) or "nothing"
-            collector.bad(place, f"no {missing[0]!r}; it has {there}")
-            continue
-        collector.add(
-            place,
-            row[named["problem"]],
-            row[named["reward"]],
-            {name: row.get(column) for name, column in optional.items()},
-        )
-    return collector.tally()
+
+    def samples_of(place: int, row: Mapping[str, Any]) -> Iterator[Sample]:
+        for column in needed.values():
+            if column not in row:
+                there = ", ".join(list(row)[:12]) or "nothing"
+                raise BadValueError(f"no {column!r}; it has {there}")
+        known = {name: value_at(row, column) for name, column in optional.items()}
+        yield row[named["problem"]], row[named["reward"]], known
+
+    outer = {_outer(log, column) for column in named.values()}
+    return one_by_one(log, reading, rows(log, outer), samples_of)
+
+
+def _outer(log: Log, column: str) -> str:
+    """The column of a row that holds a value."""
+    inside = column in log.inner
+    return next(c for c in log.outer if column.startswith(f"{c}.")) if inside else column
 
 
 def _is_known(name: str) -> bool:
@@ -87,16 +83,14 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
         kinds = scanned.collect_schema()
         if not set(named.values()) <= set(kinds):
             return None
-        chats = {name: named[name] for name in named if _holds_chats(log, name, named[name])}
+        chats = [name for name in named if name.startswith(ONE) and _holds_chats(log, named[name])]
         read_as = [
-            _read_as(name, column, kinds[column]).alias(name)
+            (pl.struct(column).struct.json_encode() if log.kind == "parquet" else pl.col(column))
+            if name in chats
+            else _read_as(name, column, kinds[column])
             for name, column in named.items()
-            if name not in chats
         ]
-        if log.kind == "parquet":
-            read_as += [pl.struct(c).struct.json_encode().alias(name) for name, c in chats.items()]
-        else:
-            read_as += [pl.col(column).alias(name) for name, column in chats.items()]
+        read_as = [expression.alias(name) for name, expression in zip(named, read_as)]
         place = (pl.col(_PLACE).cast(pl.Int64) + 1).alias("first")
         tally = gathered(scanned.select(*read_as, place)).collect(engine="streaming")
         tally = tally.with_columns(_of_chats(tally[name], log.kind) for name in chats)
@@ -106,19 +100,14 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
     except POLARS_ERRORS:
         return None
     rewards = tally["rewards"].explode()
-    needed = [name for name in named if name != "reward" and not _is_known(name)]
-    if rewards.null_count() or any(tally[name].null_count() for name in needed):
-        return None
-    if not rewards.is_finite().all() or (tally["problem"] == "").any():
+    if rewards.null_count() or not rewards.is_finite().all() or (tally["problem"] == "").any():
         return None
     for name in named:
-        if name.startswith(ONE):
-            misread = tally[name] == "0"
-        elif name != "reward" and not name.startswith(MAY):
-            misread = tally[name].str.contains(_MISREAD)
-        else:
+        if name == "reward" or name.startswith(MAY):
             continue
-        if misread.any():
+        text = tally[name]
+        misread = text == "0" if name.startswith(ONE) else text.str.contains(_MISREAD)
+        if misread.any() or (text.null_count() and not _is_known(name)):
             return None
     return tally.rename({"step": STEP}) if "step" in named else tally
 
@@ -141,11 +130,9 @@ def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
     return words.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
 
 
-def _holds_chats(log: Log, name: str, column: str) -> bool:
+def _holds_chats(log: Log, column: str) -> bool:
     """Whether a column of texts has JSON lists for some."""
-    if not name.startswith(ONE):
-        return False
-    return any(isinstance(record.get(column), list) for record in log.looked_at)
+    return any(isinstance(value, list) for value in log.values(column))
 
 
 def _of_chats(texts: pl.Series, kind: str) -> pl.Series:
@@ -188,16 +175,15 @@ def _scan(log: Log, named: Mapping[str, str]) -> pl.LazyFrame | None:
         # Polars looks at the fields it was asked for: rows too long or short escape it unless
         # that is all of them.
         return scanned.map_batches(_of_whole_rows, projection_pushdown=False, streamable=True)
-    if log.kind == "parquet":
-        known = all(_plain(name, log.schema[column]) for name, column in named.items())
-        return pl.scan_parquet(log.local, glob=False, **place) if known else None
-    kinds = {
-        column: _json_kind(name, [record.get(column) for record in log.looked_at])
-        for name, column in named.items()
-    }
-    if any(kind is None for kind in kinds.values()):
+    if any(column in log.inner for column in named.values()):
         return None
-    return pl.scan_ndjson(log.local, schema=kinds, **place)  # type: ignore[arg-type]
+    if log.kind == "parquet":
+        known = all(_is_plain(name, log.schema[column]) for name, column in named.items())
+        return pl.scan_parquet(log.local, glob=False, **place) if known else None
+    kinds = {column: _json_kind(name, log.values(column)) for name, column in named.items()}
+    if None in kinds.values():
+        return None
+    return pl.scan_ndjson(log.local, schema=kinds, **place)
 
 
 def _has_lone_returns(local: Path) -> bool:
@@ -207,24 +193,21 @@ def _has_lone_returns(local: Path) -> bool:
 
 
 def _of_whole_rows(batch: pl.DataFrame) -> pl.DataFrame:
-    """The batch itself, unless its last field may be missing.
-
-    Raises:
-        pl.exceptions.ShapeError: it may.
-    """
+    """The batch itself, unless its last field may be missing."""
     if batch[:, -1].null_count():
         raise pl.exceptions.ShapeError("a row may lack its last field")
     return batch
 
 
-def _plain(name: str, kind: pl.DataType) -> bool:
+def _is_plain(name: str, kind: Any) -> bool:
+    """Whether polars reads a column of this type as the exact way does."""
     if name == "step":
         return kind.is_integer()
     if name == "reward":
         return kind.is_numeric() or kind in (pl.Boolean, pl.String)
-    if name.startswith(ONE) and kind == pl.List:
-        return True
     if kind.is_integer() or kind in (pl.String, pl.Categorical, pl.Enum):
+        return True
+    if name.startswith(ONE) and kind == pl.List:
         return True
     return _is_known(name) and (kind.is_float() or kind == pl.Boolean)
 
@@ -238,23 +221,12 @@ def _json_kind(name: str, values: Sequence[Any]) -> Any:
         return pl.String
     if _is_known(name):
         values = [value for value in values if value is not None] or [""]
-    value = values[0] if values else None
-    if name == "reward":
-        return _json_reward(value)
-    if isinstance(value, list) and name.startswith(ONE):
-        return pl.String
-    if isinstance(value, str) and name != "step":
-        return pl.String if name.startswith(ONE) else pl.Categorical
-    if isinstance(value, int) and not isinstance(value, bool):
-        return pl.Int64
-    if _is_known(name) and isinstance(value, bool | float):
-        return pl.Boolean if isinstance(value, bool) else pl.Float64
-    return None
-
-
-def _json_reward(value: Any) -> Any:
-    if isinstance(value, bool):
-        return pl.Boolean
-    if isinstance(value, int | float):
-        return pl.Float64
-    return pl.String if isinstance(value, str) else None
+    whole = name.startswith(ONE)
+    kind = {
+        str: pl.String if whole or name == "reward" else pl.Categorical,
+        list: pl.String if whole else None,
+        bool: pl.Boolean,
+        int: pl.Float64 if name == "reward" else pl.Int64,
+        float: pl.Float64,
+    }.get(type(values[0]) if values else None)
+    return kind if kind and _is_plain(name, kind) else None
