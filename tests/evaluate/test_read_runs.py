@@ -17,7 +17,7 @@ import pytest
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.compare import compare
 from pkpo.evaluate.read import read
-from pkpo.evaluate.readers import scan
+from pkpo.evaluate.readers import tables
 from pkpo.evaluate.samples import Samples
 
 FILES = Path(__file__).parent / "files"
@@ -344,7 +344,7 @@ def test_a_column_that_divides_every_problem_alike_makes_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if way == "slow":
-        monkeypatch.setattr(scan, "_grouped", lambda log, named: None)
+        monkeypatch.setattr(tables, "_grouped", lambda log, named: None)
     rows = [
         {"problem": f"p{p}", "reward": (p + i) % 2, column: value}
         for value in (0.25, 0.5)

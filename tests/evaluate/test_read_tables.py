@@ -15,7 +15,7 @@ import zstandard
 
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.read import read
-from pkpo.evaluate.readers import scan
+from pkpo.evaluate.readers import tables
 from pkpo.evaluate.samples import Samples
 
 Rows = list[dict]
@@ -73,7 +73,7 @@ def held(samples: Samples) -> dict[str, list[float]]:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switches polars' pass off."""
-    monkeypatch.setattr(scan, "_grouped", lambda log, named: None)
+    monkeypatch.setattr(tables, "_grouped", lambda log, named: None)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object) -> None:
         raise AssertionError("fell back to reading row by row")
 
-    monkeypatch.setattr(scan, "one_by_one", never)
+    monkeypatch.setattr(tables, "one_by_one", never)
 
 
 @pytest.mark.parametrize("way", ["fast", "slow"])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pkpo.errors import LogError
 from pkpo.evaluate.read import read
-from pkpo.evaluate.readers import scan
+from pkpo.evaluate.readers import tables
 
 VALUES = (
     '"a"',
@@ -144,7 +144,7 @@ def outcome(path: Path, **arguments: Any) -> object:
 def both_ways(path: Path, **arguments: Any) -> None:
     fast = outcome(path, **arguments)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(scan, "_grouped", lambda log, named: None)
+        patched.setattr(tables, "_grouped", lambda log, named: None)
         assert outcome(path, **arguments) == fast
 
 

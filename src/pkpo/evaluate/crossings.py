@@ -20,19 +20,13 @@ def crossing(differences: Sequence[Difference], target: Target) -> Crossing | No
         return None
     ks = [d.k for d in rows]
     signs = [d.contrast(target).sign for d in rows]
-    estimated = tuple(
-        later.k for earlier, later in pairwise(rows) if earlier.difference * later.difference < 0
-    )
-    run, baseline = rows[0].run, rows[0].baseline
     found = Crossing(
-        run,
-        baseline,
+        rows[0].run,
+        rows[0].baseline,
         target,
-        estimated,
-        better_from=_from(ks, signs, 1),
-        worse_from=_from(ks, signs, -1),
-        better_up_to=_from(ks[::-1], signs[::-1], 1),
-        worse_up_to=_from(ks[::-1], signs[::-1], -1),
+        tuple(b.k for a, b in pairwise(rows) if a.difference * b.difference < 0),
+        *(_from(ks, signs, sign) for sign in (1, -1)),
+        *(_from(ks[::-1], signs[::-1], sign) for sign in (1, -1)),
         text="",
     )
     return replace(found, text=_in_words(found, ks))

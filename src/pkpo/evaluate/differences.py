@@ -82,7 +82,7 @@ def difference_of(
         )
         of_these = _contrast(fixed, in_samples, confidence, level)
     like_these = _contrast(between, over_problems, confidence, level)
-    means = [float(one.mean()) for one in (values, baseline_values, differences)]
+    means = (float(values.mean()), float(baseline_values.mean()), float(differences.mean()))
     return Difference(*head, *means, number, dropped, of_these, like_these)
 
 
