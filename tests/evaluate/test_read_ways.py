@@ -142,8 +142,18 @@ def outcome(path: Path, **arguments: Any) -> object:
 
 
 def both_ways(path: Path, **arguments: Any) -> None:
-    fast = outcome(path, **arguments)
+    """The fast way gives what the exact way does; where it gives up, that is what was read."""
+    grouped, given = tables._grouped, []
+
+    def noted(*of_file: Any) -> pl.DataFrame | None:
+        given.append(grouped(*of_file))
+        return given[-1]
+
     with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(tables, "_grouped", noted)
+        fast = outcome(path, **arguments)
+        if all(tally is None for tally in given):
+            return
         patched.setattr(tables, "_grouped", lambda log, named: None)
         assert outcome(path, **arguments) == fast
 

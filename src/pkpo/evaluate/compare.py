@@ -9,8 +9,7 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.comparison import TARGETS, Comparison
-from pkpo.evaluate.crossings import crossing
-from pkpo.evaluate.differences import RunData, adjusted, difference_of, moved_problems
+from pkpo.evaluate.differences import RunData, adjusted, crossing, difference_of, moved_problems
 from pkpo.evaluate.estimates import TooFew, checked, used_problems
 from pkpo.evaluate.read_result import ReadResult
 from pkpo.evaluate.readers.tally import SET

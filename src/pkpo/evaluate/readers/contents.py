@@ -39,19 +39,9 @@ _NAMES_SHOWN = 30
 
 @dataclass(frozen=True)
 class Log:
-    """One file to read, and what its beginning and end show.
-
-    Args:
-        path: as it was given, for messages.
-        local: the unpacked content; `path` itself where nothing was packed.
-        number: which of the files it is, from 0.
-        kind: of the file.
-        columns: of a table, or the keys of its first record, or of the document, or the
-            names in the archive.
-        looked_at: of a JSON array all records, else some at the beginning and the end.
-        schema: of a Parquet file.
-        document: the whole of a JSON file.
-    """
+    """One file to read, `number` from 0, and what its beginning and end show: the unpacked content
+    lies at `local`; the columns are those of a table, or the keys of its first record or of the
+    document, or the names in the archive; of a JSON array all records are looked at."""
 
     path: Path
     local: Path
@@ -116,7 +106,7 @@ def value_at(record: Mapping[str, Any], column: str) -> Any:
 
 
 def look_at(path: Path, local: Path, number: int) -> Log:
-    """The log in a file; see `Log` for the arguments."""
+    """The log in a file."""
     start = start_of(local)
     if start.startswith(_PARQUET):
         try:

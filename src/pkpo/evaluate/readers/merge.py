@@ -28,12 +28,7 @@ class DividedError(Exception):
 
 def merge(tallies: Sequence[pl.DataFrame], reading: Reading, source: str) -> tuple[Samples, Known]:
     """Samples from the tallies of files, in the order of the files, and what the logs say of
-    each problem: its task, its text.
-
-    Raises:
-        LogError: nothing was good, samples of several runs, one id for two problems, the same
-            sample twice, or one problem in two clusters.
-    """
+    each problem: its task, its text."""
     placed, offset = [], 0
     for tally in tallies:
         placed.append(tally.with_columns(pl.col("first") + offset))

@@ -104,15 +104,9 @@ def one_by_one(
     of_file: Mapping[str, Any] | None = None,
     unit: str = "",
 ) -> pl.DataFrame:
-    """The tally of a file's records.
-
-    Args:
-        log, reading: the file, and what takes its bad records.
-        records: with their places; text says what is wrong with one.
-        samples_of: the samples of the record at a place; raises BadValueError for a bad one.
-        of_file: what is known of all samples, by the name of a tally's column.
-        unit: what a place is called, if not by the file's kind.
-    """
+    """The tally of a file's records, which come with their places; text says what is wrong with
+    one. `samples_of` gives the samples of the record at a place, or raises BadValueError;
+    `of_file` is known of all samples, and `unit` is what a place is called."""
     ids: dict[str, int] = {}
     problems, places, rewards = array("q"), array("q"), array("d")
     optional: dict[str, list[str | None]] = {}
