@@ -184,6 +184,17 @@ def test_what_is_known_of_a_sample(tmp_path: Path, name: str, value: str) -> Non
         both_ways(path, pool=[name] if first == value else [], **COUNT)
 
 
+@pytest.mark.parametrize("value", VALUES)
+@pytest.mark.parametrize("member", ['{{"t": 0, "model": {}}}', '{{"a": {{"model": {}}}}}', "{}"])
+def test_members_of_objects(tmp_path: Path, member: str, value: str) -> None:
+    path = tmp_path / "log.jsonl"
+    for first in ('{"model": "q"}', '{"a": {"model": 0.5}}', '{"model": "q", "model": "r"}'):
+        held = [first, member.format(value), first, '{"a": 1}']
+        rows = [f'{{"problem": "p", "reward": 1, "m": {text}}}' for text in held]
+        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+        both_ways(path, pool=["all"], **COUNT)
+
+
 @pytest.mark.parametrize("line", LINES)
 def test_lines(tmp_path: Path, line: str) -> None:
     path = tmp_path / "log.jsonl"

@@ -35,6 +35,7 @@ _EXACT = 2**53
 # What polars makes of half a pair of surrogates, and of an integer of more than 64 bits.
 _MISREAD_JSON = re.compile(r"\x00|\\u0000|Static\(")
 _MISREAD = r"\x00|^Static\("
+_MEMBER = re.compile(r"\w+(\.[A-Za-z_]\w*)+", re.ASCII)
 _SAMPLE_IDS = ("sample_id", "completion_id", "epoch")
 _TRL_OWN = {"step", "prompt", "completion", "advantage", "image", "images"}
 _OTHER_KINDS = {"zip": "a zip archive", "json": "one JSON document"}
@@ -145,12 +146,14 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
         if scanned is None:
             return None
         kinds = scanned.collect_schema()
-        if not set(named.values()) <= set(kinds):
+        if not {_outer(log, column) for column in named.values()} <= set(kinds):
             return None
         chats = [name for name in named if name.startswith(ONE) and _holds_chats(log, named[name])]
         read_as = [
             (pl.struct(column).struct.json_encode() if log.kind == "parquet" else pl.col(column))
             if name in chats
+            else _inside(log, column)
+            if column in log.inner
             else _read_as(name, column, kinds[column])
             for name, column in named.items()
         ]
@@ -161,6 +164,9 @@ def _grouped(log: Log, named: Mapping[str, str]) -> pl.DataFrame | None:
         tally = tally.with_columns(
             _as_text(tally[name]) for name in named if name != "reward" and not name.startswith(MAY)
         )
+        inside = [name for name, column in named.items() if column in log.inner]
+        if not all(_is_settled(text) for name in inside for text in tally[name].unique()):
+            return None
     except POLARS_ERRORS:
         return None
     rewards = tally["rewards"].explode()
@@ -192,6 +198,22 @@ def _read_as(name: str, column: str, kind: pl.DataType) -> pl.Expr:
         return pl.col(column).cast(pl.Float64)
     words = pl.col(column).str.strip_chars().str.to_lowercase()
     return words.replace({"true": "1", "false": "0"}).cast(pl.Float64, strict=False)
+
+
+def _inside(log: Log, column: str) -> pl.Expr:
+    """A member of objects, from the JSON that polars writes of them."""
+    text, member = pl.col(_outer(log, column)), column.partition(".")[2]
+    keys = text.str.count_matches(f'"{member.rpartition(".")[2]}": ', literal=True)
+    misread = (keys > 1) | ~text.str.starts_with("{") | text.str.contains(r"[\x00-\x1f]")
+    return pl.when(misread).then(pl.lit("\0")).otherwise(text.str.json_path_match(f"$.{member}"))
+
+
+def _is_settled(text: str | None) -> bool:
+    """Whether a member's text is a setting's, be it of a string or of a number."""
+    try:
+        return text is None or setting_of(json.loads(text)) == text
+    except ValueError:
+        return True
 
 
 def _holds_chats(log: Log, column: str) -> bool:
@@ -239,12 +261,16 @@ def _scan(log: Log, named: Mapping[str, str]) -> pl.LazyFrame | None:
         # Polars looks at the fields it was asked for: rows too long or short escape it unless
         # that is all of them.
         return scanned.map_batches(_of_whole_rows, projection_pushdown=False, streamable=True)
-    if any(column in log.inner for column in named.values()):
+    inner = [column for column in named.values() if column in log.inner]
+    if any(log.kind == "parquet" or not _MEMBER.fullmatch(column) for column in inner):
         return None
     if log.kind == "parquet":
         known = all(_is_plain(name, log.schema[column]) for name, column in named.items())
         return pl.scan_parquet(log.local, glob=False, **place) if known else None
-    kinds = {column: _json_kind(name, log.values(column)) for name, column in named.items()}
+    kinds = {
+        _outer(log, c): pl.String if c in inner else _json_kind(name, log.values(c))
+        for name, c in named.items()
+    }
     if None in kinds.values():
         return None
     return pl.scan_ndjson(log.local, schema=kinds, **place)
