@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from pkpo.errors import DivergenceError, InvalidInputError, RunDirectoryError
 from pkpo.execution.locks import only_writer
 from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.streams import Stream, generator_of
-from pkpo.tasks.base import Task
+from pkpo.tasks.base import TokenTask
 from pkpo.train.config import TrainConfig, WarmStartSettings
 from pkpo.train.embedded.devices import device_of
 
@@ -30,7 +30,7 @@ _CHECKSUMS = "SHA256SUMS"
 _WAY_OUT = "Remove the folder to have it made again"
 
 
-def new_policy(task: Task, config: TrainConfig, seed: int) -> Policy:
+def new_policy(task: TokenTask, config: TrainConfig, seed: int) -> Policy:
     prompt_sizes = [task.problems(s).prompts_PT.shape[1] for s in ("train", "validation", "test")]
     shape = PolicyConfig(
         vocab_size=len(task.vocabulary),
@@ -40,7 +40,7 @@ def new_policy(task: Task, config: TrainConfig, seed: int) -> Policy:
     return Policy(shape, seed=seed)
 
 
-def save_policy(policy: Policy, directory: Path, task: Task) -> None:
+def save_policy(policy: Policy, directory: Path, task: TokenTask) -> None:
     """Export `policy` with the task's vocabulary as its tokenizer, whole or not at all.
 
     The folder gets a SHA256SUMS, which `load_policy` and `sha256sum -c` check.
@@ -92,12 +92,23 @@ def load_policy(directory: Path, *, device: str = "cpu") -> Policy:
     return load_pretrained(directory, device=device)
 
 
+@contextmanager
+def diverging(step: Callable[[], int], remedy: str) -> Iterator[None]:
+    """Say at which step a policy diverged, and what a lower learning rate may help."""
+    try:
+        yield
+    except DivergenceError as error:
+        raise DivergenceError(
+            f"step {step()}: the policy diverged: {error}. A lower learning rate {remedy}"
+        ) from error
+
+
 def _checksums(directory: Path, names: Iterable[str]) -> str:
     digests = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
 
-def _cache_key(task: Task, config: TrainConfig, seed: int) -> str:
+def _cache_key(task: TokenTask, config: TrainConfig, seed: int) -> str:
     """Of everything the warm start depends on, a few demonstrations included, so that a
     change of the task's code is noticed."""
     identity = {
@@ -130,7 +141,7 @@ def _order(settings: WarmStartSettings, seed: int) -> np.ndarray:
 
 
 def warm_start(
-    task: Task,
+    task: TokenTask,
     config: TrainConfig,
     seed: int,
     *,
@@ -149,9 +160,8 @@ def warm_start(
         DivergenceError: the loss, its gradient or the weights are no longer finite.
     """
     device = device_of(config.device)
-    cached = (
-        cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
-    )
+    name = f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
+    cached = cache / "warm_starts" / name
     if cached.exists():
         try:
             return load_policy(cached, device=device)
@@ -172,16 +182,11 @@ def warm_start(
             torch.as_tensor(part[rows], device=device)
             for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT)
         )
-        try:
+        with diverging(lambda at=step: at, "of the warm start may help"):
             loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
-        except DivergenceError as error:
-            raise DivergenceError(
-                f"step {step}: the policy diverged: {error}. A lower learning rate of the warm "
-                "start may help"
-            ) from error
         if (step + 1) % 20 == 0:
             progress(step + 1, loss)
     # Without a cache the next job makes its warm start anew; this one has its own.
-    with contextlib.suppress(OSError, RunDirectoryError), only_writer(cached.parent, wait=10.0):
+    with suppress(OSError, RunDirectoryError), only_writer(cached.parent, wait=10.0):
         save_policy(policy, cached, task)
     return policy

@@ -48,7 +48,7 @@ def load_tokenizer(model: str) -> Any:
 
 def prompt_dataset(prompts: Prompts) -> Dataset:
     """The train split as rows: prompt, prompt_id and the problem's index."""
-    names = prompts.task.problems("train").ids
+    names = prompts.task.ids("train")
     return Dataset.from_dict(
         {
             "prompt": [prompts.prompt("train", index) for index in range(len(names))],
@@ -146,9 +146,6 @@ class TrlArm:
 
     Args:
         run: the job's folder; the last checkpoint of the arm in it is continued.
-        task: the problems and their verifier.
-        arm: objective schedule and learning rate.
-        seed: of this run.
         stop: whether to end after the current step.
     """
 
@@ -217,7 +214,7 @@ class TrlArm:
             self.config,
             self.arm,
             trainer.plan,
-            self.prompts.task.problems("train").ids,
+            self.prompts.task.ids("train"),
             writing=trainer.accelerator.is_main_process,
         )
         if found is not None:
