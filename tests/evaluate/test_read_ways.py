@@ -170,8 +170,9 @@ def test_ids_and_rewards(tmp_path: Path, first: str, value: str) -> None:
         rows = [f'{{"{name}": {text}, {other}}}' for text in (first, value, first)]
         path.write_text("\n".join([*rows, plain]) + "\n", encoding="utf-8")
         both_ways(path, **COUNT)
-        path.write_text("\n".join([plain] * 120 + rows) + "\n", encoding="utf-8")
-        both_ways(path)
+        if first == '"q"':
+            path.write_text("\n".join([plain] * 120 + rows) + "\n", encoding="utf-8")
+            both_ways(path)
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -188,10 +189,10 @@ def test_what_is_known_of_a_sample(tmp_path: Path, name: str, value: str) -> Non
 @pytest.mark.parametrize("member", ['{{"t": 0, "model": {}}}', '{{"a": {{"model": {}}}}}', "{}"])
 def test_members_of_objects(tmp_path: Path, member: str, value: str) -> None:
     path = tmp_path / "log.jsonl"
-    for first in ('{"model": "q"}', '{"a": {"model": 0.5}}', '{"model": "q", "model": "r"}'):
-        held = [first, member.format(value), first, '{"a": 1}']
-        rows = [f'{{"problem": "p", "reward": 1, "m": {text}}}' for text in held]
-        path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    held = ['{"model": "q"}', member.format(value), '{"a": {"model": 0.5}}', '{"a": 1}']
+    rows = [f'{{"problem": "p", "reward": 1, "m": {text}}}' for text in held]
+    for last in ([], ['{"problem": "p", "reward": 1, "m": {"model": "q", "model": "r"}}']):
+        path.write_text("\n".join(rows + last) + "\n", encoding="utf-8")
         both_ways(path, pool=["all"], **COUNT)
 
 
