@@ -17,8 +17,8 @@ from pkpo.execution.interrupt import Interruption
 from pkpo.execution.pool import Item, Pool
 from pkpo.execution.processes import LocalProcesses
 from pkpo.streams import Stream, generator_of, seed_of
-from pkpo.tasks.base import Task
-from pkpo.tasks.registry import build_task
+from pkpo.tasks.base import TokenTask
+from pkpo.tasks.registry import build_token_task
 from pkpo.train.config import TrainConfig
 from pkpo.train.embedded.devices import device_of
 from pkpo.train.embedded.warm_start import load_policy
@@ -82,7 +82,7 @@ def run_control(run: Path, kind: Kind, seed: int, *, stop: Callable[[], bool]) -
     """
     directory = RunDirectory.open(run)
     config = directory.config
-    task = build_task(config.task.name, config.task.options)
+    task = build_token_task(config.task.name, config.task.options)
     draw = _frozen(task, directory, seed) if kind == "frozen" else _uniform(task, config, seed)
     size, steps = config.training.prompts_per_step, config.training.steps
     solved_P = np.zeros(len(task.problems("train")), dtype=bool)
@@ -104,7 +104,7 @@ def run_control(run: Path, kind: Kind, seed: int, *, stop: Callable[[], bool]) -
 _Draw = Callable[[int, np.ndarray], np.ndarray]
 
 
-def _frozen(task: Task, directory: RunDirectory, seed: int) -> _Draw:
+def _frozen(task: TokenTask, directory: RunDirectory, seed: int) -> _Draw:
     config = directory.config
     policy = load_policy(directory.warm_start(seed) / "model", device=device_of(config.device))
     problems, vocabulary = task.problems("train"), task.vocabulary
@@ -126,7 +126,7 @@ def _frozen(task: Task, directory: RunDirectory, seed: int) -> _Draw:
     return draw
 
 
-def _uniform(task: Task, config: TrainConfig, seed: int) -> _Draw:
+def _uniform(task: TokenTask, config: TrainConfig, seed: int) -> _Draw:
     if not isinstance(task, _Random):
         raise InvalidInputError(f"task {task.name!r} can't draw answers at random")
     random, n = task, config.training.num_generations

@@ -220,7 +220,7 @@ def condense(study: Study, runs: Path, folder: Path, command: str) -> Path:
         raise RunDirectoryError(f"{runs / REPORTED}: a sampler that doesn't learn is not finished")
     record, curves = condensed(study, tuning, reported)
     record |= {
-        "train_problems": len(build_task(study.task, study.options).problems("train")),
+        "train_problems": len(build_task(study.task, study.options).ids("train")),
         "command": reported.command or command,
         "versions": {**versions(), **reported.versions},
     }

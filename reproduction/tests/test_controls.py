@@ -140,7 +140,7 @@ def test_a_task_that_can_not_draw_at_random_is_refused(
                 raise AttributeError(name)
             return getattr(self._task, name)
 
-    monkeypatch.setattr(controls, "build_task", lambda name, options: Plain())
+    monkeypatch.setattr(controls, "build_token_task", lambda name, options: Plain())
     with pytest.raises(InvalidInputError, match="'grid-programs' can't draw answers at random"):
         run_control(directory.path, "uniform", 0, stop=never)
 

@@ -118,7 +118,7 @@ def test_a_label_that_is_unlike_the_others_is_named(labels, named):
     "labels", [[1.5, 1, 1, 1], [None, 1, 1, 1], [1.5] * 4, [b"a"] * 4], ids=str
 )
 def test_labels_of_other_kinds_are_refused(labels):
-    with pytest.raises(InvalidInputError, match="group labels must be (all )?integers"):
+    with pytest.raises(InvalidInputError, match=r"group labels must be (all )?integers"):
         pkpo.advantages(np.arange(4.0), 2, groups=labels)
 
 

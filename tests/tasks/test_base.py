@@ -1,4 +1,4 @@
-"""Vocabularies, and where the answer stands in what a language model writes."""
+"""Vocabularies, splits, and where the answer stands in what a language model writes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import time
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Vocabulary, last_answer
+from pkpo.tasks.base import Split, Vocabulary, check_splits, last_answer
+from tests.tasks.made_up import Obedient
 
 
 def test_vocabulary_ids_are_in_order_after_the_special_tokens():
@@ -64,3 +65,22 @@ def test_finding_the_answer_is_linear_in_the_text() -> None:
     start = time.perf_counter()
     assert last_answer(text) == text
     assert time.perf_counter() - start < 2.0
+
+
+def test_a_question_is_a_conversation_of_one_message_by_default() -> None:
+    assert Obedient().messages("test", 1) == [{"role": "user", "content": "What is 3?"}]
+
+
+def test_splits_that_ask_the_same_are_found() -> None:
+    check_splits(Obedient())
+    with pytest.raises(InvalidInputError, match="'test-0' of test asks the same as 'train-0'"):
+        check_splits(Obedient(alike=True))
+
+
+def test_problems_of_one_name_are_found() -> None:
+    class SameNames(Obedient):
+        def ids(self, split: Split) -> tuple[str, ...]:
+            return ("first", "second")
+
+    with pytest.raises(InvalidInputError, match=r"'first' \(splits train and test\)"):
+        check_splits(SameNames())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Split, last_answer
+from pkpo.tasks.base import Split, check_splits, last_answer
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.tasks.grids import LANGUAGES, MOVES, PAINTING
 
@@ -483,7 +483,7 @@ def test_grid_text_scores_what_the_program_does(few: GridProgramTask) -> None:
         for first, second in itertools.product(MOVES.names[:6], MOVES.names):
             made = PAINTING.operations[second](PAINTING.operations[first](before))
             text = f"I'd say\n<answer>{first}, {second}</answer>."
-            assert few.score_text("test", problem, text) == float((made == after).all())
+            assert few.judge("test", problem, text).reward == float((made == after).all())
 
 
 @pytest.mark.parametrize(
@@ -501,8 +501,8 @@ def test_grid_text_scores_what_the_program_does(few: GridProgramTask) -> None:
 def test_malformed_grid_answers_score_nothing(text: str) -> None:
     # Some cells match whatever a program does, so that only the form can cost everything.
     task = GridProgramTask(**FEW, reward="cells")
-    assert task.score_text("test", 0, "<answer>rot90 rot90 rot90</answer>") > 0
-    assert task.score_text("test", 0, text) == 0.0
+    assert task.judge("test", 0, "<answer>rot90 rot90 rot90</answer>").reward > 0
+    assert task.judge("test", 0, text).reward == 0.0
 
 
 @pytest.mark.parametrize("reward", ["binary", "grids", "cells"])
@@ -514,4 +514,31 @@ def test_text_and_tokens_of_a_program_score_alike(reward: str) -> None:
         ids = task.vocabulary.encode([*names, "<eos>"])[: task.max_new_tokens]
         ids += [task.vocabulary.pad_id] * (task.max_new_tokens - len(ids))
         rewards = task.verify("train", np.array([problem]), np.array([[ids]]))
-        assert task.score_text("train", problem, " ".join(names)) == rewards[0, 0]
+        assert task.judge("train", problem, " ".join(names)).reward == rewards[0, 0]
+
+
+@pytest.mark.parametrize(
+    ("reward", "text", "value", "reason"),
+    [
+        ("binary", "", 0, "0 operations; 1 to 3 are allowed"),
+        ("binary", "rot90 fly rot90", 0, "'fly' is no operation"),
+        ("binary", "rot90 rot90 rot90 rot90", 0, "4 operations; 1 to 3 are allowed"),
+        ("binary", "rot90", 0, "not all output grids are made"),
+        ("grids", "rot90", 0, "0% of the output grids are made"),
+        ("cells", "rot90", None, "% of the cells of the output grids are made"),
+    ],
+)
+def test_verdicts_have_reasons(reward: str, text: str, value: float | None, reason: str) -> None:
+    verdict = make(reward=reward).judge("test", 1, text)
+    assert verdict.reason.endswith(reason)
+    assert value is None or verdict.reward == value
+
+
+def test_references_are_right_and_splits_are_apart(task: GridProgramTask) -> None:
+    check_splits(task)
+    assert task.reward_type == "binary"
+    assert make(reward="cells").reward_type == "continuous"
+    for split in task.splits:
+        for problem in range(3):
+            verdict = task.judge(split, problem, task.reference(split, problem))
+            assert (verdict.reward, verdict.reason) == (1.0, "every output grid is made")

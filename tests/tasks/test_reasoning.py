@@ -16,7 +16,7 @@ import pytest
 
 from pkpo.errors import InvalidInputError, MissingExtraError
 from pkpo.tasks import reasoning
-from pkpo.tasks.base import Split
+from pkpo.tasks.base import Split, Verdict, check_splits
 from pkpo.tasks.reasoning import REASONING_GYM_PRESETS, ReasoningGymTask
 from pkpo.tasks.scoring import ANSWER_RULES, countdown_score
 
@@ -133,6 +133,7 @@ def random_answer(rng: random.Random, numbers: list[int]) -> str:
 
 class TestProblems:
     def test_splits_share_no_problem(self, preset_task: ReasoningGymTask) -> None:
+        check_splits(preset_task)
         problems = [preset_task.problems(split) for split in SPLITS]
         assert [len(p) for p in problems] == [60, 30, 30]
         ids = [name for p in problems for name in p.ids]
@@ -441,9 +442,11 @@ def test_reasoning_questions_are_the_package_s_own(small: ReasoningGymTask) -> N
         question = small.question("test", problem)
         assert question.startswith(entry["question"].strip())
         assert "<answer>" in question
-        assert small.score_text("test", problem, f"<answer>{entry['answer']}</answer>") == 1.0
-        assert small.score_text("test", problem, "") == 0.0
-        assert small.score_text("test", problem, "<answer>nonsense </answer>") == 0.0
+        assert small.reference("test", problem) == f"<answer>{entry['answer']}</answer>"
+        right = small.judge("test", problem, f"<answer>{entry['answer']}</answer>")
+        assert (right.reward, right.reason) == (1.0, f"right: {entry['answer']}")
+        assert small.judge("test", problem, "") == Verdict(0.0, "no answer")
+        assert small.judge("test", problem, "<answer>nonsense </answer>").reward == 0.0
 
 
 def test_the_natural_form_counts_where_the_preset_has_its_own() -> None:
@@ -451,7 +454,7 @@ def test_the_natural_form_counts_where_the_preset_has_its_own() -> None:
     colors = task._items["test"][0].entry["metadata"]["possible_answer"]
     natural = json.dumps({str(vertex): color for vertex, color in colors.items()})
     compact = "".join(str(color) for _, color in sorted(colors.items()))
-    assert task.score_text("test", 0, f"<answer>{natural}</answer>") == 1.0
-    assert task.score_text("test", 0, f"<answer>{compact}</answer>") == 0.0
+    assert task.judge("test", 0, f"<answer>{natural}</answer>").reward == 1.0
+    assert task.judge("test", 0, f"<answer>{compact}</answer>").reward == 0.0
     ids = task.vocabulary.encode(compact)
     assert task.verify("test", np.array([0]), np.array([[ids]]))[0, 0] == 1.0

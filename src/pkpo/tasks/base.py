@@ -1,19 +1,22 @@
-"""What a training task is: problems as token ids, and a verifier.
+"""What a task is: problems in splits, as text and maybe as token ids, and a verifier.
 
 Axis suffixes: P problems, G completions of one problem, T tokens.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 
 from pkpo.errors import InvalidInputError
 
 Split = Literal["train", "validation", "test"]
+RewardType = Literal["binary", "continuous"]
+"""Rewards of 0 and 1 alone, or anything between them too."""
 
 PAD, EOS, ANSWER = "<pad>", "<eos>", "<answer>"
 """Special tokens. A prompt ends with ANSWER; a completion ends with EOS or by length."""
@@ -122,54 +125,120 @@ class Demonstrations:
     answers_PT: np.ndarray
 
 
-class Task(Protocol):
-    """A problem set with its verifier. Holds no model and no randomness of its own:
-    everything follows from the settings and the seed it was built with."""
+@dataclass(frozen=True)
+class Verdict:
+    """What a completion is worth.
 
-    @property
-    def name(self) -> str: ...
+    Args:
+        reward: in [0, 1].
+        reason: for people.
+    """
 
-    @property
-    def vocabulary(self) -> Vocabulary: ...
+    reward: float
+    reason: str
 
-    @property
-    def max_new_tokens(self) -> int: ...
 
+class Task(ABC):
+    """A problem set with its verifier, in text: any language model can be asked.
+
+    Holds no model and no randomness of its own: everything follows from the settings that it
+    was built with. It can be pickled; what it opens for itself, such as a sandbox, is opened
+    by the process that needs it. A task's class says by which rule its splits are kept apart,
+    and `check_splits` that they are.
+
+    Attributes:
+        name: in logs.
+        reward_type: of `judge`.
+        splits: those that it has.
+    """
+
+    name: str
+    reward_type: RewardType
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+
+    @abstractmethod
+    def ids(self, split: Split) -> tuple[str, ...]:
+        """One name a problem, unique over all splits. The other methods take its place here.
+
+        Raises:
+            InvalidInputError: the task has no such split.
+        """
+
+    @abstractmethod
+    def question(self, split: Split, problem: int) -> str:
+        """The problem in plain language with the form of its answer."""
+
+    def messages(self, split: Split, problem: int) -> list[dict[str, str]]:
+        """The problem as a conversation for a chat template."""
+        return [{"role": "user", "content": self.question(split, problem)}]
+
+    @abstractmethod
+    def judge(self, split: Split, problem: int, text: str) -> Verdict:
+        """What a language model's completion of `question` or `messages` is worth. It never
+        raises for a completion: a malformed one gets 0."""
+
+    def reference(self, split: Split, problem: int) -> str | None:
+        """A completion with reward 1, where one is known."""
+        return None
+
+
+class TokenTask(Task):
+    """A task that has a small vocabulary of its own as well, for models made for it."""
+
+    vocabulary: Vocabulary
+    max_new_tokens: int
+
+    @abstractmethod
     def problems(self, split: Split) -> Problems:
-        """The problems of one split; splits share no problem."""
-        ...
+        """The problems of one split."""
 
+    def ids(self, split: Split) -> tuple[str, ...]:
+        return self.problems(split).ids
+
+    @abstractmethod
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
         """`count` solved problems drawn with `seed`."""
-        ...
 
+    @abstractmethod
     def verify(
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
     ) -> np.ndarray:
         """Rewards (P, G), float64 in [0, 1], of completions of problems `problems_P`
         (indices into the split). Tokens after the first EOS are ignored; a malformed
         completion gets 0 and never raises."""
-        ...
 
-    def question(self, split: Split, problem: int) -> str:
-        """The problem in plain language with the form of its answer, for a language model
-        that doesn't know the vocabulary."""
-        ...
-
-    def score_text(self, split: Split, problem: int, text: str) -> float:
-        """The reward in [0, 1] of what a language model wrote to `question`. The answer is
-        `last_answer(text)`; a malformed one gets 0 and never raises."""
-        ...
-
+    @abstractmethod
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         """Every completion (ids, EOS included where it is sampled) with reward 1, or
         None where answers can't be enumerated."""
-        ...
 
+    @abstractmethod
     def describe_prompt(self, split: Split, problem: int) -> str:
         """The problem as text for people."""
-        ...
 
+    @abstractmethod
     def describe_completion(self, ids_T: np.ndarray) -> str:
         """The completion as text for people."""
-        ...
+
+
+def check_splits(task: Task) -> None:
+    """
+    Raises:
+        InvalidInputError: two problems of a task have one id, or problems of two splits ask
+            the same.
+    """
+    splits_of: dict[str, Split] = {}
+    asked: dict[str, tuple[Split, str]] = {}
+    for split in task.splits:
+        for problem, name in enumerate(task.ids(split)):
+            if name in splits_of:
+                raise InvalidInputError(
+                    f"{task.name}: two problems are named {name!r} "
+                    f"(splits {splits_of[name]} and {split})"
+                )
+            splits_of[name] = split
+            where, other = asked.setdefault(task.question(split, problem), (split, name))
+            if where != split:
+                raise InvalidInputError(
+                    f"{task.name}: {name!r} of {split} asks the same as {other!r} of {where}"
+                )

@@ -18,7 +18,10 @@ from pkpo.tasks.base import (
     ANSWER_FORMAT,
     Demonstrations,
     Problems,
+    RewardType,
     Split,
+    TokenTask,
+    Verdict,
     Vocabulary,
     last_answer,
 )
@@ -55,12 +58,13 @@ class _Examples:
 
 
 @dataclass(frozen=True)
-class GridProgramTask:
+class GridProgramTask(TokenTask):
     """Procedurally generated grid-program problems.
 
     A problem shows `num_examples` pairs of grids; the answer is a program of 1 to
     `max_ops` operations of a language of `pkpo.tasks.grids`. Most problems have several
-    correct programs. A program ends with EOS or at `max_ops`.
+    correct programs. A program ends with EOS or at `max_ops`. All splits are cut from one
+    draw, in which a problem that shows the grids of an earlier one is passed over.
 
     Args:
         reward: "binary" (1 if every example output is matched), "grids" (fraction of the
@@ -128,11 +132,11 @@ class GridProgramTask:
         return LANGUAGES[self.language]
 
     @property
-    def vocabulary(self) -> Vocabulary:
-        return self._vocabulary
+    def reward_type(self) -> RewardType:
+        return "binary" if self.reward == "binary" else "continuous"
 
     @cached_property
-    def _vocabulary(self) -> Vocabulary:
+    def vocabulary(self) -> Vocabulary:
         sides, colours = range(self.size), range(self._language.colours)
         cells = [_cell(*at) for at in itertools.product(sides, sides, colours, colours)]
         return Vocabulary((*self._language.names, *cells))
@@ -269,15 +273,27 @@ class GridProgramTask:
             ]
         )
 
-    def score_text(self, split: Split, problem: int, text: str) -> float:
+    def judge(self, split: Split, problem: int, text: str) -> Verdict:
         """Names of operations may be separated by commas too."""
         known = self._language.names
         names = (last_answer(text) or "").replace(",", " ").split()
-        if not 1 <= len(names) <= self.max_ops or not set(names) <= set(known):
-            return 0.0
+        if not 1 <= len(names) <= self.max_ops:
+            return Verdict(0.0, f"{len(names)} operations; 1 to {self.max_ops} are allowed")
+        if (unknown := next((name for name in names if name not in known), None)) is not None:
+            return Verdict(0.0, f"{unknown[:40]!r} is no operation")
         program = np.full((1, self.max_ops), -1)
         program[0, : len(names)] = [known.index(name) for name in names]
-        return float(self.verify(split, np.array([problem]), self._answers(program)[None])[0, 0])
+        completion = self._answers(program)[None]
+        reward = float(self.verify(split, np.array([problem]), completion)[0, 0])
+        if reward == 1:
+            return Verdict(reward, "every output grid is made")
+        unit = "cells of the output grids" if self.reward == "cells" else "output grids"
+        made = "not all" if self.reward == "binary" else f"{reward:.0%}"
+        return Verdict(reward, f"{made} {unit} are made".replace("% ", "% of the "))
+
+    def reference(self, split: Split, problem: int) -> str:
+        program = self._answers(self._splits[split].programs_PL[[problem]])[0]
+        return f"<answer>{self.describe_completion(program)}</answer>"
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         language = self._language

@@ -19,6 +19,8 @@ from pkpo.tasks.base import (
     Demonstrations,
     Problems,
     Split,
+    TokenTask,
+    Verdict,
     Vocabulary,
     last_answer,
 )
@@ -39,8 +41,8 @@ class _Item(NamedTuple):
     identity: object
 
 
-class ReasoningGymTask:
-    """A reasoning-gym dataset as a `pkpo.tasks.base.Task`, one token a character.
+class ReasoningGymTask(TokenTask):
+    """A reasoning-gym dataset as a `pkpo.tasks.base.TokenTask`, one token a character.
 
     The datasets of `REASONING_GYM_PRESETS` have short prompts and answers. Any other
     dataset's prompt is its question and its answer is the text that `score_answer` takes.
@@ -85,10 +87,6 @@ class ReasoningGymTask:
         [[1.0, 0.0]]
     """
 
-    name: str
-    vocabulary: Vocabulary
-    max_new_tokens: int
-
     def __init__(
         self,
         dataset: str = "countdown",
@@ -113,6 +111,7 @@ class ReasoningGymTask:
         self.name = f"reasoning-gym-{dataset}"
         self.dataset = dataset
         self.reward = reward
+        self.reward_type = "binary" if reward == "binary" else "continuous"
         self.fast_check = fast_check
         self._settings = {
             **self._preset.options,
@@ -152,7 +151,7 @@ class ReasoningGymTask:
         return {k: v for k, v in self.__dict__.items() if k not in ("_scorer", "_cache")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        vars(self).update(state)
         self._connect()
 
     def problems(self, split: Split) -> Problems:
@@ -218,10 +217,18 @@ class ReasoningGymTask:
         """The item's own question, and how to mark the answer."""
         return f"{self._items[split][problem].entry['question'].strip()}\n\n{ANSWER_FORMAT}"
 
-    def score_text(self, split: Split, problem: int, text: str) -> float:
+    def judge(self, split: Split, problem: int, text: str) -> Verdict:
         """The rule of the class for an answer in the form that the item's question asks for."""
         answer = last_answer(text)
-        return 0.0 if answer is None else self._reward(split, problem, answer, spelled=True)
+        if answer is None:
+            return Verdict(0.0, "no answer")
+        reward = self._reward(split, problem, answer, spelled=True)
+        word = "right" if reward == 1 else "in part right" if reward else "wrong"
+        return Verdict(reward, f"{word}: {answer[:80]}")
+
+    def reference(self, split: Split, problem: int) -> str | None:
+        answer = self._items[split][problem].entry["answer"]
+        return f"<answer>{answer}</answer>" if isinstance(answer, str) else None
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         """None: the right answers are not enumerated."""

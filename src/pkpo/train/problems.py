@@ -14,7 +14,7 @@ def check_problems(prompts_per_step: int, task: Task) -> None:
     Raises:
         InvalidInputError: a step takes more problems than there are.
     """
-    problems = len(task.problems("train"))
+    problems = len(task.ids("train"))
     if prompts_per_step > problems:
         raise InvalidInputError(
             f"prompts_per_step is {prompts_per_step}, but there are {problems} problems"

@@ -21,6 +21,7 @@ from pkpo.engines.embedded.sampling import token_logprobs
 from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
+from pkpo.tasks.base import Verdict
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.evaluation import Evaluator
@@ -346,10 +347,10 @@ def test_a_language_model_is_trained_on_questions(
 ) -> None:
     """A random model solves nothing, so here a text is worth the parity of its length."""
 
-    def parity(self: GridProgramTask, split: str, problem: int, text: str) -> float:
-        return len(text) % 2
+    def parity(self: GridProgramTask, split: str, problem: int, text: str) -> Verdict:
+        return Verdict(len(text) % 2, "")
 
-    monkeypatch.setattr(GridProgramTask, "score_text", parity)
+    monkeypatch.setattr(GridProgramTask, "judge", parity)
     config = make_config(text_model, steps=2, max_completion_length=12)
     arm = start(config, tmp_path / "run")
     for step, row in enumerate(rows(arm.metrics)):

@@ -16,7 +16,7 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.offpolicy import effective_sample_size
 from pkpo.plans.plan import Choice, Plateau, plan
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import Split, Task
+from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.arm_log import ArmLog, StepRecord
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
@@ -57,7 +57,7 @@ class ArmTrainer:
 
     def __init__(
         self,
-        task: Task,
+        task: TokenTask,
         config: TrainConfig,
         arm: ArmSettings,
         seed: int,

@@ -10,8 +10,8 @@ import torch
 from pkpo.engines.embedded.model import PolicyConfig
 from pkpo.errors import InvalidInputError
 from pkpo.execution.processes import worker_number
-from pkpo.tasks.base import Task
-from pkpo.tasks.registry import build_task
+from pkpo.tasks.base import TokenTask
+from pkpo.tasks.registry import build_token_task
 from pkpo.train.config import PolicySettings, TrainConfig
 from pkpo.train.problems import check_problems
 
@@ -33,7 +33,7 @@ def check_buildable(config: TrainConfig) -> None:
     Raises:
         InvalidInputError: not so.
     """
-    task = build_task(config.task.name, config.task.options)
+    task = build_token_task(config.task.name, config.task.options)
     PolicyConfig(vocab_size=len(task.vocabulary), **config.policy.model_dump())
     try:
         torch.empty(0, device=config.device)
@@ -43,7 +43,7 @@ def check_buildable(config: TrainConfig) -> None:
     check_room(config, task)
 
 
-def check_room(config: TrainConfig, task: Task) -> None:
+def check_room(config: TrainConfig, task: TokenTask) -> None:
     """
     Raises:
         InvalidInputError: samples or their update may need more memory than the device has.
@@ -71,14 +71,14 @@ def check_room(config: TrainConfig, task: Task) -> None:
             )
 
 
-def _sampling_bytes(policy: PolicySettings, task: Task, completions: int) -> int:
+def _sampling_bytes(policy: PolicySettings, task: TokenTask, completions: int) -> int:
     """Keys, values and samples of all tokens; activations and distributions of one."""
     a_token = 8 * policy.layers * policy.hidden + 16
     last = 4 * (10 * policy.hidden + 3 * policy.intermediate) + 24 * len(task.vocabulary)
     return completions * (a_token * task.max_new_tokens + last)
 
 
-def _update_bytes(policy: PolicySettings, task: Task, prompts: int, completions: int) -> int:
+def _update_bytes(policy: PolicySettings, task: TokenTask, prompts: int, completions: int) -> int:
     """What is kept for the backward pass where all completions differ, in single precision."""
     length = task.problems("train").prompts_PT.shape[1]
     attended = 3 * policy.heads * (length + task.max_new_tokens)

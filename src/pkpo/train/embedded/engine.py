@@ -10,7 +10,7 @@ from types import ModuleType
 from rich.console import Console
 
 from pkpo.report.run_files import ArmFiles
-from pkpo.tasks.registry import build_task
+from pkpo.tasks.registry import build_token_task
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.embedded.arm_trainer import ArmTrainer
 from pkpo.train.embedded.devices import check_buildable, device_of
@@ -45,7 +45,7 @@ def make_warm_start(
         False if `stop()` ended it early; nothing of it is kept then.
     """
     config, files = run.config, ArmFiles(run.warm_start(seed))
-    task = build_task(config.task.name, config.task.options)
+    task = build_token_task(config.task.name, config.task.options)
     progress = files.path / WARM_START_PROGRESS
 
     def report(step: int, loss: float) -> None:
@@ -71,7 +71,7 @@ def train_arm(
 ) -> bool:
     """Train one arm with one seed, or continue it; see `pkpo.train.engine.Engine`."""
     config, directory = run.config, run.arm(arm, seed)
-    task = build_task(config.task.name, config.task.options)
+    task = build_token_task(config.task.name, config.task.options)
     policy = load_policy(ArmFiles(run.warm_start(seed)).model, device=device_of(config.device))
     with directory.locked():
         return ArmTrainer(task, config, arm, seed, policy, directory).run(stop)

@@ -8,14 +8,14 @@ import torch
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import Split, Task
+from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.devices import EVALUATED_AT_A_TIME
 from pkpo.train.measurement import Measuring, Sampled
 
 
 def draw(
-    task: Task,
+    task: TokenTask,
     policy: Policy,
     prompts: torch.Tensor,
     lengths: torch.Tensor,
@@ -39,7 +39,7 @@ class Evaluator(Measuring):
     """Measures policies that live on `device`."""
 
     def __init__(
-        self, task: Task, split: Split, settings: EvaluationSettings, device: torch.device
+        self, task: TokenTask, split: Split, settings: EvaluationSettings, device: torch.device
     ) -> None:
         self.problems = task.problems(split)
         super().__init__(split, self.problems.ids, settings)

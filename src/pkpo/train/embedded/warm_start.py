@@ -21,7 +21,7 @@ from pkpo.errors import DivergenceError, InvalidInputError, RunDirectoryError
 from pkpo.execution.locks import only_writer
 from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.streams import Stream, generator_of
-from pkpo.tasks.base import Task
+from pkpo.tasks.base import TokenTask
 from pkpo.train.config import TrainConfig, WarmStartSettings
 from pkpo.train.embedded.devices import device_of
 
@@ -30,7 +30,7 @@ _CHECKSUMS = "SHA256SUMS"
 _WAY_OUT = "Remove the folder to have it made again"
 
 
-def new_policy(task: Task, config: TrainConfig, seed: int) -> Policy:
+def new_policy(task: TokenTask, config: TrainConfig, seed: int) -> Policy:
     prompt_sizes = [task.problems(s).prompts_PT.shape[1] for s in ("train", "validation", "test")]
     shape = PolicyConfig(
         vocab_size=len(task.vocabulary),
@@ -40,7 +40,7 @@ def new_policy(task: Task, config: TrainConfig, seed: int) -> Policy:
     return Policy(shape, seed=seed)
 
 
-def save_policy(policy: Policy, directory: Path, task: Task) -> None:
+def save_policy(policy: Policy, directory: Path, task: TokenTask) -> None:
     """Export `policy` with the task's vocabulary as its tokenizer, whole or not at all.
 
     The folder gets a SHA256SUMS, which `load_policy` and `sha256sum -c` check.
@@ -108,7 +108,7 @@ def _checksums(directory: Path, names: Iterable[str]) -> str:
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
 
-def _cache_key(task: Task, config: TrainConfig, seed: int) -> str:
+def _cache_key(task: TokenTask, config: TrainConfig, seed: int) -> str:
     """Of everything the warm start depends on, a few demonstrations included, so that a
     change of the task's code is noticed."""
     identity = {
@@ -141,7 +141,7 @@ def _order(settings: WarmStartSettings, seed: int) -> np.ndarray:
 
 
 def warm_start(
-    task: Task,
+    task: TokenTask,
     config: TrainConfig,
     seed: int,
     *,

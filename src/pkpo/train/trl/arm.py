@@ -49,7 +49,7 @@ def load_tokenizer(model: str) -> Any:
 
 def prompt_dataset(prompts: Prompts) -> Dataset:
     """The train split as rows: prompt, prompt_id and the problem's index."""
-    names = prompts.task.problems("train").ids
+    names = prompts.task.ids("train")
     return Dataset.from_dict(
         {
             "prompt": [prompts.prompt("train", index) for index in range(len(names))],
@@ -215,7 +215,7 @@ class TrlArm:
             self.config,
             self.arm,
             trainer.plan,
-            self.prompts.task.problems("train").ids,
+            self.prompts.task.ids("train"),
             writing=trainer.accelerator.is_main_process,
         )
         if found is not None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Problems, Split, Task, last_answer
+from pkpo.tasks.base import Problems, Split, Task, TokenTask, last_answer
 
 Prompt = str | list[dict[str, str]]
 """Text, or a conversation of one message for the tokenizer's chat template."""
@@ -24,8 +24,10 @@ class Prompts(Protocol):
     model drew it.
     """
 
-    task: Task
     max_completion_length: int
+
+    @property
+    def task(self) -> Task: ...
 
     def prompt(self, split: Split, problem: int) -> Prompt: ...
 
@@ -49,7 +51,7 @@ class Prompts(Protocol):
 
 
 class TokenPrompts:
-    """Problems in the task's own tokens, scored by `Task.verify`.
+    """Problems in the task's own tokens, scored by `TokenTask.verify`.
 
     Args:
         task: whose vocabulary the model was made for.
@@ -59,7 +61,7 @@ class TokenPrompts:
         InvalidInputError: `max_completion_length` is above the task's limit.
     """
 
-    def __init__(self, task: Task, max_completion_length: int | None = None) -> None:
+    def __init__(self, task: TokenTask, max_completion_length: int | None = None) -> None:
         self.task = task
         self.max_completion_length = max_completion_length or task.max_new_tokens
         if self.max_completion_length > task.max_new_tokens:
@@ -98,7 +100,7 @@ class TokenPrompts:
 
 
 class QuestionPrompts:
-    """Problems in plain language, scored by `Task.score_text`.
+    """Problems in plain language, scored by `Task.judge`.
 
     Args:
         task: the problems.
@@ -126,22 +128,24 @@ class QuestionPrompts:
             reason = ""
         unknown = self.tokenizer.unk_token_id
         if not ids or (unknown is not None and unknown in ids):
+            task = self.task
+            own = f"the {len(task.vocabulary)} tokens" if isinstance(task, TokenTask) else "tokens"
             raise InvalidInputError(
-                f"the model's tokenizer holds neither the {len(self.task.vocabulary)} tokens of "
-                f"{self.task.name} with these options nor the letters of its questions{reason}"
+                f"the model's tokenizer holds neither {own} of {task.name} with these options nor "
+                f"the letters of its questions{reason}"
             )
 
     def prompt(self, split: Split, problem: int) -> Prompt:
         question = self.task.question(split, problem)
         if self.tokenizer.chat_template is None:
             return question + "\n"
-        return [{"role": "user", "content": question}]
+        return self.task.messages(split, problem)
 
     def score(
         self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
     ) -> list[float]:
         return [
-            self.task.score_text(split, int(problem), self.show_completion(ids))
+            self.task.judge(split, int(problem), self.show_completion(ids)).reward
             for problem, ids in zip(problems, completions)
         ]
 
@@ -155,7 +159,7 @@ class QuestionPrompts:
         return last_answer(self.show_completion(completion))
 
 
-def speaks_task(tokenizer: Any, task: Task) -> bool:
+def speaks_task(tokenizer: Any, task: TokenTask) -> bool:
     """Whether the tokenizer's tokens are the task's, id by id."""
     tokens = task.vocabulary.tokens
     return (
@@ -167,7 +171,7 @@ def speaks_task(tokenizer: Any, task: Task) -> bool:
 
 def make_prompts(task: Task, tokenizer: Any, max_completion_length: int | None) -> Prompts:
     """How to put `task` to models of `tokenizer`."""
-    if speaks_task(tokenizer, task):
+    if isinstance(task, TokenTask) and speaks_task(tokenizer, task):
         return TokenPrompts(task, max_completion_length)
     return QuestionPrompts(task, tokenizer, max_completion_length)
 
