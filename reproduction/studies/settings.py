@@ -223,7 +223,7 @@ STUDIES: Mapping[str, Study] = {
         Study(
             name="arc",
             title="ARC-AGI-1",
-            stands_for="the easy part of ARC-AGI-1 itself, by programs instead of grids",
+            stands_for="the part of it that the paper calls easy, by programs instead of grids",
             task="arc-programs",
             options={},
             warm_start={"steps": 200, "batch_size": 128, "demonstrations": 2000},
