@@ -14,6 +14,7 @@ from pkpo.tasks.base import Task, TokenTask
 
 TASKS: Mapping[str, str] = {
     "grid-programs": "pkpo.tasks.grid_programs:GridProgramTask",
+    "math": "pkpo.tasks.mathematics:MathTask",
     "reasoning-gym": "pkpo.tasks.reasoning:ReasoningGymTask",
 }
 """Module and class of pkpo's own tasks. None is imported before it is asked for."""
