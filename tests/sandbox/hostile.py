@@ -100,7 +100,7 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "other processes": (
         "import os, signal\n"
-        "for pid in range(3, 5000):\n"
+        "for pid in range(1, 5000):\n"
         "    try: os.kill(pid, 0)\n"
         "    except ProcessLookupError: continue\n"
         "    if pid != os.getpid(): print('LEAK', pid)",
@@ -162,20 +162,40 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "null characters": ("x = 1\0", ("raised",)),
     "lone surrogates": ("print('\\ud800')", ("ok", "raised")),
     "a forged reply": (
-        "import os, sys\nos.write(int(sys.argv[2]), b'\\0\\0\\0\\2[]')\n",
+        "import os, sys\nos.write(sys.modules['__main__'].Files.replies, b'\\0\\0\\0\\2[]')\n",
         ("protocol",),
     ),
     "a reply that is nested": (
         "import os, sys\n"
         "text = b'[' * 100_000\n"
-        "os.write(int(sys.argv[2]), len(text).to_bytes(4, 'big') + text)",
+        "os.write(sys.modules['__main__'].Files.replies, len(text).to_bytes(4, 'big') + text)",
         ("protocol",),
     ),
     "a reply without end": (
-        "import os, sys\nos.write(int(sys.argv[2]), b'\\xff' * 4)\n",
+        "import os, sys\nos.write(sys.modules['__main__'].Files.replies, b'\\xff' * 4)\n",
         ("protocol",),
     ),
     "all descriptors closed": ("import os\nos.closerange(0, 64)", ("exit",)),
+    "descriptors of the server": (
+        "import os\n"
+        "files = __import__('sys').modules['__main__'].Files\n"
+        "for fd in range(3, 256):\n"
+        "    try: os.fstat(fd)\n"
+        "    except OSError: continue\n"
+        "    if fd not in (files.requests, files.replies): print('LEAK', fd)",
+        ("ok",),
+    ),
+    "limits of the server": (
+        "import os, resource as r\n"
+        "r.prlimit(os.getppid() or 2, r.RLIMIT_CPU, (0, 0))\nprint('LEAK')",
+        ("ok", "raised", "time"),
+    ),
+    "capabilities": (
+        "import ctypes\nheader, data = (ctypes.c_uint32 * 2)(0x20080522, 0), "
+        "(ctypes.c_uint32 * 6)()\n"
+        "ctypes.CDLL(None).capget(header, data)\nprint('LEAK' if any(data) else 'none')",
+        ("ok",),
+    ),
     "standard output replaced": (
         "import sys\nclass Bad:\n    def flush(self): raise SystemExit\nsys.stdout = Bad()",
         ("ok",),
@@ -240,3 +260,28 @@ CHEATS: dict[str, str] = {
     "a huge value": "def add(a, b): return 'x' * 10**8",
 }
 """Programs that should add two numbers, and would rather pass for it."""
+
+PLANTS = """
+import builtins, ctypes, os, random, sys, time
+open('planted', 'w').write('x')
+os.makedirs('deep/er')
+os.chmod('deep', 0)
+os.environ['PLANTED'] = 'x'
+builtins.PLANTED = sys.modules['planted'] = 'x'
+sys.path.insert(0, '/tmp')
+os.umask(0o777)
+os.nice(5)
+print(ctypes.CDLL(None).shmget(4242, 4096, 0o1666))
+"""
+"""A program that leaves what it can for the next one."""
+
+FINDS = """
+import builtins, ctypes, os, sys
+found = [
+    os.listdir('/tmp'), 'PLANTED' in os.environ, hasattr(builtins, 'PLANTED'),
+    'planted' in sys.modules, '/tmp' in sys.path, os.umask(0) == 0o777, os.nice(0),
+    ctypes.CDLL(None).shmget(4242, 4096, 0) >= 0,
+]
+print(found)
+"""
+"""What the next one finds; nothing but False, 0 and an empty directory."""

