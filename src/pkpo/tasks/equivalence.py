@@ -162,7 +162,8 @@ _GRAMMAR = re.compile(
     re.ASCII,
 )
 _UNREADABLE = re.compile(
-    r"(?<!_)\d +\d|\} *\{ *\{|(?<![A-Za-z\\])[A-Za-z]{4}|[)}!] *!.*!|!.*[)}!] *!", re.ASCII
+    r"(?<!_)\d +\d|(?<![A-Za-z}\]^_\\])\{ *-?\d|(?<![A-Za-z\\])[A-Za-z]{4}|[)}!] *!.*!|!.*[)}!] *!|(?:[-+|] ?){4}",
+    re.ASCII,
 )
 _NAMED = re.compile(r"\\(?:text|begin|end)\{[^{}]*\}")
 _COUNTED = re.compile(r"\d+", re.ASCII)
@@ -170,7 +171,7 @@ _POWER = re.compile(r"(?P<base>[^\s]) *\^ *")
 _MOST_COUNTED = 10_000
 _NESTING = 20
 _BASE = re.compile(r"\d_ *(?:\{(\d+)\}|(\d))", re.ASCII)
-_MULTIPLIED = re.compile(r"(?<=[\d)])(?=\(|\\binom)")
+_MULTIPLIED = re.compile(r"(?<=[\d)])(?=\(|\\binom)|(?<=\))(?=\\frac)")
 _IMAGINARY = re.compile(
     r"\\text\{[^{}]*\}|\\[A-Za-z]+|(?<![A-Za-z])([A-Za-hj-z]?)i([A-Za-z]?)(?![A-Za-z])"
 )
@@ -184,8 +185,10 @@ def _spelled(text: str) -> str:
 
 
 def _letters(text: str) -> str:
-    """What is compared as text: without white space, braces, case and the marks of words."""
-    return re.sub(r"[\s{}]", "", _WORD.sub(r"\1", text)).lower()
+    """What is compared as text: without the marks of words, white space but between digits, and
+    the case of what isn't LaTeX."""
+    text = re.sub(r"(?<!\d) | (?!\d)", "", _WORD.sub(r"\1", text))
+    return text if "\\" in text else text.lower()
 
 
 def _number(text: str) -> tuple[Fraction, int] | None:

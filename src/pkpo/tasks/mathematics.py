@@ -170,7 +170,7 @@ def _rows(
     path: str | None, dataset: str | None, config: str | None
 ) -> Iterator[tuple[str, _Problem]]:
     """Problems, and the splits that they are of where the data says it."""
-    named = Path(path).stem if path else "row"
+    named = Path(path).name.partition(".")[0] if path else "row"
     counts: Counter[str] = Counter()
     places: dict[str, str] = {}
     for place, row in _placed(path, dataset, config):
