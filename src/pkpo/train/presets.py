@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pkpo.errors import InvalidInputError
@@ -26,9 +26,9 @@ class Preset:
     """
 
     learning_rates: Mapping[str, float]
-    warm_start: Mapping[str, Any]
-    training: Mapping[str, Any]
-    options: Mapping[str, Any]
+    warm_start: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     default_learning_rate: float = 3e-4
 
     def arms(self, steps: int) -> dict[str, float]:
@@ -41,25 +41,13 @@ class Preset:
         }
 
 
+_LEARNING_RATES: dict[str, float] = dict.fromkeys(
+    ("mean", "max@2", "max@8", f"switch(max@8, {HALF}, mean)"), Preset.default_learning_rate
+)
 _PRESETS = {
-    "grid-programs": Preset(
-        learning_rates={
-            "mean": 3e-4,
-            "max@2": 3e-4,
-            "max@8": 3e-4,
-            f"switch(max@8, {HALF}, mean)": 3e-4,
-        },
-        warm_start={},
-        training={},
-        options={},
-    ),
+    "grid-programs": Preset(_LEARNING_RATES),
     "reasoning-gym": Preset(
-        learning_rates={
-            "mean": 3e-4,
-            "max@2": 3e-4,
-            "max@8": 3e-4,
-            f"switch(max@8, {HALF}, mean)": 3e-4,
-        },
+        _LEARNING_RATES,
         warm_start={"steps": 250, "batch_size": 128, "demonstrations": 4000},
         training={"steps": 300},
         options={"dataset": "countdown"},
