@@ -21,6 +21,7 @@ from pkpo.cli import main
 from pkpo.cli.commands import run
 from pkpo.cli.train import Train
 from pkpo.execution.pool import ThisProcess
+from pkpo.report import write
 from pkpo.train import job
 from pkpo.train.job import Job
 from pkpo.train.run_directory import RunDirectory
@@ -63,6 +64,8 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     # Worker processes import for seconds: the finished job has them, the others don't need to.
     monkeypatch.setattr(job, "LocalProcesses", lambda slots: ThisProcess(lambda: False))
+    # Nor do they need figures, which take most of a report's time.
+    monkeypatch.setattr(write, "draw_figures", lambda run: ())
 
 
 @pytest.fixture

@@ -118,18 +118,17 @@ def test_a_config_tells_its_engine(
     assert ("--engine trl doesn't know --workers" if code == 2 else "model: ") in err
 
 
-def test_a_missing_package_is_named_with_its_extra(tmp_path: Path) -> None:
-    """In a process whose imports of trl fail, as without the extra."""
+def test_a_missing_package_is_named_with_its_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where imports of trl fail, as without the extra."""
+    monkeypatch.delitem(sys.modules, "pkpo.train.trl.engine", raising=False)
+    monkeypatch.setitem(sys.modules, "trl", None)
     flags = ["train", "--engine", "trl", "--model", "m", "--learning-rates", "1"]
-    script = (
-        "import sys; sys.modules['trl'] = None\n"
-        "from pkpo.cli.commands import run\n"
-        f"sys.exit(run([*{flags}, '--out', {str(tmp_path / 'run')!r}]))"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert re.search(r"pip install \S*\[trl\]", done.stderr)
-    assert "needs the package 'trl'" in done.stderr
+    assert run([*flags, "--out", str(tmp_path / "run")]) == 1
+    said = capsys.readouterr().err
+    assert re.search(r"pip install \S*\[trl\]", said)
+    assert "needs the package 'trl'" in said
 
 
 def test_settings_of_the_job_can_t_be_set_again() -> None:

@@ -99,9 +99,26 @@ def test_labels_of_mixed_kinds_are_refused(labels):
             pkpo.advantages(np.arange(4.0), 2, groups=given)
 
 
-@pytest.mark.parametrize("labels", [[1.5, 1, 1, 1], [None, 1, 1, 1], [b"a"] * 4], ids=str)
+@pytest.mark.parametrize(
+    ("labels", "named"),
+    [
+        (["a", "a", None, "a"], "NoneType and strings: None at place 2"),
+        ([1, 1, 1, float("nan")], "float and integers: nan at place 3"),
+        ([1, "1", 2, 2], "integers and strings: '1' at place 1"),
+    ],
+)
+def test_a_label_that_is_unlike_the_others_is_named(labels, named):
+    as_objects = np.array([*labels, None], dtype=object)[:-1]
+    for given in (labels, as_objects):
+        with pytest.raises(InvalidInputError, match=named):
+            pkpo.advantages(np.array([0.0, 1, 0, 1]), 2, groups=given)
+
+
+@pytest.mark.parametrize(
+    "labels", [[1.5, 1, 1, 1], [None, 1, 1, 1], [1.5] * 4, [b"a"] * 4], ids=str
+)
 def test_labels_of_other_kinds_are_refused(labels):
-    with pytest.raises(InvalidInputError, match="group labels must be integers"):
+    with pytest.raises(InvalidInputError, match=r"group labels must be (all )?integers"):
         pkpo.advantages(np.arange(4.0), 2, groups=labels)
 
 

@@ -7,6 +7,7 @@ intervals fail in these cells.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -243,3 +244,41 @@ def test_clusters_of_unequal_size() -> None:
     given, held, _ = tally(one() for _ in range(FEW))
     assert given == 1.0
     assert 0.915 <= held <= 0.985
+
+
+def mostly_certain(rng: np.random.Generator, problems: int) -> np.ndarray:
+    return np.where(rng.random(problems) < 0.05, 0.0, rng.beta(60, 1, problems))
+
+
+def mostly_impossible(rng: np.random.Generator, problems: int) -> np.ndarray:
+    return np.where(rng.random(problems) < 0.93, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("draw", [mostly_certain, mostly_impossible])
+def test_intervals_hold_where_few_benchmarks_get_one(
+    draw: Callable[[np.random.Generator, int], np.ndarray],
+) -> None:
+    rng = np.random.default_rng(31)
+    truth = float(draw(rng, 1_000_000).mean())
+    held = given = 0
+    for _ in range(1500):
+        correct = rng.binomial(16, draw(rng, 40))
+        interval = evaluate(Samples.from_counts(16, correct), 1).rows[0].population
+        given += interval.given
+        held += interval.given and truth in interval
+    assert 0.05 < given / 1500 < 0.2
+    assert held / given >= 0.9
+
+
+def test_intervals_hold_where_few_benchmarks_show_no_long_tail() -> None:
+    rng = np.random.default_rng(32)
+    tail, k = 2.2, 8
+    truth = math.gamma(k + 1) * math.gamma(1 - 1 / tail) / math.gamma(k + 1 - 1 / tail)
+    held = given = 0
+    for _ in range(300):
+        rewards = 1 + rng.pareto(tail, (40, 16))
+        interval = evaluate(Samples.from_groups(list(rewards)), k).rows[0].population
+        given += interval.given
+        held += interval.given and truth in interval
+    assert 0.1 < given / 300 < 0.5
+    assert held / given >= 0.9

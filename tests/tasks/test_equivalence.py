@@ -19,7 +19,8 @@ pytest.importorskip("math_verify")
 
 from math_verify import parse, verify
 
-from pkpo.tasks.equivalence import OutOfTimeError, equal, find_answer, load, time_limit
+from pkpo.tasks.equivalence import OutOfTimeError, equal, load, time_limit
+from pkpo.tasks.mathematics import find_answer
 from pkpo.tasks.verification import VerificationError
 
 TABLE = tomllib.loads(Path(__file__).with_name("math_answers.toml").read_text(encoding="utf-8"))

@@ -215,8 +215,8 @@ def test_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([{**MATH, "answer": "7" * 2000}], "line 1: answer has more than 1000 characters"),
         (
             [MATH, {**MATH_500, "answer": "4/3"}],
-            r"line 2: the solution of test/prealgebra/1.json leads to \\frac\{3\}\{4\}, but its answer "
-            "is 4/3",
+            r"line 2: the solution of test/prealgebra/1.json leads to \\frac\{3\}\{4\}, but "
+            "its answer is 4/3",
         ),
         ([{**GSM8K, "answer": "It is 72."}], "line 1: answer doesn't end with '####' and a number"),
         ([{**GSM8K, "answer": "It is\n#### "}], "line 1: answer doesn't end with '####'"),

@@ -4,7 +4,8 @@ It reads one JSON object a line, forks, prints the child's process id, waits for
 prints how it ended as subprocess numbers it. An object is either
 {"run": PATH, "cache": PATH, "kill": [WHAT, NAME, NUMBER] or null, "record": PATH or null}, for
 the work of a run directory, or {"command": [ARGUMENT, ...], "env": {NAME: VALUE}, "out": PATH,
-"err": PATH, "most_bytes": NUMBER or null}, for a command of pkpo, whose workers are forked too.
+"err": PATH, "most_bytes": NUMBER or null, "figures": BOOLEAN}, for a command of pkpo, whose
+workers are forked too and whose report may go without figures, which take most of its time.
 Forking saves the seconds that importing takes; a child is the leader of its own session.
 """
 
@@ -28,6 +29,7 @@ import pkpo.train.job
 import pkpo.train.sweep  # noqa: F401
 from pkpo.cli import main as pkpo_command
 from pkpo.execution import processes
+from pkpo.report import style, sweep, write
 from pkpo.train.embedded.engine import make_warm_start, train_arm
 from pkpo.train.run_directory import RunDirectory
 
@@ -78,6 +80,9 @@ def command(order: dict[str, Any]) -> None:
     if order["most_bytes"] is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["most_bytes"], hard))
+    if not order["figures"]:
+        write.draw_figures = lambda run: ()
+        sweep.sweep_figure = lambda results: style.new_figure(1.0, 1.0)
     fork: Any = multiprocessing.get_context("fork")
     processes.multiprocessing.get_context = lambda kind: fork
     sys.argv = ["pkpo", *order["command"]]

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .interference import Moment
 
@@ -98,13 +99,14 @@ class Attempts:
 
     @contextlib.contextmanager
     def started(
-        self, *arguments: object, cache: Path, most_bytes: int | None = None
+        self, *arguments: object, cache: Path, most_bytes: int | None = None, figures: bool = False
     ) -> Iterator[Running]:
         """A command of pkpo, whose whole session is killed at the end.
 
         Args:
             cache: of warm starts.
             most_bytes: the system lets none of its files grow beyond that.
+            figures: whether its report has some.
         """
         out, err = self._folder / "out", self._folder / "err"
         child = self._order(
@@ -113,6 +115,7 @@ class Attempts:
             out=str(out),
             err=str(err),
             most_bytes=most_bytes,
+            figures=figures,
         )
         running = Running(child, out, err, self._answer)
         try:
@@ -122,9 +125,9 @@ class Attempts:
                 os.killpg(child, signal.SIGKILL)
             running.ended()
 
-    def command(self, *arguments: object, cache: Path, most_bytes: int | None = None) -> Running:
+    def command(self, *arguments: object, **how: Any) -> Running:
         """`started`, to its end."""
-        with self.started(*arguments, cache=cache, most_bytes=most_bytes) as running:
+        with self.started(*arguments, **how) as running:
             running.ended()
         return running
 

@@ -18,7 +18,7 @@ from pkpo.files import write_atomically
 from pkpo.tables import fits
 from pkpo.train import display
 from pkpo.train.config import ArmSettings
-from pkpo.train.display import job_display
+from pkpo.train.display import JobDisplay
 from pkpo.train.parts import Part
 from pkpo.train.run_directory import WARM_START_PROGRESS, RunDirectory
 
@@ -61,7 +61,7 @@ class Shown:
         for number, name in enumerate(names):
             arm = ArmSettings(name=f"arm {number}", schedule="mean", learning_rate=0.1)
             parts.append(Part(run, Item(name, attempts.work), False, 0, arm))
-        self.progress = job_display(self.console, parts, run.config)
+        self.progress = JobDisplay(self.console, parts, run.config)
         self.pool = self.progress.pool
         self.metrics = [run.arm(part.arm, 0).metrics for part in parts if part.arm is not None]
         self.warm = run.warm_start(0)

@@ -126,7 +126,7 @@ def test_the_command_says_what_did_not_fit_and_resumes(attempts: Attempts, tmp_p
     (tmp_path / "config.json").write_text(json.dumps(given))
     path, cache = tmp_path / "run", tmp_path / "cache"
     made = ("train", "--workers", 1, "--config", tmp_path / "config.json", "--out", path)
-    outcome = attempts.command(*made, cache=cache, most_bytes=30_000)
+    outcome = attempts.command(*made, cache=cache, most_bytes=30_000, figures=True)
     assert outcome.code == 1
     assert "Traceback" not in outcome.err + outcome.out
     assert outcome.err.startswith("pkpo: can't write the report: [Errno 27] File too large: ")

@@ -19,6 +19,7 @@ from rich.console import Console
 from execution.watching import wait_for
 from pkpo.execution.pool import ThisProcess
 from pkpo.execution.processes import LocalProcesses
+from pkpo.report import write
 from pkpo.train.config import TrainConfig
 from pkpo.train.job import Job, JobError
 from pkpo.train.run_directory import RunDirectory
@@ -47,6 +48,7 @@ def surroundings(cache: Path) -> Iterator[None]:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             patch.setenv(name, "1")
         patch.setenv("PKPO_CACHE", str(cache))
+        patch.setattr(write, "draw_figures", lambda run: ())
         yield
 
 
@@ -54,8 +56,13 @@ def surroundings(cache: Path) -> Iterator[None]:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunDirectory:
     path = tmp_path_factory.mktemp("uninterrupted") / "run"
     run = RunDirectory.create(path, TrainConfig.model_validate(job_settings()), "")
-    Job(run, workers=1, console=Console(quiet=True), executor=ThisProcess(lambda: False)).run()
+    do(run, report=False)
     return run
+
+
+def do(run: RunDirectory, **how: Any) -> None:
+    console, executor = Console(quiet=True), ThisProcess(lambda: False)
+    Job(run, workers=1, console=console, executor=executor, **how).run()
 
 
 def folder(path: Path, arm: str) -> Path:
@@ -192,7 +199,7 @@ def test_a_killed_worker_costs_its_own_arm_only(uninterrupted: RunDirectory, tmp
     summary = (run.path / "summary.md").read_text()
     assert "k=1, seed 0: failed: its worker process was killed (SIGKILL" in summary
 
-    Job(run, workers=1, console=Console(quiet=True), executor=ThisProcess(lambda: False)).run()
+    do(run, report=False)
     assert_same_run(folder(run.path, "k=1"), folder(uninterrupted.path, "k=1"))
     assert not (folder(run.path, "k=1") / "failure.txt").exists()
 
@@ -204,6 +211,6 @@ def test_a_failing_warm_start_costs_its_own_seed_only(cache: Path, tmp_path: Pat
     run.warm_start(1).parent.mkdir()
     run.warm_start(1).write_text("")
     with pytest.raises(JobError, match="the warm start of seed 1 failed"):
-        Job(run, workers=1, console=Console(quiet=True), executor=ThisProcess(lambda: False)).run()
+        do(run, report=False)
     assert all(run.arm(arm, 0).finished for arm in config.arms)
     assert not any(run.arm(arm, 1).path.exists() for arm in config.arms)

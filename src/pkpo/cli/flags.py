@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -17,6 +18,7 @@ from pkpo.tasks.registry import describe_options
 from pkpo.train.config import (
     ArmSettings,
     PolicySettings,
+    Settings,
     StepSettings,
     TaskSettings,
     TrainConfig,
@@ -28,15 +30,6 @@ from pkpo.train.presets import make_arms, one_each, preset
 
 _preset: Any = tyro.conf.arg(help_behavior_hint="(default: the task's preset)")
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
-_TRAINING = (
-    "steps",
-    "prompts_per_step",
-    "num_generations",
-    "baseline",
-    "passes",
-    "reuse",
-    "truncate",
-)
 
 
 @dataclass(frozen=True)
@@ -44,7 +37,8 @@ class JobFlags:
     """Task, policy, objectives, seeds and training, each with a default."""
 
     task: str = "grid-programs"
-    """Problem set: grid-programs or reasoning-gym."""
+    """Problem set, one of those that `pkpo tasks` lists; the embedded engine takes grid-programs
+    and reasoning-gym."""
 
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
     """Options of the task, such as reward=cells or dataset=countdown; `--option help` lists
@@ -142,22 +136,26 @@ class JobFlags:
     def settings(self) -> TrainConfig:
         """The whole job's settings: the task's preset, changed by the flags that were given."""
         base = preset(self.task)
-        training = TrainingSettings(**{**base.training, **self.given(*_TRAINING)})
-        warm_start = dict(base.warm_start)
-        if self.warm_start_steps is not None:
-            warm_start["steps"] = self.warm_start_steps
+        steps = {} if self.warm_start_steps is None else {"steps": self.warm_start_steps}
         return TrainConfig(
-            task=TaskSettings(
-                name=self.task, options={**base.options, **read_options(self.option)}
+            policy=PolicySettings(**self.given(PolicySettings)),
+            warm_start=WarmStartSettings(**{**base.warm_start, **steps}),
+            **self.of_any_engine(
+                TrainingSettings(**{**base.training, **self.given(TrainingSettings)})
             ),
-            policy=PolicySettings(**self.given("hidden", "layers")),
-            warm_start=WarmStartSettings(**warm_start),
-            training=training,
-            arms=self.arms(training),
-            seeds=self.seeds,
-            device=self.device,
-            **self.given("checkpoint_every"),
         )
+
+    def of_any_engine(self, training: StepSettings) -> dict[str, Any]:
+        """The settings that every engine's job has, by name."""
+        options = {**preset(self.task).options, **read_options(self.option)}
+        given = {} if self.checkpoint_every is None else {"checkpoint_every": self.checkpoint_every}
+        return given | {
+            "task": TaskSettings(name=self.task, options=options),
+            "training": training,
+            "arms": self.arms(training),
+            "seeds": self.seeds,
+            "device": self.device,
+        }
 
     def arms(self, training: StepSettings) -> tuple[ArmSettings, ...]:
         """Of the objectives, then of the methods; the preset's without either."""
@@ -177,9 +175,10 @@ class JobFlags:
             )
         return arms
 
-    def given(self, *names: str) -> dict[str, Any]:
-        """The flags among `names` that were set."""
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+    def given(self, section: type[Settings]) -> dict[str, Any]:
+        """The flags of a section's fields that were set."""
+        found = {name: getattr(self, name, None) for name in section.model_fields}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @contextmanager
@@ -191,6 +190,15 @@ def refused_as(kind: type[PkpoError]) -> Iterator[None]:
         raise kind("; ".join(map(_explain, error.errors()))) from error
     except InvalidInputError as error:
         raise kind(str(error)) from error
+
+
+@contextmanager
+def reading_config(path: Path) -> Iterator[None]:
+    """Explain that the file of --config can't be read, where that is raised inside."""
+    try:
+        yield
+    except OSError as error:
+        raise InvalidInputError(f"can't read --config {path}: {error.strerror}") from error
 
 
 def _explain(problem: Any) -> str:

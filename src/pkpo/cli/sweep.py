@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from pkpo.cli.errors import UsageError
-from pkpo.cli.flags import JobFlags, optional, refused_as
+from pkpo.cli.flags import JobFlags, optional, reading_config, refused_as
 from pkpo.errors import InvalidInputError
 from pkpo.terminal import console, say
 
@@ -58,28 +58,24 @@ class Sweep(JobFlags):
         shown = console()
         with refused_as(UsageError):
             self.check()
-        if self.resume is not None:
-            with refused_as(UsageError):
+            if self.resume is not None:
                 self.refuse_with("--resume", allowed=("resume", "workers", "ray"))
+            elif self.config is not None:
+                self.refuse_with("--config", allowed=("config", "workers", "ray", "out"))
+        if self.resume is not None:
             sweep = SweepDirectory.open(self.resume)
             executor = self._executor(sweep.settings)
         else:
-            with refused_as(UsageError):
-                if self.config is not None:
-                    self.refuse_with("--config", allowed=("config", "workers", "ray", "out"))
             with refused_as(UsageError if self.config is None else InvalidInputError):
                 settings = self._grid()
                 check_cells(settings)
             executor = self._executor(settings)
             out = self.out or new_folder(f"sweep-{settings.base.task.name}")
             sweep = SweepDirectory.create(out, settings, command)
-        base = sweep.settings.base
+        base, cells = sweep.settings.base, len(sweep.runs)
+        arms, seeds = len(base.arms), len(base.seeds)
         say(shown, f"Sweep: {sweep.path}")
-        say(
-            shown,
-            f"{len(sweep.runs)} cells × {len(base.arms)} arms × {len(base.seeds)} seeds = "
-            f"{len(sweep.runs) * len(base.arms) * len(base.seeds)} runs",
-        )
+        say(shown, f"{cells} cells × {arms} arms × {seeds} seeds = {cells * arms * seeds} runs")
         start = time.perf_counter()
         summary = SweepRun(sweep, executor=executor, console=shown).run()
         say(shown, f"Summary: {summary}  ({time.perf_counter() - start:.0f} s)")
@@ -90,12 +86,8 @@ class Sweep(JobFlags):
 
         if self.config is None:
             return SweepSettings(base=self.settings(), vary=parse_vary(self.vary))
-        try:
+        with reading_config(self.config):
             text = self.config.read_text(encoding="utf-8")
-        except OSError as error:
-            raise InvalidInputError(
-                f"can't read --config {self.config}: {error.strerror}"
-            ) from error
         return SweepSettings.model_validate_json(text)
 
     def _executor(self, settings: SweepSettings) -> Executor:

@@ -10,37 +10,19 @@ import tyro
 
 from pkpo.cli.arguments import read_options
 from pkpo.cli.errors import UsageError
-from pkpo.cli.flags import JobFlags, optional, refused_as
+from pkpo.cli.flags import JobFlags, optional, reading_config, refused_as
 from pkpo.errors import InvalidInputError
 from pkpo.terminal import console
 from pkpo.train.config import (
     JobSettings,
-    TaskSettings,
     TrlConfig,
     TrlTrainingSettings,
     engine_name,
     read_config,
 )
-from pkpo.train.presets import preset
 
 _TRL_ALONE = ("model", "max_completion_length", "per_device_batch_size", "trl")
-_EMBEDDED_ALONE = (
-    "passes",
-    "reuse",
-    "truncate",
-    "hidden",
-    "layers",
-    "warm_start_steps",
-    "workers",
-)
-_TRL_TRAINING = (
-    "steps",
-    "prompts_per_step",
-    "num_generations",
-    "baseline",
-    "max_completion_length",
-    "per_device_batch_size",
-)
+_EMBEDDED_ALONE = ("passes", "reuse", "truncate", "hidden", "layers", "warm_start_steps", "workers")
 
 
 @dataclass(frozen=True)
@@ -115,10 +97,8 @@ class Train(JobFlags):
     def _read(self, path: Path) -> JobSettings:
         with refused_as(UsageError):
             self.refuse_with("--config", allowed=("config", "workers", "out"))
-        try:
+        with reading_config(path):
             config = read_config(path)
-        except OSError as error:
-            raise InvalidInputError(f"can't read --config {path}: {error.strerror}") from error
         with refused_as(UsageError):
             self.check_engine(engine_name(config))
         return config
@@ -147,15 +127,8 @@ class Train(JobFlags):
                 "--engine trl needs --learning-rates, since the right one depends on the model: "
                 "3e-4 suits the embedded engine's, 1e-6 many language models"
             )
-        options = {**preset(self.task).options, **read_options(self.option)}
-        training = TrlTrainingSettings(**self.given(*_TRL_TRAINING))
         return TrlConfig(
             model=self.model,
-            task=TaskSettings(name=self.task, options=options),
-            training=training,
-            arms=self.arms(training),
-            seeds=self.seeds,
-            device=self.device,
             trl=read_options(self.trl, "--trl"),
-            **self.given("checkpoint_every"),
+            **self.of_any_engine(TrlTrainingSettings(**self.given(TrlTrainingSettings))),
         )

@@ -21,7 +21,18 @@ _FEW = 4096
 def _kind(label_type: type) -> str:
     if issubclass(label_type, str):
         return "strings"
-    return "bools" if issubclass(label_type, bool | np.bool_) else "integers"
+    if issubclass(label_type, bool | np.bool_):
+        return "bools"
+    return "integers" if issubclass(label_type, int | np.integer) else label_type.__name__
+
+
+def _refuse_mixed(labels: list[Any] | tuple[Any, ...], kinds: list[str]) -> None:
+    usual = [kind for kind in kinds if kind in ("strings", "integers", "bools")]
+    place = next(i for i, label in enumerate(labels) if _kind(type(label)) not in usual[:1])
+    raise InvalidInputError(
+        f"group labels must be all integers or all strings, got {' and '.join(kinds)}: "
+        f"{labels[place]!r:.40} at place {place}"
+    )
 
 
 def _codes(labels: Any) -> np.ndarray:
@@ -40,15 +51,14 @@ def _codes(labels: Any) -> np.ndarray:
         if labels.dtype.kind in "OT" and labels.ndim == 1:
             labels = labels.tolist()
     if isinstance(labels, list | tuple):
+        given = labels
         code_of: defaultdict[Any, int] = defaultdict(itertools.count().__next__)
         if labels and isinstance(labels[0], str):
             codes = np.fromiter(map(code_of.__getitem__, labels), np.intp, len(labels))
             labels = list(code_of)  # only strings equal strings
         kinds = sorted({_kind(label_type) for label_type in set(map(type, labels))})
         if len(kinds) > 1:
-            raise InvalidInputError(
-                f"group labels must be all integers or all strings, got {' and '.join(kinds)}"
-            )
+            _refuse_mixed(given, kinds)
         if code_of:
             return codes
         labels = host_array(labels, "groups")
@@ -63,20 +73,38 @@ def _codes(labels: Any) -> np.ndarray:
     if labels.dtype.itemsize < 8:
         labels = labels.astype(np.int64)
     lowest = labels.min()
-    if int(labels.max()) - int(lowest) < 4 * labels.size:
+    span = int(labels.max()) - int(lowest)
+    if span < 4 * labels.size:
         return (labels - lowest).astype(np.intp, copy=False)
-    return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    if labels.ndim > 1 or span.bit_length() + labels.size.bit_length() > 64:
+        return np.unique(labels, return_inverse=True)[1].reshape(labels.shape)
+    return _ranks(labels - lowest)
+
+
+def _ranks(labels: np.ndarray) -> np.ndarray:
+    """np.unique's inverse, several times faster, for integers >= 0 that `_order` takes."""
+    order = _order(labels)
+    ordered = labels if order is None else labels[order]
+    ranks = np.append(0, np.cumsum(ordered[1:] != ordered[:-1]))
+    if order is None:
+        return ranks
+    codes = np.empty_like(ranks)
+    codes[order] = ranks
+    return codes
 
 
 def _order(codes: np.ndarray) -> np.ndarray | None:
-    """np.argsort(codes, kind="stable") in linear time, since NumPy sorts 16 bits by radix; None
-    where the codes ascend already."""
+    """np.argsort(codes, kind="stable") of integers >= 0; None where they ascend already. Sorting
+    codes with their places in the lower bits is several times faster than sorting places by
+    codes; together they may have 64 bits."""
     if (codes[1:] >= codes[:-1]).all():
         return None
-    order = np.argsort(codes.astype(np.uint16), kind="stable")
-    if codes.max(initial=0) < 2**16:
-        return order
-    return order[np.argsort((codes >> 16)[order].astype(np.uint16), kind="stable")]
+    bits = np.uint64(len(codes).bit_length())
+    keys = codes.astype(np.uint64) << bits
+    keys |= np.arange(len(codes), dtype=np.uint64)
+    keys.sort()
+    keys &= (np.uint64(1) << bits) - np.uint64(1)
+    return keys.view(np.int64)
 
 
 @dataclass(frozen=True)

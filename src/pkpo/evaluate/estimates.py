@@ -12,7 +12,15 @@ from pkpo.evaluate.between import between_problems
 from pkpo.evaluate.counts import bounds, is_chance
 from pkpo.evaluate.evaluation import Evaluation, Row
 from pkpo.evaluate.grouped import Grouped
-from pkpo.evaluate.intervals import Interval, Moments, bound, exactly, interval_of, none
+from pkpo.evaluate.intervals import (
+    Interval,
+    Moments,
+    allow_for_selection,
+    bound,
+    exactly,
+    interval_of,
+    none,
+)
 from pkpo.evaluate.read_result import ReadResult
 from pkpo.evaluate.samples import Measured, SolveProbabilities
 from pkpo.evaluate.selection import Selection, as_objectives, name_of
@@ -65,8 +73,8 @@ def evaluate(
     >>> print(evaluate(samples, [1, 4]))
     12 problems, 192 samples; intervals at 95 %
             value   these problems    problems like these  used
-    pass@1  0.2812  [0.2345, 0.3319]  [0.1213, 0.5583]     12
-    pass@4  0.5429  [0.4407, 0.6425]  [0.3092, 0.7617]     12
+    pass@1  0.2812  [0.2345, 0.3319]  [0.1004, 0.5583]     12
+    pass@4  0.5429  [0.4407, 0.6425]  [0.3092, 0.7966]     12
     """
     samples = samples.samples if isinstance(samples, ReadResult) else samples
     grouped = checked(samples, too_few, confidence)
@@ -170,6 +178,7 @@ def _intervals(
     rare = np.inf if grouped.binary else events(between.skewness, units, False)
     carried = Support(min(problems, units), subsets, rare, units, "problems like these")
     population = interval_of(between, carried, population_level, "between problems", True)
+    population = allow_for_selection(population, between, carried, units)
     within = within_problems(grouped, used_P, objective, seed)
     if isinstance(within, str):
         fixed = none(fixed_level, within)
@@ -191,6 +200,7 @@ def _intervals(
         each = float(np.median(sizes))
         carried = Support(problems, subsets, rare, each, "samples of each problem")
         fixed = interval_of(moments, carried, fixed_level, within.method, True)
+        fixed = allow_for_selection(fixed, moments, carried, len(estimates) * blocks)
     if grouped.binary and is_chance(objective):
         binomial = bool((sizes == objective.k).all())
         if not fixed.given:

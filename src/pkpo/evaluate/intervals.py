@@ -5,14 +5,15 @@ docs/intervals.md derives each and shows how often they cover.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from scipy.special import betaincinv, ndtri, rel_entr, stdtr, stdtrit
+from scipy.special import betainc, betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
 from pkpo.digits import decimal_text
-from pkpo.evaluate.support import Support
+from pkpo.evaluate.support import ENOUGH, Support
 
 LARGEST_DF = 1e9
 Kind = Literal["interval", "lower bound", "upper bound", "none", "exact"]
@@ -166,6 +167,59 @@ def exactly(value: float, confidence: float) -> Interval:
     return Interval(value, value, "exact", confidence, "", "exact", 0.0)
 
 
+def allow_for_selection(
+    interval: Interval, moments: Moments, support: Support, trials: float
+) -> Interval:
+    """The interval of a value, wider by what it takes that it is given only where enough is seen.
+
+    Where little is to be seen, the data sets that show enough are those that show too much. For
+    chances, the limit on the nearer bound's side moves as Jeffreys' does when what carries the
+    value, binomial of so many trials, is known to be at least `ENOUGH`; no further than to the
+    limit of `ENOUGH` itself, beyond which hardly a data set gets an interval. For rewards without
+    bounds, the limit on the longer tail's side recedes: the bound that takes the interval's place
+    where the tail gets too long has none.
+    """
+    if interval.kind != "interval":
+        return interval
+    lower, upper, mean = interval.lower, interval.upper, moments.mean
+    if moments.bounds is None:
+        recedes = 1.0 / max(1.0 - ENOUGH / support.events, 1e-300)
+        if moments.skewness < 0:
+            return replace(interval, lower=mean - (mean - lower) * recedes)
+        return replace(interval, upper=mean + (upper - mean) * recedes)
+    floor, ceiling = moments.bounds
+    near_floor = mean - floor <= ceiling - mean
+    distance = mean - floor if near_floor else ceiling - mean
+    shift = _selection_shift(support.problems, trials, interval.confidence)
+    moved = shift * distance / (support.problems / trials)
+    if near_floor:
+        return replace(interval, lower=max(lower - moved, floor))
+    return replace(interval, upper=min(upper + moved, ceiling))
+
+
+def _selection_shift(hits: float, trials: float, confidence: float) -> float:
+    """How much lower Jeffreys' lower limit is if fewer than `ENOUGH` hits would not be seen."""
+    tail = (1.0 - confidence) / 2
+
+    def chance_of(least: float, chance: float) -> float:
+        return float(betainc(least + 0.5, trials - least + 0.5, chance))
+
+    least, alone = (
+        float(betaincinv(count + 0.5, trials - count + 0.5, tail)) for count in (ENOUGH, hits)
+    )
+    return alone - _root(
+        lambda chance: chance_of(hits, chance) - 2 * tail * chance_of(ENOUGH, chance), least, alone
+    )
+
+
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where an increasing function changes its sign, to 1e-15 of the range."""
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (low, middle) if function(middle) > 0 else (middle, high)
+    return high
+
+
 def _tail_bound(moments: Moments, confidence: float, note: str) -> Interval:
     """Student's one-sided bound for a mean of rewards without known bounds, on the side away
     from the longer tail: what the tail may hide moves the mean to the other side.
@@ -217,10 +271,8 @@ def bound(
 
 def _chernoff(mean: float, entropy: float) -> float:
     """The largest chance whose relative entropy from `mean` is at most `entropy`."""
-
-    low, high = mean, 1.0
-    for _ in range(50):  # halves the bracket, which ends within 1e-15
-        chance = (low + high) / 2
-        excess = rel_entr(mean, chance) + rel_entr(1.0 - mean, 1.0 - chance) - entropy
-        low, high = (low, chance) if excess > 0 else (chance, high)
-    return high
+    return _root(
+        lambda chance: rel_entr(mean, chance) + rel_entr(1.0 - mean, 1.0 - chance) - entropy,
+        mean,
+        1.0,
+    )

@@ -17,12 +17,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(PkpoError, RuntimeError):
-    """A signal ended the work before it was complete.
-
-    Args:
-        message: what was kept, and how to go on.
-        number: the first signal that came.
-    """
+    """A signal, of which `number` was the first, ended the work before it was complete."""
 
     def __init__(self, message: str, number: signal.Signals) -> None:
         super().__init__(message)
@@ -41,7 +36,7 @@ class Interruption:
 
     Args:
         console: told of the first signal, when `requested` is next asked.
-        resume: the command that goes on with the work.
+        resume: the command that goes on.
         agree: makes of whether a signal has come here what all processes of a launch then say.
         patient: take no notice of further signals: launchers pass the terminal's on, so that it
             comes twice.
@@ -94,7 +89,7 @@ class Interruption:
             self._before = {number: signal.signal(number, self._handle) for number in _SIGNALS}
         return self
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if isinstance(error, KeyboardInterrupt) and self._number is not None:

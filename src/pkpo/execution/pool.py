@@ -5,11 +5,11 @@ from __future__ import annotations
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.files import write_atomically
@@ -67,7 +67,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Ended:
-    """How an item that was started ended: finished, stopped early, or with a failure."""
+    """How an item ended: finished, stopped early, or with a failure."""
 
     name: str
     finished: bool
@@ -84,8 +84,8 @@ def outcome(
         return False, Failure.of(error)
 
 
-class Executor(ABC):
-    """Runs items. Leaving its context ends at once what still runs.
+class Executor(AbstractContextManager["Executor"], ABC):
+    """Runs items, `slots` at a time. Leaving its context ends at once what still runs.
 
     Attributes:
         watch: called now and then while items run in this very process, where the pool has no
@@ -93,11 +93,7 @@ class Executor(ABC):
     """
 
     watch: Callable[[], object] = staticmethod(lambda: None)
-
-    @property
-    @abstractmethod
-    def slots(self) -> int:
-        """How many items may run at a time."""
+    slots: int = 1
 
     @abstractmethod
     def start(self, item: Item) -> None:
@@ -107,26 +103,22 @@ class Executor(ABC):
     def ended(self, timeout: float) -> list[Ended]:
         """The items that ended since the last call, waiting for one at most `timeout` seconds."""
 
-    @abstractmethod
     def stop(self) -> None:
         """Ask all running items to end early, and return at once."""
 
-    @abstractmethod
     def close(self) -> None:
         """End at once what still runs."""
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
 
 class ThisProcess(Executor):
-    """For work that can't be sent elsewhere; an item runs while `ended` is called.
+    """For work that can't be sent elsewhere; an item runs while `ended` is called, and asks
+    itself whether to end early.
 
     Args:
-        stop: what the items ask whether to end early.
+        stop: what it asks.
         recording: whether an exception ends its item alone; else it is raised, as it must be
             where other processes wait for this one.
     """
@@ -134,10 +126,6 @@ class ThisProcess(Executor):
     def __init__(self, stop: Callable[[], bool], *, recording: bool = True) -> None:
         self._stop, self._recording = stop, recording
         self._item: Item | None = None
-
-    @property
-    def slots(self) -> int:
-        return 1
 
     def start(self, item: Item) -> None:
         self._item = item
@@ -149,12 +137,6 @@ class ThisProcess(Executor):
         if not self._recording:
             return [Ended(item.name, item.work(*item.arguments, stop=self._asked))]
         return [Ended(item.name, *outcome(item.work, item.arguments, self._asked))]
-
-    def stop(self) -> None:
-        """Nothing: items ask for themselves."""
-
-    def close(self) -> None:
-        """Nothing: nothing runs between the calls."""
 
     def _asked(self) -> bool:
         self.watch()
@@ -223,38 +205,30 @@ class Pool:
                 self._record(end)
 
     def _start(self, executor: Executor) -> None:
-        free = executor.slots - sum(state is State.RUNNING for state in self.states.values())
-        for name, item in self._items.items():
-            if free <= 0:
-                return
-            if self.states[name] is State.WAITING and self._ready(item):
-                executor.start(item)
-                self.states[name] = State.RUNNING
-                free -= 1
+        running = sum(state is State.RUNNING for state in self.states.values())
+        ready = [item for item in self._items.values() if self._is_ready(item)]
+        for item in ready[: max(0, executor.slots - running)]:
+            executor.start(item)
+            self.states[item.name] = State.RUNNING
 
-    def _ready(self, item: Item) -> bool:
-        return all(self.states[name] is State.DONE for name in item.needs) and all(
-            self.states[name] in (State.DONE, State.FAILED) for name in item.after
+    def _is_ready(self, item: Item) -> bool:
+        return (
+            self.states[item.name] is State.WAITING
+            and all(self.states[name] is State.DONE for name in item.needs)
+            and all(self.states[name] in (State.DONE, State.FAILED) for name in item.after)
         )
 
     def _record(self, end: Ended) -> None:
-        item = self._items[end.name]
-        if end.failure is not None:
-            if item.failure_file is not None:
-                text = f"{end.failure.reason}\n\n{end.failure.details}"
-                # On a full disk the reason is shown all the same.
-                with suppress(OSError):
-                    write_atomically(
-                        item.failure_file, lambda path: path.write_text(text, encoding="utf-8")
-                    )
-            self.fail(end.name, end.failure)
-        elif end.finished:
-            self.states[end.name] = State.DONE
-            if item.failure_file is not None:
-                with suppress(OSError):
-                    item.failure_file.unlink(missing_ok=True)
+        file, failure = self._items[end.name].failure_file, end.failure
+        with suppress(OSError):  # on a full disk the reason is shown all the same
+            if file is not None and failure is not None:
+                write_atomically(file, f"{failure.reason}\n\n{failure.details}".encode())
+            elif file is not None and end.finished:
+                file.unlink(missing_ok=True)
+        if failure is not None:
+            self.fail(end.name, failure)
         else:
-            self.states[end.name] = State.STOPPED
+            self.states[end.name] = State.DONE if end.finished else State.STOPPED
 
     def fail(self, name: str, failure: Failure) -> None:
         """Count an item as failed, and with it those that need it and aren't done."""

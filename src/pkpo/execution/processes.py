@@ -53,16 +53,12 @@ class LocalProcesses(Executor):
     def __init__(self, slots: int) -> None:
         if slots < 1:
             raise InvalidInputError(f"slots must be >= 1, got {slots}")
-        self._slots = slots
+        self.slots = slots
         self._context = multiprocessing.get_context("spawn")
         self._idle: list[_Worker] = []
         self._busy: dict[str, _Worker] = {}
         self._hired = 0
         self._stopping = False
-
-    @property
-    def slots(self) -> int:
-        return self._slots
 
     def start(self, item: Item) -> None:
         while True:
@@ -78,12 +74,8 @@ class LocalProcesses(Executor):
 
     def ended(self, timeout: float) -> list[Ended]:
         ready = wait([worker.connection for worker in self._busy.values()], timeout)
-        heard = [
-            self._hear(name)
-            for name, worker in list(self._busy.items())
-            if worker.connection in ready
-        ]
-        return [end for end in heard if end is not None]
+        heard = [name for name, worker in self._busy.items() if worker.connection in ready]
+        return [end for name in heard if (end := self._hear(name)) is not None]
 
     def _hear(self, name: str) -> Ended | None:
         """How an item ended, if that is what its worker says."""

@@ -125,14 +125,13 @@ def _own_signals() -> Iterator[None]:
 class _Flag:
     """Up once the tasks are to end early."""
 
-    def __init__(self) -> None:
-        self._up = False
+    up = False
 
     def set(self) -> None:
-        self._up = True
+        self.up = True
 
     def get(self) -> bool:
-        return self._up
+        return self.up
 
 
 def _serve(flag: Any, work: Any, arguments: tuple[Any, ...]) -> tuple[bool, Failure | None]:

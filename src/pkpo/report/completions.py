@@ -67,9 +67,8 @@ def sample_completions(
     The same files always give the same choice.
 
     Args:
-        run: the run.
-        num_problems: the most problems to show.
-        samples_per_arm: the most distinct completions per problem and arm.
+        num_problems, samples_per_arm: the most problems, and distinct completions of each and
+            each arm.
 
     Returns:
         The problems, a sentence for each arm that has no completions, and what can't be read
@@ -107,26 +106,22 @@ def all_completions(path: Path) -> pl.DataFrame:
         RunDirectoryError: not a Parquet file, or a column is missing, of another type
             or has nulls.
     """
-
-    def damaged(problem: str) -> RunDirectoryError:
-        return RunDirectoryError(
-            f"{path}: {problem}. Restore it, or remove it to go on without the completions in it"
-        )
-
+    problem = "not a readable Parquet file ({})"
     try:
         frame = pl.read_parquet(path)
-    except _UNREADABLE as error:
-        raise damaged(f"not a readable Parquet file ({error})") from error
-    missing = [name for name in COLUMNS if name not in frame.columns]
-    if missing:
-        raise damaged(f"column {missing[0]!r} is missing")
-    try:
+        for name in COLUMNS:
+            if name not in frame.columns:
+                raise ValueError(f"column {name!r} is missing")
+        problem = "a column has the wrong type ({})"
         frame = frame.select(pl.col(name).cast(kind) for name, kind in COLUMNS.items())
-    except _UNREADABLE as error:
-        raise damaged(f"a column has the wrong type ({error})") from error
-    for name in COLUMNS:
-        if frame[name].null_count():
-            raise damaged(f"column {name!r} has empty values")
+        for name in COLUMNS:
+            if frame[name].null_count():
+                raise ValueError(f"column {name!r} has empty values")
+    except (*_UNREADABLE, ValueError) as error:
+        said = str(error) if isinstance(error, ValueError) else problem.format(error)
+        raise RunDirectoryError(
+            f"{path}: {said}. Restore it, or remove it to go on without the completions in it"
+        ) from error
     return frame
 
 

@@ -37,7 +37,6 @@ MOST_PROBLEMS = 1000
 """Problems that the page lists."""
 
 _PICTURES = ("differences", "pass_at_k", "solve_rates")
-_BOUNDS = " Triangles are bounds, where no interval can be given."
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -79,19 +78,11 @@ def write_evaluation_report(
             pass_at_k_figure(evaluation),
             "Over the number of tries",
             f"The dark band is the {percent} interval for these very problems, the light one for "
-            f"problems like these.{_BOUNDS}",
+            "problems like these. Triangles are bounds, where no interval can be given.",
             "pass@k against k, with intervals.",
             folder=folder,
         ),
-        _drawn(
-            "solve_rates",
-            solve_rates_figure({samples.source: samples}),
-            "Problem by problem",
-            "How many problems have which share of their samples right (which mean reward, where "
-            "rewards aren't 0 and 1).",
-            "Histogram of the problems' solve rates.",
-            folder=folder,
-        ),
+        _drawn_solve_rates({samples.source: samples}, folder),
     ]
     sections = [
         _header(f"pass@k of {Path(samples.source).name or 'samples'}", lines),
@@ -127,10 +118,8 @@ def write_comparison_report(
     Raises:
         OSError: a file can't be written.
     """
-    runs = {
-        name: runs[name]
-        for name in dict.fromkeys((*comparison.baselines.values(), *comparison.runs))
-    }
+    order = dict.fromkeys((*comparison.baselines.values(), *comparison.runs))
+    runs = {name: runs[name] for name in order}
     against = comparison.baseline or "its baseline"
     percent = f"{100 * comparison.confidence:g} %"
     drawn = [
@@ -153,15 +142,7 @@ def write_comparison_report(
             "pass@k of every run against k.",
             folder=folder,
         ),
-        _drawn(
-            "solve_rates",
-            solve_rates_figure(runs),
-            "Problem by problem",
-            "How many problems have which share of their samples right (which mean reward, where "
-            "rewards aren't 0 and 1).",
-            "Histograms of the problems' solve rates, one a run.",
-            folder=folder,
-        ),
+        _drawn_solve_rates(runs, folder),
     ]
     names = f"{', '.join(comparison.runs)} against {against}"
     tables = [table.to_html() for table in difference_tables(comparison)]
@@ -182,6 +163,19 @@ def write_comparison_report(
         _command(command),
     ]
     return _write(drawn, names, sections, page, folder)
+
+
+def _drawn_solve_rates(runs: Mapping[str, Measured], folder: Path | None) -> Picture:
+    several = len(runs) > 1
+    return _drawn(
+        "solve_rates",
+        solve_rates_figure(runs),
+        "Problem by problem",
+        "How many problems have which share of their samples right (which mean reward, where "
+        "rewards aren't 0 and 1).",
+        f"Histogram{'s' * several} of the problems' solve rates{', one a run' * several}.",
+        folder=folder,
+    )
 
 
 def _drawn(

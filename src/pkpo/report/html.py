@@ -35,15 +35,7 @@ def render_page(
     samples: Sequence[ProblemSamples],
     notes: Sequence[str],
 ) -> str:
-    """The whole page.
-
-    Args:
-        run: the run.
-        summary: its comparison.
-        pictures: its figures, in order.
-        samples: problems with completions to show.
-        notes: what is missing, one sentence each.
-    """
+    """The whole page; `notes` say what is missing, one sentence each."""
     colors = {arm.name: arm_style(i).color for i, arm in enumerate(run.arms)}
     colors[BASE_NAME] = BASE_GREY
     colors |= {row.label: colors[row.name] for row in summary.rows}
@@ -183,11 +175,10 @@ def shorten(text: str) -> str:
 def _setup(run: Run, colors: dict[str, str]) -> str:
     config = json.dumps(run.config, indent=2, ensure_ascii=False)
     parts = ["<h2>Setup</h2>", _arms_table(run, colors)]
-    if run.command:
-        parts += ["<h3>Command</h3>", f"<pre>{escape(run.command)}</pre>"]
-    if run.versions:
-        versions = "\n".join(f"{name}  {value}" for name, value in run.versions.items())
-        parts += ["<h3>Versions</h3>", f"<pre>{escape(versions)}</pre>"]
+    versions = "\n".join(f"{name}  {value}" for name, value in run.versions.items())
+    for title, text in (("Command", run.command), ("Versions", versions)):
+        if text:
+            parts += [f"<h3>{title}</h3>", f"<pre>{escape(text)}</pre>"]
     parts.append(f"<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>")
     return "\n".join(parts)
 
@@ -198,16 +189,11 @@ def _arms_table(run: Run, colors: dict[str, str]) -> str:
     for arm in run.arms:
         steps = ", ".join(str(len(arm_run.metrics)) for arm_run in arm.runs)
         speed, share = _typical(arm, "samples_per_second"), _typical(arm, "transform_share")
-        rows.append(
-            (
-                arm.name,
-                arm.schedule,
-                f"{arm.learning_rate:g}",
-                steps,
-                ABSENT if speed is None else f"{speed:,.0f}",
-                ABSENT if share is None else f"{100 * share:.2g} %",
-            )
+        shown = (
+            ABSENT if speed is None else f"{speed:,.0f}",
+            ABSENT if share is None else f"{100 * share:.2g} %",
         )
+        rows.append((arm.name, arm.schedule, f"{arm.learning_rate:g}", steps, *shown))
     note = "Samples/s and transform (its share of the step time) are medians over all steps."
     return _html(Table(headers, tuple(rows), (note,)), colors)
 

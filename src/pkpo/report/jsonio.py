@@ -88,11 +88,7 @@ class _Step(Record):
 
 
 def read_record(path: Path, model: type[M]) -> M:
-    """What a JSON file holds.
-
-    Raises:
-        RunDirectoryError: as `read_json`, or a key is missing or of another type.
-    """
+    """What a JSON file holds; errors as of `read_json` and `checked`."""
     return checked(model, read_json(path), str(path))
 
 
@@ -109,31 +105,23 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_json_lines(path: Path, model: type[M]) -> tuple[list[M], bool]:
-    """The objects in a file of one JSON object a line.
-
-    Returns:
-        The objects, and whether a last line was dropped because it was cut short, as
-        a killed writer leaves it (without its line end).
+    """The objects in a file of one JSON object a line, and whether a last line was dropped because
+    it was cut short, as a killed writer leaves it (without its line end).
 
     Raises:
         RunDirectoryError: the file is missing, another line is not a JSON object, or a key is
             missing or of another type.
     """
-    lines = read_bytes(path).split(b"\n")
-    cut_short = bool(lines[-1].strip())
-    objects = []
-    for number, line in enumerate(lines, start=1):
-        place, last = f"{path}, line {number}", number == len(lines)
-        if last and not cut_short:
-            break
-        try:
-            values = parse_object(line, place)
-        except RunDirectoryError:
-            if last:
-                return objects, True
-            raise
-        objects.append(checked(model, values, place))
-    return objects, False
+    *lines, rest = read_bytes(path).split(b"\n")
+    places = [f"{path}, line {number}" for number in range(1, len(lines) + 2)]
+    objects = [checked(model, parse_object(*one), one[1]) for one in zip(lines, places)]
+    if not rest.strip():
+        return objects, False
+    try:
+        values = parse_object(rest, places[-1])
+    except RunDirectoryError:
+        return objects, True
+    return [*objects, checked(model, values, places[-1])], False
 
 
 def read_bytes(path: Path) -> bytes:
@@ -147,11 +135,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def parse_object(content: bytes, place: str, *, lines: bool = False) -> dict[str, Any]:
-    """The JSON object that `content` holds.
-
-    Args:
-        place: where it stands, for messages.
-        lines: whether to name the line within `content` as well.
+    """The JSON object that `content` holds; messages name its place and, of several `lines`, one.
 
     Raises:
         RunDirectoryError: it is not UTF-8, not JSON or no object.
@@ -179,11 +163,8 @@ def parse_object(content: bytes, place: str, *, lines: bool = False) -> dict[str
 def checked(model: type[M], values: Mapping[str, Any], place: str) -> M:
     """The values as a record.
 
-    Args:
-        place: where they stand, for messages, such as "metrics.jsonl, line 3".
-
     Raises:
-        RunDirectoryError: a key is missing or of another type; names the first.
+        RunDirectoryError: a key is missing or of another type; names the place and the first key.
     """
     try:
         return model.model_validate(values)
@@ -218,12 +199,15 @@ def _joined(path: Sequence[int | str]) -> str:
 
 
 def step_of(line: bytes, place: str) -> int:
-    """The step that a line of a JSONL file tells of.
-
-    Raises:
-        RunDirectoryError: as `parse_object`, or there is none.
-    """
+    """The step that a line of a JSONL file tells of; see `parse_object` for errors."""
     return checked(_Step, parse_object(line, place), place).step
+
+
+def setting(config: Any, place: str) -> Any:
+    """The value at "section" or "section.name"; None where there is none."""
+    for name in place.split(".", 1):
+        config = config.get(name) if isinstance(config, Mapping) else None
+    return config
 
 
 def differences(stored: Any, now: Any, place: str = "") -> Iterator[str]:

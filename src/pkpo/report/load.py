@@ -17,6 +17,7 @@ from pkpo.report.jsonio import (
     read_bytes,
     read_json,
     read_json_lines,
+    setting,
     told,
 )
 from pkpo.report.records import Arm, ArmRun, Checkpoint, Metrics, Run, Scores
@@ -100,8 +101,7 @@ class _Reader:
         self._read_base()
         arms = self._arms(self.root / "arms")
         self._note_unfinished(arms)
-        task = self.config.get("task")
-        name = task.get("name") if isinstance(task, dict) else task
+        name = setting(self.config, "task.name") or self.config.get("task")
         return Run(
             path=self.root,
             title=name if isinstance(name, str) and name else self.root.resolve().name,
@@ -192,20 +192,8 @@ class _Reader:
                 self.damage.append(str(error))
         if not runs:
             return None
-        return Arm(runs=tuple(runs), **(common or self._as_planned(folder.name)))
-
-    def _as_planned(self, folder: str) -> dict[str, Any]:
-        """Of an arm of which nothing can be read."""
-        planned = self.planned.get(folder)
-        values = planned.model_dump() if planned else {"name": folder}
-        schedule, rate = values.get("schedule"), values.get("learning_rate")
-        family = values.get("family")
-        return {
-            "name": values["name"],
-            "schedule": schedule if isinstance(schedule, str) else "",
-            "learning_rate": float(rate) if isinstance(rate, (int, float)) else float("nan"),
-            "family": family if isinstance(family, str) else None,
-        }
+        planned = self.planned.get(folder.name, PlannedArm(name=folder.name))
+        return Arm(runs=tuple(runs), **(common or planned.common))
 
     def _check_arm_file(
         self, folder: Path, seed: int, others: Mapping[str, Any] | None
@@ -237,15 +225,11 @@ class _Reader:
         planned: PlannedArm | None,
     ) -> None:
         """A finished arm must have been made with the settings that config.json has now."""
-        now = {} if planned is None else planned.model_dump()
+        now = {} if planned is None else planned.model_dump(exclude_unset=True)
         now = {name: value for name, value in now.items() if name in values}
         changed = list(differences({name: values[name] for name in now}, now))
         for place, stored in settings.items():
-            section, _, name = place.partition(".")
-            value = self.config.get(section)
-            if name:
-                value = value.get(name) if isinstance(value, dict) else None
-            changed += differences(stored, value, place)
+            changed += differences(stored, setting(self.config, place), place)
         if changed:
             raise RunDirectoryError(
                 f"{path}: this arm was made with other settings than config.json has: "
@@ -271,14 +255,13 @@ class _Reader:
                 Checkpoint(**dict(line))
                 for line in self._lines(evaluations_path, CheckpointLine, owner)
             )
+            said = ""
             if scores is not None and metrics.steps_S.tolist() != list(range(scores.step)):
-                raise RunDirectoryError(
-                    f"{metrics_path}: there should be {scores.step} steps, found {len(metrics)}"
-                )
-            if scores is not None and [c.step for c in checkpoints][-1:] != [scores.step]:
-                raise RunDirectoryError(
-                    f"{evaluations_path}: the last line should be of step {scores.step}"
-                )
+                said = f"{metrics_path}: there should be {scores.step} steps, found {len(metrics)}"
+            elif scores is not None and [c.step for c in checkpoints][-1:] != [scores.step]:
+                said = f"{evaluations_path}: the last line should be of step {scores.step}"
+            if said:
+                raise RunDirectoryError(said)
         completions = folder / "completions.parquet"
         return ArmRun(
             seed=seed,

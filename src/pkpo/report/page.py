@@ -13,16 +13,7 @@ from pkpo.terminal import visible
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure ready to write.
-
-    Args:
-        filename: name of the PNG file.
-        title: heading in the report.
-        caption: how to read the figure.
-        alt: what a reader is told who cannot see it.
-        png: the file's content.
-        svg: the same figure, where it is wanted.
-    """
+    """A figure ready to write; `alt` is what a reader is told who cannot see it."""
 
     filename: str
     title: str
@@ -33,13 +24,7 @@ class Picture:
 
 
 def page(title: str, sections: Sequence[str], css: str = "") -> str:
-    """The whole page.
-
-    Args:
-        title: of the window.
-        sections: its body, as HTML.
-        css: rules on top of those that every page has.
-    """
+    """The whole page, of sections that are HTML; `css` comes on top of what every page has."""
     style = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
     body = "\n".join(sections)
     return visible(

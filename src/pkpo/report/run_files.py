@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import nan
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -28,16 +29,34 @@ _OTHER_METRICS = ("reward_mean", "transform_share", "samples_per_second", "grad_
 """Columns read where they are there, besides pass@k for any k; other keys are ignored."""
 
 
-class PlannedArm(Record):
+class ArmRecord(Record):
+    """What all seeds of an arm have in common."""
+
+    name: Text
+    schedule: Text
+    learning_rate: Number
+    family: Text | None = None
+
+    @property
+    def common(self) -> dict[str, Any]:
+        return self.model_dump(include=set(ArmRecord.model_fields))
+
+
+class PlannedArm(ArmRecord):
     """An arm in config.json, with whatever else it says of it."""
 
     model_config = ConfigDict(extra="allow")
 
-    name: Text
+    schedule: Text = ""
+    learning_rate: Number = nan
 
 
 class Training(Record):
     steps: Whole | None = None
+
+
+class Evaluation(Record):
+    select_k: Whole | None = None
 
 
 class Config(Record):
@@ -50,22 +69,14 @@ class Config(Record):
     ]
     arms: tuple[PlannedArm, ...]
     training: Training = Training()
+    evaluation: Evaluation = Evaluation()
 
 
-class ArmFile(Record):
+class ArmFile(ArmRecord):
     """arm.json."""
 
-    name: Text
-    schedule: Text
-    learning_rate: Number
-    family: Text | None = None
     seed: Whole
     settings: dict[str, Any] = Field(default_factory=dict)
-
-    @property
-    def common(self) -> dict[str, Any]:
-        """What all seeds have in common."""
-        return self.model_dump(include={"name", "schedule", "learning_rate", "family"})
 
 
 class ScoresFile(Record):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pkpo.report.jsonio import setting
 from pkpo.report.records import Arm, ArmRun, Run, Scores
 
 BASE_NAME = "base (warm start)"
@@ -30,13 +31,10 @@ class Selection:
     """How a family's member was chosen.
 
     Args:
-        family: its name.
-        members: names of the arms, in order.
         chosen: the member with the highest score; the first of equals. None while a member has
             no seed that is finished, or none that all have finished.
-        scores: by member, mean validation pass@k at the last step over `seeds` and over `ks`.
-        seeds: finished by all members.
-        ks: whose pass@k count.
+        scores: by member, mean validation pass@k at the last step over `ks` and over `seeds`,
+            those that all members have finished.
     """
 
     family: str
@@ -58,8 +56,6 @@ class SummaryRow:
     """One arm, or the base, over its finished seeds.
 
     Args:
-        name: the arm's.
-        seeds: the finished seeds.
         values: what was measured: "pass@k" for every k; for arms "change_pass@k", which is
             pass@k minus the base's of the same seed; "entropy" in nats per completion;
             "distinct_solutions", the mean number of distinct correct answers found;
@@ -88,9 +84,7 @@ class Summary:
         num_seeds: seeds planned.
         reach_k: the k at which problems count as within reach or not.
         num_problems: problems evaluated on; None before any evaluation.
-        exact: whether all solve probabilities are exact.
-        splits: names of the splits evaluated on.
-        selections: how the member of each family was chosen.
+        exact: whether all solve probabilities are.
         members: the rows of all members of families.
     """
 
@@ -191,8 +185,7 @@ def select(run: Run) -> tuple[Selection, ...]:
     `evaluation.select_k`, or the mean over every k where it has none."""
     families = dict.fromkeys(arm.family for arm in run.arms if arm.family is not None)
     groups = {name: [arm for arm in run.arms if arm.family == name] for name in families}
-    evaluation = run.config.get("evaluation")
-    k = evaluation.get("select_k") if isinstance(evaluation, dict) else None
+    k = setting(run.config, "evaluation.select_k")
     return tuple(best_member(name, arms, k) for name, arms in groups.items() if len(arms) > 1)
 
 

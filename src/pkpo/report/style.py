@@ -23,6 +23,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#4
 """Okabe and Ito's colour-blind-safe colours, those that read well on white, and a violet."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_LEGEND: dict[str, Any] = {"frameon": False, "fontsize": 9.5, "labelcolor": INK}
 DASHES = ("-", "-.", (0, (5, 1, 1, 1, 1, 1)))
 
 
@@ -81,12 +82,8 @@ def signed_points_axis(axis: Any) -> None:
 
 
 def k_axis(axes: Axes, ks: Sequence[int], margin: float = 0.0) -> None:
-    """A logarithmic axis of k with a tick at each; where there are many, at powers of two.
-
-    Args:
-        ks: all that is drawn.
-        margin: by which factor the axis is wider than that; 0 leaves it to matplotlib.
-    """
+    """A logarithmic axis of k with a tick at each of `ks`; where there are many, at powers of two.
+    `margin`: by which factor it is wider than those; 0 leaves it to matplotlib."""
     ticks = list(ks)
     if len(ticks) > _MOST_TICKS:
         ticks = [k for k in ticks if k & (k - 1) == 0] or ticks[:: len(ticks) // _MOST_TICKS]
@@ -131,11 +128,9 @@ def legend_above(figure: Figure, handles: Sequence[Any]) -> None:
         handles=list(handles),
         loc="outside upper left",
         ncols=min(len(handles), 5),
-        frameon=False,
-        fontsize=9.5,
-        labelcolor=INK,
         handlelength=2.4,
         columnspacing=1.8,
+        **_LEGEND,
     )
 
 
@@ -143,13 +138,7 @@ def legend_inside(axes: Axes, handles: Sequence[Any]) -> None:
     """A legend in a panel of its own."""
     axes.set_axis_off()
     axes.legend(
-        handles=list(handles),
-        loc="upper left",
-        frameon=False,
-        fontsize=9.5,
-        labelcolor=INK,
-        handlelength=2.2,
-        borderaxespad=0.0,
+        handles=list(handles), loc="upper left", handlelength=2.2, borderaxespad=0.0, **_LEGEND
     )
 
 

@@ -101,52 +101,39 @@ def summary_csv(results: SweepResults) -> str:
     return rows_to_csv(header, rows)
 
 
-def ranking_table(results: SweepResults, ks: Sequence[int]) -> Table:
-    """Validation: the best setting of each arm first."""
-    ranked = results.ranked()
-    at_k = (f"pass@{k} %" for k in ks)
+def _table(
+    results: SweepResults, rows: Sequence[ArmResult], split: str, ks: Sequence[int]
+) -> Table:
+    """Of these rows; on validation with the score that they are ranked by."""
+    ranked = split == "validation"
+    score = [f"{results.score_name} %"] if ranked else []
     return Table(
-        ("arm", *results.short_names, "seeds", f"{results.score_name} %", *at_k),
+        ("arm", *results.short_names, "seeds", *score, *(f"pass@{k} %" for k in ks)),
         tuple(
             (
-                row.arm,
-                *row.setting_texts,
-                _seeds(row),
-                _percent(row.score),
-                *(_percent(row.pass_at_k("validation", k)) for k in ks),
+                *(row.arm, *row.setting_texts, _seeds(row)),
+                *([_percent(row.score)] if ranked else []),
+                *(_percent(row.pass_at_k(split, k)) for k in ks),
             )
-            for row in ranked
+            for row in rows
         ),
-        title="Validation, best setting of each arm first",
     )
 
 
 def to_markdown(results: SweepResults) -> str:
     """The ranking by validation, then the test split, with what is missing."""
-    ranking = ranking_table(results, results.ks)
-    ranks = [row.rank for row in results.ranked()]
+    ranked = results.ranked()
+    ranking = _table(results, ranked, "validation", results.ks)
     ranking = replace(
         ranking,
-        title="",
         headers=("arm", "rank", *ranking.headers[1:]),
         rows=tuple(
-            (arm, ABSENT if rank is None else str(rank), *rest)
-            for rank, (arm, *rest) in zip(ranks, ranking.rows)
+            (arm, ABSENT if row.rank is None else str(row.rank), *rest)
+            for row, (arm, *rest) in zip(ranked, ranking.rows)
         ),
-        bold=frozenset((i, 1) for i, rank in enumerate(ranks) if rank == 1),
+        bold=frozenset((i, 1) for i, row in enumerate(ranked) if row.rank == 1),
     )
-    test = Table(
-        ("arm", *results.short_names, "seeds", *(f"pass@{k} %" for k in results.ks)),
-        tuple(
-            (
-                row.arm,
-                *row.setting_texts,
-                _seeds(row),
-                *(_percent(row.pass_at_k("test", k)) for k in results.ks),
-            )
-            for row in results.rows
-        ),
-    )
+    test = _table(results, results.rows, "test", results.ks)
     parts = [f"# Sweep {results.title}", f"{_HOW_TO_READ} Mean ± standard error over seeds."]
     parts += ["## Validation", ranking.to_markdown(), "![pass@k by setting](sweep.png)"]
     parts += ["## Test, in the order of the grid", test.to_markdown()]
@@ -158,13 +145,16 @@ def to_markdown(results: SweepResults) -> str:
 
 def to_rich(results: SweepResults) -> RichTable:
     """The ranking by validation, for a terminal."""
-    ks = list(dict.fromkeys((*results.ks[:1], *results.ks[-1:])))
+    ks, ranked = list(dict.fromkeys((*results.ks[:1], *results.ks[-1:]))), results.ranked()
     styles = [
-        "bold" if row.rank == 1 else "red" if "failed" in row.problem else ""
-        for row in results.ranked()
+        "bold" if row.rank == 1 else "red" if "failed" in row.problem else "" for row in ranked
     ]
-    table = ranking_table(results, ks)
-    return table.to_rich(style=lambda i, j: styles[i], caption=_HOW_TO_READ, padding=(0, 1, 0, 0))
+    return _table(results, ranked, "validation", ks).to_rich(
+        style=lambda i, j: styles[i],
+        title="Validation, best setting of each arm first",
+        caption=_HOW_TO_READ,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def _seeds(row: ArmResult) -> str:

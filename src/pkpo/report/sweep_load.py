@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from pkpo.errors import RunDirectoryError
-from pkpo.report.jsonio import Record, read_bytes, read_json
+from pkpo.report.jsonio import Record, read_bytes, read_json, setting
 from pkpo.report.load import first_line, read_run
 from pkpo.report.records import ArmRun
 from pkpo.report.statistics import Estimate, estimate
@@ -33,14 +33,11 @@ class SeedResult:
 
 @dataclass(frozen=True)
 class ArmResult:
-    """One arm in one cell, over its seeds.
+    """One arm in one cell, over its planned seeds.
 
     Args:
-        cell: the cell's folder name.
+        cell, label: the cell's folder name, and the cell in words.
         settings: the varied settings by path.
-        label: the cell in words.
-        arm: name of the arm.
-        seeds: one result for each planned seed.
         score: what validation ranks by: the mean over seeds of pass@select_k, or of the
             mean over all k; None before any seed has finished.
         rank: among the cells of the same arm, 1 the best; None without a score.
@@ -61,8 +58,7 @@ class ArmResult:
     @property
     def setting_texts(self) -> list[str]:
         """The values of the varied settings, in their order."""
-        values = self.settings.values()
-        return [v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values]
+        return list(map(text_of, self.settings.values()))
 
     @property
     def problem(self) -> str:
@@ -88,7 +84,6 @@ class SweepResults:
     """Everything in the tables.
 
     Args:
-        title: the sweep's folder name.
         paths: of the varied settings.
         ks: every k that was measured, in increasing order.
         score_name: what validation ranks by, in words.
@@ -105,9 +100,7 @@ class SweepResults:
 
     @property
     def short_names(self) -> list[str]:
-        """The last parts of the paths where they tell the settings apart."""
-        last = [path.rpartition(".")[2] for path in self.paths]
-        return [leaf if last.count(leaf) == 1 else path for path, leaf in zip(self.paths, last)]
+        return short_names(self.paths)
 
     def ranked(self) -> list[ArmResult]:
         """Arm by arm, the best of each first and what has no score last."""
@@ -115,6 +108,17 @@ class SweepResults:
         return sorted(
             self.rows, key=lambda row: (arms.index(row.arm), row.rank is None, row.rank or 0)
         )
+
+
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The last parts of the paths where they tell the settings apart."""
+    last = [path.rpartition(".")[2] for path in paths]
+    return [leaf if last.count(leaf) == 1 else path for path, leaf in zip(paths, last)]
+
+
+def text_of(value: Any) -> str:
+    """A setting's value as people write it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 # Reading
@@ -174,11 +178,8 @@ def _cells(path: Path) -> list[_Cell]:
 
 def _select_k(root: Path) -> int | None:
     """The k that the settings rank by, where all cells agree."""
-    found = set()
-    for path in sorted(root.glob("cells/*/config.json")):
-        evaluation = read_json(path).get("evaluation")
-        k = evaluation.get("select_k") if isinstance(evaluation, dict) else None
-        found.add(k if isinstance(k, int) else None)
+    configs = map(read_json, sorted(root.glob("cells/*/config.json")))
+    found = {setting(config, "evaluation.select_k") for config in configs}
     return found.pop() if len(found) == 1 else None
 
 

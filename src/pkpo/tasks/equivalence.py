@@ -1,10 +1,9 @@
-r"""The answer in what a language model wrote about a problem of mathematics, and whether it is
-equal to the right one.
+"""Whether two answers to a problem of mathematics are equal, without running either as code.
 
 Equality is that of the package math-verify, which hands what it reads to SymPy. Two of their
-ways end in running a text as code: SymPy's parser is `eval`, and an infinite sum is compiled
-with the names of its symbols as they were written. So only LaTeX of a small grammar gets there,
-without sums, operators' names, or names that are no words; the rest is compared as text.
+ways end in running a text: SymPy's parser is `eval`, and an infinite sum is compiled with the
+names of its symbols as they were written. So only LaTeX of a small grammar gets there, without
+sums, operators' names, or names that are no words; the rest is compared as text.
 """
 
 from __future__ import annotations
@@ -21,86 +20,10 @@ from functools import lru_cache
 from typing import Any
 
 from pkpo.errors import needing
-from pkpo.tasks.base import last_answer
 from pkpo.tasks.verification import VerificationError
 
 MOST_CHARACTERS = 1000
 """Longer answers are wrong."""
-
-_BRACES = re.compile(r"(?P<box>\\{1,2}(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
-_LISTED = re.compile(r"[\s$]*(?:[,;][\s$]*(?:and|or)?|(?:\\text\{\s*)?(?:and|or)(?:\s*\})?)[\s$]*")
-_HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
-_PHRASE = re.compile(
-    r"answer(?: is|:| =)[ \t:*]*(\$[^$\n]+\$|\\\([^\n]+?\\\)|[^\s:*][^\n]*)", re.IGNORECASE
-)
-_SENTENCE_END = re.compile(r"[.!]\s+[A-Z].*", re.DOTALL)
-_LINE_OF_MATHS = re.compile(r"\$[^$]+\$|[-+]?\$?[\d.,/]*\d%?", re.ASCII)
-
-
-def find_answer(text: str) -> str | None:
-    r"""The answer in a completion, without what marks it; None if there is none.
-
-    The first of these that the completion has, and of several the last: what stands between
-    <answer> and </answer>; a `\boxed{}` that is closed, together with those that only a comma,
-    "and" or "or" stands between; what follows "####"; what follows "the answer is" or "answer:";
-    a last line that is nothing but a number or $...$.
-
-    Cost: linear in the text.
-
-    >>> find_answer(r"\boxed{3}? No, so $\boxed{-2}$ and $\boxed{\frac{1}{2}}$.")
-    '-2,\\frac{1}{2}'
-    >>> find_answer("6 * 7 = 42\n#### 42")
-    '42'
-    """
-    if "</answer>" in text and "<answer>" in text:
-        text = last_answer(text) or ""
-        return _stripped(_boxed(text) or text)
-    if (inside := _boxed(text)) is not None:
-        return _stripped(inside)
-    for pattern in (_HASHES, _PHRASE):
-        if found := pattern.findall(text):
-            return _stripped(_SENTENCE_END.sub("", found[-1]))
-    line = last_answer(text) or ""
-    return _stripped(line) if _LINE_OF_MATHS.fullmatch(line) else None
-
-
-def _boxed(text: str) -> str | None:
-    """What the last box holds, or the last boxes if they are one list."""
-    opened: list[tuple[int, int] | None] = []
-    boxes: list[tuple[int, int, str]] = []
-    for mark in _BRACES.finditer(text):
-        if mark["box"]:
-            opened.append(mark.span())
-        elif mark[0] == "{":
-            opened.append(None)
-        elif mark[0] == "}" and opened:
-            start = opened.pop()
-            if start and not (boxes and boxes[-1][0] > start[0]):
-                boxes.append((start[0], mark.end(), text[start[1] : mark.start()]))
-    if not boxes:
-        return None
-    start, _, inside = boxes.pop()
-    answers = [inside]
-    while boxes and 0 <= start - boxes[-1][1] < 40:
-        if not _LISTED.fullmatch(text, boxes[-1][1], start):
-            break
-        start, _, inside = boxes.pop()
-        answers.append(inside)
-    return ",".join(reversed(answers))
-
-
-def _stripped(text: str) -> str | None:
-    """An answer without what is around it: dollars, brackets of displayed mathematics, a full
-    stop, bold type."""
-    text = text.strip().strip("*").strip()
-    if text.endswith((".", ",")) and not text.endswith("\\,"):
-        text = text[:-1].rstrip()
-    for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
-        inside = text[len(left) : -len(right)]
-        if text.startswith(left) and text.endswith(right) and inside and left not in inside:
-            return inside.strip() or None
-    return text or None
-
 
 _SPELLINGS = [
     (re.compile(pattern), new)
@@ -119,6 +42,7 @@ _SPELLINGS = [
         (r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}"),
         (r"(?<![A-Za-z\\])(pi|infinity|infty)(?![A-Za-z])", r"\\\1 "),
         (r"\\infinity", r"\\infty"),
+        (r"\\varnothing", r"\\emptyset"),
         (r"(?<=\d)\s*(?:\^\s*\{?\s*\\circ\s*\}?|°|\\degree)", ""),
         (r"\\\$|[$€£¥]|\\(?:displaystyle|left|right|[bB]igg?[lr]?)(?![A-Za-z])", ""),
         (r"(?<!\\)\\[!;:]|(?<=\d)\\,(?=\d{3})|\{,\}(?=\d)", ""),
@@ -148,6 +72,21 @@ _NUMBER = re.compile(
 _MULTIPLES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _NO_UNIT = re.compile(r"dozen|percent|pct|(?:and|or|mod|times)\b")
 
+_UNIT = re.compile(
+    r"(?:\\text\{ ?|(?<=\d) ?)(?P<name>[A-Za-z]+)\.? ?\}?(?:\^ ?\{?(?P<power>\d)\}?)?$", re.ASCII
+)
+_UNITS = {
+    name: unit
+    for unit, names in {
+        "mm": "millimeter millimetre", "cm": "centimeter centimetre", "m": "meter metre",
+        "km": "kilometer kilometre", "in": "inch inche", "ft": "foot feet", "mi": "mile",
+        "yd": "yard", "g": "gram", "kg": "kilogram", "l": "liter litre", "ml": "milliliter",
+        "h": "hour hr", "min": "minute", "s": "second sec", "day": "day", "week": "week",
+        "month": "month", "year": "year", "dollar": "dollar", "cent": "cent",
+    }.items()
+    for name in (unit, *names.split())
+}  # fmt: skip
+
 _COMMANDS = """
     frac sqrt binom cdot times div pm mp infty circ sin cos tan cot sec csc arcsin arccos arctan
     sinh cosh tanh log ln exp le ge lt gt ne neq approx in cup cap setminus emptyset varnothing
@@ -162,7 +101,8 @@ _GRAMMAR = re.compile(
     re.ASCII,
 )
 _UNREADABLE = re.compile(
-    r"(?<!_)\d +\d|(?<![A-Za-z}\]^_\\])\{ *-?\d|(?<![A-Za-z\\])[A-Za-z]{4}|[)}!] *!.*!|!.*[)}!] *!|(?:[-+|] ?){4}",
+    r"(?<!_)\d +\d|(?<![A-Za-z}\]^_\\])\{ *-?\d|(?<![A-Za-z\\])[A-Za-z]{4}"
+    r"|[)}!] *!.*!|!.*[)}!] *!|(?:[-+|] ?){4}",
     re.ASCII,
 )
 _NAMED = re.compile(r"\\(?:text|begin|end)\{[^{}]*\}")
@@ -213,6 +153,14 @@ def _number(text: str) -> tuple[Fraction, int] | None:
     return -value if part["sign"] == "-" else value, len(places)
 
 
+def _unit(text: str) -> tuple[str, str] | None:
+    """A known unit at the end of a text, and its power."""
+    found = _UNIT.search(text)
+    name = found["name"].lower() if found else ""
+    unit = _UNITS.get(name) or _UNITS.get(name.removesuffix("s"))
+    return (unit, found["power"] or "") if found and unit else None
+
+
 def _is_readable(text: str) -> bool:
     """Whether a text may go to math-verify: of the grammar, and with no number that would fill
     the memory."""
@@ -252,7 +200,8 @@ def _group(text: str, start: int) -> str:
 def equal(gold: str, answer: str) -> bool:
     r"""Whether an answer is equal to the right one.
 
-    - Texts that differ in white space, case, units, currency and LaTeX spelling are the same.
+    - Texts that differ in white space, case, currency and LaTeX spelling are the same.
+    - Units may be left out; those that both name and that are known must be the same.
     - Decimals are equal to a number that rounds to them, from six places on.
     - A percentage is equal to the number with and without the sign.
     - The base of a number counts where both name one.
@@ -260,7 +209,7 @@ def equal(gold: str, answer: str) -> bool:
 
     Args:
         gold: the right answer, as data has it.
-        answer: as `find_answer` finds it.
+        answer: without what marks it.
 
     Raises:
         MissingExtraError: math-verify is not installed.
@@ -273,6 +222,9 @@ def equal(gold: str, answer: str) -> bool:
     gold, answer = _spelled(gold), _spelled(answer)
     if _letters(gold) == _letters(answer):
         return True
+    units = {unit for text in (gold, answer) if (unit := _unit(text)) is not None}
+    if len(units) > 1:
+        return False
     places = max([6, *(len(found) for found in re.findall(r"\.(\d+)", f"{gold} {answer}"))])
     if (a := _number(gold)) is not None and (b := _number(answer)) is not None:
         rounded = a[1] + b[1] > 0 and round(a[0], places) == round(b[0], places)

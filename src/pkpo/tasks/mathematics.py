@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pkpo.errors import InvalidInputError, needing
-from pkpo.tasks.base import RewardType, Split, Task, Verdict
-from pkpo.tasks.equivalence import (
-    MOST_CHARACTERS,
-    OutOfTimeError,
-    equal,
-    find_answer,
-    load,
-    time_limit,
-)
+from pkpo.tasks.base import RewardType, Split, Task, Verdict, last_answer
+from pkpo.tasks.equivalence import MOST_CHARACTERS, OutOfTimeError, equal, load, time_limit
 from pkpo.tasks.rows import Row, load_rows, split_rows, text_of
 
 BOXED_FORMAT = (
@@ -27,6 +21,80 @@ BOXED_FORMAT = (
 """What a question tells of the form of its answer."""
 
 _SHOWN = 80
+
+_BRACES = re.compile(r"(?P<box>\\{1,2}(?:boxed|fbox)\s*\{)|\\.|[{}]", re.DOTALL)
+_LISTED = re.compile(r"[\s$]*(?:[,;][\s$]*(?:and|or)?|(?:\\text\{\s*)?(?:and|or)(?:\s*\})?)[\s$]*")
+_HASHES = re.compile(r"####[ \t]*(\S[^\n]*)")
+_PHRASE = re.compile(
+    r"answer(?: is|:| =)[ \t:*]*(\$[^$\n]+\$|\\\([^\n]+?\\\)|[^\s:*][^\n]*)", re.IGNORECASE
+)
+_SENTENCE_END = re.compile(r"[.!]\s+[A-Z].*", re.DOTALL)
+_LINE_OF_MATHS = re.compile(r"\$[^$]+\$|[-+]?\$?[\d.,/]*\d%?", re.ASCII)
+
+
+def find_answer(text: str) -> str | None:
+    r"""The answer in a completion, without what marks it; None if there is none.
+
+    The first of these that the completion has, and of several the last: what stands between
+    <answer> and </answer>; a `\boxed{}` that is closed, together with those that only a comma,
+    "and" or "or" stands between; what follows "####"; what follows "the answer is" or "answer:";
+    a last line that is nothing but a number or $...$.
+
+    Cost: linear in the text.
+
+    >>> find_answer(r"\boxed{3}? No, so $\boxed{-2}$ and $\boxed{\frac{1}{2}}$.")
+    '-2,\\frac{1}{2}'
+    >>> find_answer("6 * 7 = 42\n#### 42")
+    '42'
+    """
+    if "</answer>" in text and "<answer>" in text:
+        text = last_answer(text) or ""
+        return _stripped(_boxed(text) or text)
+    if (inside := _boxed(text)) is not None:
+        return _stripped(inside)
+    for pattern in (_HASHES, _PHRASE):
+        if found := pattern.findall(text):
+            return _stripped(_SENTENCE_END.sub("", found[-1]))
+    line = last_answer(text) or ""
+    return _stripped(line) if _LINE_OF_MATHS.fullmatch(line) else None
+
+
+def _boxed(text: str) -> str | None:
+    """What the last box holds, or the last boxes if they are one list."""
+    opened: list[tuple[int, int] | None] = []
+    boxes: list[tuple[int, int, str]] = []
+    for mark in _BRACES.finditer(text):
+        if mark["box"]:
+            opened.append(mark.span())
+        elif mark[0] == "{":
+            opened.append(None)
+        elif mark[0] == "}" and opened:
+            start = opened.pop()
+            if start and not (boxes and boxes[-1][0] > start[0]):
+                boxes.append((start[0], mark.end(), text[start[1] : mark.start()]))
+    if not boxes:
+        return None
+    start, _, inside = boxes.pop()
+    answers = [inside]
+    while boxes and 0 <= start - boxes[-1][1] < 40:
+        if not _LISTED.fullmatch(text, boxes[-1][1], start):
+            break
+        start, _, inside = boxes.pop()
+        answers.append(inside)
+    return ",".join(reversed(answers))
+
+
+def _stripped(text: str) -> str | None:
+    """An answer without what is around it: dollars, brackets of displayed mathematics, a full
+    stop, bold type."""
+    text = text.strip().strip("*").strip()
+    if text.endswith((".", ",")) and not text.endswith("\\,"):
+        text = text[:-1].rstrip()
+    for left, right in (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]")):
+        inside = text[len(left) : -len(right)]
+        if text.startswith(left) and text.endswith(right) and inside and left not in inside:
+            return inside.strip() or None
+    return text or None
 
 
 @dataclass(frozen=True)
@@ -48,7 +116,7 @@ class MathTask(Task):
     - MATH: `problem`, and `answer` or a `solution` with `\boxed{}`; maybe `unique_id`;
     - GSM8K: `question`, and `answer`, which ends with a line "#### 42".
 
-    The reward is 1 if the answer in a completion (`pkpo.tasks.equivalence.find_answer`) is equal
+    The reward is 1 if the answer in a completion (`find_answer`) is equal
     to the right one (`pkpo.tasks.equivalence.equal`), else 0.
 
     A problem's split is what its data set or a field `split` says, or the name of its file if that

@@ -15,10 +15,10 @@ from pkpo.tasks.base import Split, Task, TokenTask
 
 TASKS: Mapping[str, str] = {
     "grid-programs": "pkpo.tasks.grid_programs:GridProgramTask",
-    "math": "pkpo.tasks.mathematics:MathTask",
     "reasoning-gym": "pkpo.tasks.reasoning:ReasoningGymTask",
     "human-eval": "pkpo.tasks.code.task:HumanEvalTask",
     "code": "pkpo.tasks.code.task:CodeFileTask",
+    "math": "pkpo.tasks.mathematics:MathTask",
 }
 """Module and class of pkpo's own tasks. None is imported before it is asked for."""
 

@@ -4,7 +4,7 @@ choices of objectives and completions."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -25,13 +25,10 @@ class StepRecord(NamedTuple):
 
     Args:
         problems_P: indices of its problems among the training problems.
-        rewards_PG: of their completions.
         advantages_PG: that they were trained with; a sum over a group, no mean.
-        choice: the objective of each problem.
         entropy: mean over completions of the sum of token entropies, in nats.
         measures: further columns of metrics.jsonl, loss and grad_norm first.
-        seconds: that the step took.
-        parts: seconds of parts of it, by name.
+        seconds, parts: that the step took, and parts of it by name.
         texts: prompts (P) and completions (P * G) as people read them, at steps where the log
             `keeps` them.
     """
@@ -47,14 +44,10 @@ class StepRecord(NamedTuple):
     texts: Texts | None
 
 
-class ArmLog:
+class ArmLog(AbstractContextManager["ArmLog"]):
     """metrics.jsonl, evaluations.jsonl, choices.jsonl and completions.parquet of an arm.
 
-    Of choices it keeps those that `pkpo.plans.choice_log.ChoiceLog` tells it.
-
     Args:
-        directory: the arm's folder.
-        config, arm: the settings.
         plan: told of the measurements.
         problem_ids: names of all training problems.
         writing: False in processes that leave that to another; they remember all the same.
@@ -95,15 +88,18 @@ class ArmLog:
         if not self._writing:
             return self
         folder = self.directory
+        wanted = {
+            "metrics": (folder.metrics, step),
+            "evaluations": (folder.evaluations, step + measured),
+        }
+        if ChoiceLog.keeps(self.plan):
+            wanted["choices"] = (folder.choices, step)
         with ExitStack() as opened:
-            files = {"metrics": JsonLines(folder.metrics, before_step=step, every_step=True)}
-            opened.enter_context(files["metrics"])
-            wanted = {"evaluations": (folder.evaluations, step + measured)}
-            if ChoiceLog.keeps(self.plan):
-                wanted["choices"] = (folder.choices, step)
+            files = {}
             for name, (path, before) in wanted.items():
-                files[name] = JsonLines(path, before_step=before, count=self._counts[name])
-                opened.enter_context(files[name])
+                count, whole = self._counts.get(name), name == "metrics"
+                file = JsonLines(path, before_step=before, every_step=whole, count=count)
+                files[name] = opened.enter_context(file)
             self._files, self._closing = files, opened.pop_all()
         return self
 
@@ -123,8 +119,9 @@ class ArmLog:
         self._choices.append(step, names, found.choice)
         self._files["metrics"].append(self._row(step, found))
         if found.texts is not None:
-            rows = completion_rows(step, names, found, found.texts)
-            self.directory.add_completions(rows, step=step)
+            self.directory.add_completions(
+                _completion_rows(step, names, found, found.texts), step=step
+            )
 
     def measured(self, step: int, scores: Mapping[str, float]) -> None:
         """Take down pass@k by str(k) on the validation problems, and tell the plan."""
@@ -164,9 +161,6 @@ class ArmLog:
         self._files = {}
         self._closing.close()
 
-    def __enter__(self) -> Self:
-        return self
-
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
@@ -197,12 +191,11 @@ def mean_pass_at_k(
     return {f"{prefix}{k}": float(np.mean(pass_at_k(n, correct, k))) for k in k_values}
 
 
-def completion_rows(
+def _completion_rows(
     step: int, names: Sequence[str], found: StepRecord, texts: Texts
 ) -> pl.DataFrame:
     """One row a completion, of problems of these names."""
-    prompts, completions = texts
-    n = found.rewards_PG.shape[1]
+    (prompts, completions), n = texts, found.rewards_PG.shape[1]
     return pl.DataFrame(
         {
             "step": np.full(found.rewards_PG.size, step),

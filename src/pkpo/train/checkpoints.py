@@ -33,9 +33,6 @@ class Checkpoints:
 
     A new checkpoint is complete and on the disk before it takes the place of the last one,
     which becomes the previous one.
-
-    Args:
-        folder: of the arm and seed.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,21 +40,14 @@ class Checkpoints:
         self.previous = folder / "state.previous.pt"
 
     def save(self, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
-        """
-        Args:
-            state: tensors and plain values.
-            settings: of the arm; `load` wants the same.
+        """Write tensors and plain values; `load` wants the same settings.
 
         Raises:
             OSError: the file can't be written. The checkpoints before it are kept.
         """
         content = io.BytesIO()
         torch.save({**state, _SETTINGS: dict(settings)}, content)
-        write_atomically(
-            self.last,
-            lambda temporary: temporary.write_bytes(content.getbuffer()),
-            keep_as=self.previous,
-        )
+        write_atomically(self.last, content.getvalue(), keep_as=self.previous)
 
     def load(self, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         """The last checkpoint on the CPU, the previous one where state.pt is missing, or None.
@@ -82,14 +72,8 @@ class Checkpoints:
 
     @staticmethod
     def check(state: Mapping[str, Any], like: Mapping[str, Any]) -> None:
-        """
-        Args:
-            state: that was loaded.
-            like: a state of the same arm at some other step.
-
-        Raises:
-            ValueError: an entry is missing, or of another type.
-        """
+        """Raise ValueError where an entry of `like`, a state of the same arm at some other step,
+        is missing or of another type."""
         for name, value in like.items():
             if name not in state:
                 raise ValueError(f"{name!r} is missing")
@@ -103,24 +87,19 @@ class Checkpoints:
 
     @contextmanager
     def restoring(self) -> Iterator[None]:
-        """Whatever is raised inside is the fault of the checkpoint that was loaded.
-
-        Raises:
-            RunDirectoryError: in its place; names the file and the way out.
-        """
+        """Whatever is raised inside is the fault of the checkpoint that was loaded: in its place
+        comes a RunDirectoryError, which names the file and the way out."""
         try:
             yield
         except Exception as error:
             path = self._newest
             what = repr(error) if isinstance(error, KeyError) else str(error)
+            out = "Without it this arm starts anew: remove it if that is all right"
+            if path == self.last and self.previous.exists():
+                out = f"Remove it to continue from the checkpoint before, {self.previous.name}"
             raise RunDirectoryError(
-                f"can't read the checkpoint {path}: {' '.join(what.split())}. {self._way_out(path)}"
+                f"can't read the checkpoint {path}: {' '.join(what.split())}. {out}"
             ) from error
-
-    def _way_out(self, damaged: Path) -> str:
-        if damaged == self.last and self.previous.exists():
-            return f"Remove it to continue from the checkpoint before, {self.previous.name}"
-        return "Without it this arm starts anew: remove it if that is all right"
 
 
 def _read(path: Path) -> dict[str, Any]:

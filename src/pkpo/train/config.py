@@ -201,12 +201,15 @@ class JobSettings(Settings):
             raise ValueError(f"seeds must be distinct integers >= 0, got {self.seeds}")
         if max(self.seeds) >= 2**63:
             raise ValueError(f"seeds must be below 2^63, got {max(self.seeds)}")
-        self._check_engine()
+        self.check_engine()
         for arm in self.arms:
-            self._check_objectives(arm)
+            try:
+                self._check_objectives(arm)
+            except ValueError as error:
+                raise ValueError(f"arm {arm.name!r}: {error}") from error
         return self
 
-    def _check_engine(self) -> None:
+    def check_engine(self) -> None:
         """Refuse what the engine doesn't have."""
 
     def credit(self, arm: ArmSettings) -> Credit:
@@ -215,40 +218,34 @@ class JobSettings(Settings):
 
     def _check_objectives(self, arm: ArmSettings) -> None:
         """Refuse now what would fail at some later step."""
-        chosen, training, place = plan(arm.schedule), self.training, f"arm {arm.name!r}"
-        if isinstance(chosen, ByStep) and chosen.schedule.last_stage >= training.steps:
+        chosen, steps = plan(arm.schedule), self.training.steps
+        if isinstance(chosen, ByStep) and chosen.schedule.last_stage >= steps:
             raise ValueError(
-                f"{place}: {chosen} changes at step {chosen.schedule.last_stage}, but training "
-                f"ends after {training.steps} steps"
+                f"{chosen} changes at step {chosen.schedule.last_stage}, but training ends after "
+                f"{steps} steps"
             )
         if isinstance(chosen, Plateau):
-            self._check_plateau(chosen, place)
-        credit = self.credit(arm)
-        for objective in chosen.possible(training.steps):
-            try:
-                credit.check(objective, reweighted=training.reweighs)
-            except ValueError as error:
-                raise ValueError(f"{place}: {error}") from error
+            self._check_plateau(chosen, steps)
+        credit, num_generations = self.credit(arm), self.training.num_generations
+        for objective in chosen.possible(steps):
+            credit.check(objective, reweighted=self.training.reweighs)
             size = required_size(objective, credit.baseline)
-            if training.num_generations < size:
+            if num_generations < size:
                 raise ValueError(
-                    f"{place}: {objective} with baseline {credit.baseline!r} needs "
-                    f"num_generations >= {size}, got {training.num_generations}"
+                    f"{objective} with baseline {credit.baseline!r} needs num_generations >= "
+                    f"{size}, got {num_generations}"
                 )
 
-    def _check_plateau(self, chosen: Plateau, place: str) -> None:
-        evaluation, steps = self.evaluation, self.training.steps
-        if chosen.metric_k not in evaluation.k_values:
+    def _check_plateau(self, chosen: Plateau, steps: int) -> None:
+        ks, every = self.evaluation.k_values, self.evaluation.every
+        if chosen.metric_k not in ks:
             raise ValueError(
-                f"{place}: {chosen} follows pass@{chosen.metric_k}, but the evaluation's k_values "
-                f"are {evaluation.k_values}"
+                f"{chosen} follows pass@{chosen.metric_k}, but the evaluation's k_values are {ks}"
             )
-        earliest = chosen.earliest_end(evaluation.every)
-        if earliest >= steps:
+        if (earliest := chosen.earliest_end(every)) >= steps:
             raise ValueError(
-                f"{place}: with an evaluation every {evaluation.every} steps, the last stage of "
-                f"{chosen} can't begin before step {earliest}, but training ends after {steps} "
-                "steps"
+                f"with an evaluation every {every} steps, the last stage of {chosen} can't begin "
+                f"before step {earliest}, but training ends after {steps} steps"
             )
 
 
@@ -308,7 +305,7 @@ class TrlConfig(JobSettings):
     training: TrlTrainingSettings = TrlTrainingSettings()
     trl: dict[str, Any] = Field(default_factory=dict)
 
-    def _check_engine(self) -> None:
+    def check_engine(self) -> None:
         if taken := sorted(SET_BY_JOB & set(self.trl)):
             raise ValueError(f"the job's own settings decide {', '.join(taken)}")
         for arm in self.arms:

@@ -7,36 +7,39 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from rich import box
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from pkpo.execution.pool import Pool, State
-from pkpo.tables import fits
+from pkpo.tables import Table, fits
 from pkpo.terminal import visible
 from pkpo.train.config import JobSettings
 from pkpo.train.parts import Part
-from pkpo.train.progress import ArmProgress, Row, number, read_object
+from pkpo.train.progress import ArmProgress, Row, mean, number, read_object
 from pkpo.train.run_directory import WARM_START_PROGRESS
 
 _LINES_AROUND = 7
-_SPARE = ("transform", "samples/s", "signal", "objective", "entropy", "solved")
+_METRICS = (
+    ("pass@1", "pass@1", "{:.1%}"),
+    ("pass@{n}", "pass@{n}", "{:.1%}"),
+    ("entropy", "entropy", "{:.2f}"),
+    ("solved", "cumulative_solve_rate", "{:.1%}"),
+    ("signal", "signal_fraction", "{:.0%}"),
+    ("samples/s", "samples_per_second", "{:,.0f}"),
+    ("transform", "transform_share", "{:.2%}"),
+)
+"""Headers, columns of metrics.jsonl and how they are written, for groups of n."""
+
+_SPARE = ("transform", "samples/s", "signal", "objective", "entropy", "solved", "pass@{n}")
+_SUM_SO_FAR = "cumulative_solve_rate"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table.
-
-    Args:
-        header: its title.
-        text: of a row.
-        left: whether it is put to the left.
-        fold: whether its cells may be broken into lines.
-        style: of its cells.
-        label: whether a row leaves it empty where it is that of the row before.
-    """
+    """`fold`: its cells may be broken into lines; `label`: a row leaves it empty where all its
+    labels are those of the row before."""
 
     header: str
     text: Callable[[Row], str]
@@ -52,41 +55,33 @@ class Display:
     Nothing that happens to a terminal, a pipe or a picture of the progress ends the work: the
     first time that something can't be shown, this falls silent.
 
-    Args:
-        console: where to show it.
+    Attributes:
         pool: does the work.
-        parts: that it does.
-        rows: of the table.
-        title, columns: of the table.
         spare: headers of columns that are left out where there is no room, those first.
-        line: what is printed of an arm at each tenth of its way, where there is no terminal.
-        done: what is printed of a part that is done, if anything.
     """
 
-    def __init__(
-        self,
-        console: Console,
-        pool: Pool,
-        parts: Sequence[Part],
-        rows: Sequence[Row],
-        *,
-        title: str,
-        columns: Sequence[Column],
-        spare: Sequence[str] = (),
-        line: Callable[[Row], str] | None = None,
-        done: Callable[[Display, str], str] = lambda display, name: "",
-    ) -> None:
-        self.console, self.pool, self.rows = console, pool, rows
-        self.arms = [seed for row in rows for seed in row.seeds]
-        self._warm_starts = [part for part in parts if part.arm is None]
-        self._title, self._columns, self._spare = title, columns, spare
-        self._line, self._done = line, done
-        self._printed: dict[str, int] = {}
-        self._told = {name: state for name, state in pool.states.items() if state is State.DONE}
+    title: str
+    rows: Sequence[Row]
+    columns: Sequence[Column]
+    spare: Sequence[str] = ()
+
+    def __init__(self, console: Console, parts: Sequence[Part]) -> None:
+        self.console = console
+        self.pool = Pool([part.item for part in parts], [part.name for part in parts if part.done])
+        self.arms = [ArmProgress(p, p.arm, self.pool) for p in parts if p.arm is not None]
+        self.warm_starts = {part.name: part for part in parts if part.arm is None}
+        self._told = {n: state for n, state in self.pool.states.items() if state is State.DONE}
         self._start = time.monotonic()
         self._steps_before: int | None = None
         self._silent = False
         self._live = Live(console=console, auto_refresh=False)
+
+    def moved(self) -> None:
+        """Print what is new of the arms that run, where there is no terminal."""
+
+    def done(self, name: str) -> str:
+        """What to print of a part that is done, if anything."""
+        raise NotImplementedError
 
     def __enter__(self) -> Self:
         if self.console.is_terminal:
@@ -104,13 +99,10 @@ class Display:
 
     def print(self, shown: RenderableType, style: str | None = None) -> None:
         """Print something else, text as it is, without what could steer a terminal."""
-        is_text = isinstance(shown, str)
+        wrap = not isinstance(shown, str)
         shown = visible(shown) if isinstance(shown, str) else shown
-        self._attempt(
-            lambda: self.console.print(
-                shown, style=style, soft_wrap=is_text, markup=False, highlight=False
-            )
-        )
+        how = {"style": style, "soft_wrap": not wrap, "markup": False, "highlight": False}
+        self._attempt(lambda: self.console.print(shown, **how))
 
     def _attempt(self, show: Callable[[], object]) -> None:
         if self._silent:
@@ -125,68 +117,52 @@ class Display:
             arm.poll()
         if self._steps_before is None:
             self._steps_before = self._done_steps()
-        self._tell_ends()
-        if self.console.is_terminal:
-            self._live.update(self.table(), refresh=True)
-        elif self._line is not None:
-            self._print_tenths(self._line)
-
-    def _tell_ends(self) -> None:
         for name, state in self.pool.states.items():
             if self._told.get(name) is state or state not in (State.DONE, State.FAILED):
                 continue
             self._told[name] = state
             if state is State.FAILED:
                 self.print(f"{name} failed: {self.pool.failures[name].reason}", "red")
-            elif text := self._done(self, name):
+            elif text := self.done(name):
                 self.print(text)
+        if self.console.is_terminal:
+            self._live.update(self.table(), refresh=True)
+        else:
+            self.moved()
 
-    def _print_tenths(self, line: Callable[[Row], str]) -> None:
-        for row in self.rows:
-            (arm,) = row.seeds
-            tenth = 10 * arm.done_steps // arm.steps
-            name = arm.part.name
-            if arm.part.done or arm.state is State.FAILED or tenth <= self._printed.get(name, 0):
-                continue
-            self._printed[name] = tenth
-            self.print(line(row))
-
-    def table(self) -> Table:
+    def table(self) -> RichTable:
         """As many columns and rows as there is room for."""
-        table = self._table([])
-        for count in range(1, len(self._spare) + 1):
+        for count in range(len(self.spare) + 1):
+            table = self._table(self.spare[:count])
             if fits(self.console, table):
-                break
-            table = self._table(self._spare[:count])
+                return table
         return table
 
-    def _table(self, left_out: Sequence[str]) -> Table:
+    def _table(self, left_out: Sequence[str]) -> RichTable:
         shown = self._most_urgent()
         more = len(self.rows) - len(shown)
-        notes = (f"{more} more rows. " if more else "", self.overall(), self._of_warm_starts())
-        table = Table(
-            title=self._title,
-            box=box.SIMPLE_HEAD,
-            padding=(0, 1, 0, 0),
-            caption=Text("".join(notes)),
-            caption_justify="left",
+        columns = [column for column in self.columns if column.header not in left_out]
+        above = [{}, *(row.labels for row in shown)]
+        cells = tuple(
+            tuple("" if c.label and row.labels == labels else c.text(row) for c in columns)
+            for row, labels in zip(shown, above)
         )
-        columns = [column for column in self._columns if column.header not in left_out]
-        for column in columns:
-            table.add_column(
-                column.header,
-                justify="left" if column.left else "right",
-                overflow="fold" if column.fold else "ellipsis",
-                no_wrap=not column.fold,
-            )
-        before: Row | None = None
-        for row in shown:
-            again = before is not None and row.labels == before.labels
-            texts = ["" if column.label and again else column.text(row) for column in columns]
-            cells = [Text(visible(t, cell=True), c.style) for t, c in zip(texts, columns)]
-            failed = all(seed.state is State.FAILED for seed in row.seeds)
-            table.add_row(*cells, style="red" if failed else "")
-            before = row
+        table = Table(
+            headers=tuple(column.header for column in columns),
+            rows=cells,
+            title=self.title,
+            words=frozenset(j for j, column in enumerate(columns) if column.left),
+        ).to_rich(
+            style=lambda i, j: (
+                "red" if shown[i].count(State.FAILED) == len(shown[i].seeds) else columns[j].style
+            ),
+            padding=(0, 1, 0, 0),
+            caption=Text(
+                (f"{more} more rows. " if more else "") + self.overall() + self._of_warm_starts()
+            ),
+        )
+        for column, made in zip(columns, table.columns):
+            made.no_wrap, made.overflow = not column.fold, "fold" if column.fold else "ellipsis"
         return table
 
     def _most_urgent(self) -> list[Row]:
@@ -200,25 +176,22 @@ class Display:
         return [self.rows[i] for i in sorted(sorted(range(len(self.rows)), key=urgency)[:room])]
 
     def overall(self) -> str:
-        """A line on the whole job."""
+        """A line on the whole job; the time left is at the pace of all steps since the start,
+        warm starts included."""
         ended = sum(arm.state in (State.DONE, State.FAILED) for arm in self.arms)
         text = f"{ended} of {len(self.arms)} runs ended"
-        seconds = self._seconds_left()
-        return f"{text}, about {duration(seconds)} left" if seconds else text
+        made = self._done_steps() - (self._steps_before or 0)
+        remaining = sum(arm.remaining_steps for arm in self.arms)
+        if made <= 0 or not remaining:
+            return text
+        return f"{text}, about {duration(remaining * (time.monotonic() - self._start) / made)} left"
 
     def _done_steps(self) -> int:
         return sum(arm.done_steps for arm in self.arms)
 
-    def _seconds_left(self) -> float | None:
-        """From the pace of all steps since the start, warm starts included."""
-        made = self._done_steps() - (self._steps_before or 0)
-        if made <= 0:
-            return None
-        remaining = sum(arm.remaining_steps for arm in self.arms)
-        return remaining * (time.monotonic() - self._start) / made
-
     def _of_warm_starts(self) -> str:
-        running = [p for p in self._warm_starts if self.pool.states[p.name] is State.RUNNING]
+        states = self.pool.states
+        running = [p for name, p in self.warm_starts.items() if states[name] is State.RUNNING]
         return "\nWarm start: " + "; ".join(map(_of_warm_start, running)) if running else ""
 
 
@@ -242,71 +215,60 @@ def _of_warm_start(part: Part) -> str:
     return f"seed {part.seed}, step {step:.0f}, loss {loss:.2f} nats"
 
 
-def _pool_of(parts: Sequence[Part]) -> Pool:
-    return Pool([part.item for part in parts], [part.name for part in parts if part.done])
+class JobDisplay(Display):
+    """Of a job: a row for each arm and seed, a line of text at each tenth of its way."""
 
+    title = "Training (means of the last 20 steps, on training problems)"
 
-# A job
-
-
-def job_display(console: Console, parts: Sequence[Part], config: JobSettings) -> Display:
-    """Of a job: a row for each arm and seed."""
-    pool = _pool_of(parts)
-    rows = [Row(p.name, [ArmProgress(p, p.arm, pool)]) for p in parts if p.arm is not None]
-    metrics = _metrics(config.training.num_generations)
-    seeds = {part.name: part.seed for part in parts if part.arm is None}
-
-    def line(row: Row) -> str:
-        (arm,) = row.seeds
-        values = "  ".join(f"{column.header} {column.text(row)}" for column in metrics)
-        left = duration(arm.seconds_left)
-        ending = f"  {left} left" if left else ""
-        return f"{row.name:<16} step {arm.done_steps:>5}/{arm.steps}  {values}{ending}"
-
-    def done(display: Display, name: str) -> str:
-        return f"Warm start ready for seed {seeds[name]}." if name in seeds else ""
-
-    return Display(
-        console,
-        pool,
-        parts,
-        rows,
-        title="Training (means of the last 20 steps, on training problems)",
-        columns=[
+    def __init__(self, console: Console, parts: Sequence[Part], config: JobSettings) -> None:
+        super().__init__(console, parts)
+        n = config.training.num_generations
+        self.rows = [Row(arm.part.name, [arm]) for arm in self.arms]
+        self.spare = [header.format(n=n) for header in _SPARE]
+        self._printed: dict[str, int] = {}
+        self._metrics = [
+            _metric(header.format(n=n), name.format(n=n), form) for header, name, form in _METRICS
+        ]
+        self.columns = [
             Column("arm", lambda row: row.name, left=True, fold=True),
             Column("step", _step),
             Column("left", lambda row: duration(row.seconds_left)),
-            Column("objective", _objective, left=True),
-            *metrics,
-        ],
-        spare=(*_SPARE, f"pass@{config.training.num_generations}"),
-        line=line,
-        done=done,
-    )
+            Column(
+                "objective",
+                lambda row: str(row.seeds[0].metrics.last("objective") or ""),
+                left=True,
+            ),
+            *self._metrics,
+        ]
+
+    def done(self, name: str) -> str:
+        part = self.warm_starts.get(name)
+        return f"Warm start ready for seed {part.seed}." if part else ""
+
+    def moved(self) -> None:
+        for row in self.rows:
+            (arm,) = row.seeds
+            tenth = 10 * arm.done_steps // arm.steps
+            if (
+                arm.part.done
+                or arm.state is State.FAILED
+                or tenth <= self._printed.get(row.name, 0)
+            ):
+                continue
+            self._printed[row.name] = tenth
+            values = "  ".join(f"{column.header} {column.text(row)}" for column in self._metrics)
+            left = duration(arm.seconds_left)
+            ending = f"  {left} left" if left else ""
+            self.print(f"{row.name:<16} step {arm.done_steps:>5}/{arm.steps}  {values}{ending}")
 
 
-def _metrics(num_generations: int) -> list[Column]:
-    def mean(header: str, name: str, form: str) -> Column:
-        def text(row: Row) -> str:
-            value = row.seeds[0].metrics.mean(name)
-            return "" if value is None else form.format(value)
+def _metric(header: str, name: str, form: str) -> Column:
+    def text(row: Row) -> str:
+        rows = row.seeds[0].metrics.rows[-1 if name == _SUM_SO_FAR else 0 :]
+        value = mean([number(line.get(name)) for line in rows])
+        return "" if value is None else form.format(value)
 
-        return Column(header, text)
-
-    def solved(row: Row) -> str:
-        rows = row.seeds[0].metrics.rows
-        value = number(rows[-1].get("cumulative_solve_rate")) if rows else None
-        return "" if value is None else f"{value:.1%}"
-
-    return [
-        mean("pass@1", "pass@1", "{:.1%}"),
-        mean(f"pass@{num_generations}", f"pass@{num_generations}", "{:.1%}"),
-        mean("entropy", "entropy", "{:.2f}"),
-        Column("solved", solved),
-        mean("signal", "signal_fraction", "{:.0%}"),
-        mean("samples/s", "samples_per_second", "{:,.0f}"),
-        mean("transform", "transform_share", "{:.2%}"),
-    ]
+    return Column(header, text)
 
 
 def _step(row: Row) -> str:
@@ -318,75 +280,60 @@ def _step(row: Row) -> str:
     return str(arm.state)
 
 
-def _objective(row: Row) -> str:
-    rows = row.seeds[0].metrics.rows
-    return str(rows[-1].get("objective", "")) if rows else ""
-
-
-# A sweep
-
-
-def sweep_display(
-    console: Console, cells: Sequence[tuple[Mapping[str, str], Sequence[Part]]]
-) -> Display:
+class SweepDisplay(Display):
     """Of a sweep: a row for each cell and arm, over its seeds.
 
     Args:
         console: where to show it.
         cells: of each the texts of its settings, by header, and its parts.
     """
-    parts = [part for _, of_cell in cells for part in of_cell]
-    pool = _pool_of(parts)
-    rows = [row for labels, of_cell in cells for row in _rows(labels, of_cell, pool)]
-    ks = sorted({k for part in parts for k in part.run.config.evaluation.k_values})
-    ends = tuple(dict.fromkeys((*ks[:1], *ks[-1:])))
 
-    def count(header: str, state: State, style: str = "") -> Column:
-        return Column(header, lambda row: str(row.count(state) or ""), style=style)
+    title = "Sweep (seeds done, running, ...; validation pass@k, mean over seeds)"
 
-    def waiting(row: Row) -> str:
-        counted = map(row.count, (State.DONE, State.RUNNING, State.FAILED))
-        return str(len(row.seeds) - sum(counted) or "")
-
-    def step(row: Row) -> str:
-        steps = sum(seed.done_steps for seed in row.seeds) / len(row.seeds)
-        return f"{steps:.0f}/{row.seeds[0].steps}"
-
-    def done(display: Display, name: str) -> str:
-        found = [arm for arm in display.arms if arm.part.name == name]
-        if display.console.is_terminal or not found:
-            return ""
-        scores = {k: found[0].pass_at(str(k)) for k in ends}
-        values = "  ".join(f"pass@{k} {v:.1%}" for k, v in scores.items() if v is not None)
-        return f"{name}: done  validation {values}  ({display.overall()})"
-
-    return Display(
-        console,
-        pool,
-        parts,
-        rows,
-        title="Sweep (seeds done, running, ...; validation pass@k, mean over seeds)",
-        columns=[
+    def __init__(
+        self, console: Console, cells: Sequence[tuple[Mapping[str, str], Sequence[Part]]]
+    ) -> None:
+        parts = [part for _, of_cell in cells for part in of_cell]
+        super().__init__(console, parts)
+        labels = {part.name: texts for texts, of_cell in cells for part in of_cell}
+        ks = sorted({k for part in parts for k in part.run.config.evaluation.k_values})
+        self.ends = tuple(dict.fromkeys((*ks[:1], *ks[-1:])))
+        grouped: dict[object, list[ArmProgress]] = {}
+        for arm in self.arms:
+            grouped.setdefault((arm.part.run.path, arm.name), []).append(arm)
+        self.rows = [Row(g[0].name, g, labels[g[0].part.name]) for g in grouped.values()]
+        self.columns = [
             *(
                 Column(header, lambda row, h=header: row.labels[h], fold=True, label=True)
                 for header in (cells[0][0] if cells else ())
             ),
             Column("arm", lambda row: row.name, left=True),
-            count("done", State.DONE),
-            count("run", State.RUNNING),
-            Column("wait", waiting),
-            count("fail", State.FAILED, "red"),
-            Column("step", step),
-            *(Column(f"pass@{k}", lambda row, k=k: row.pass_at(k)) for k in ends),
+            Column("done", lambda row: _count(row, State.DONE)),
+            Column("run", lambda row: _count(row, State.RUNNING)),
+            Column("wait", lambda row: _count(row, State.WAITING, State.STOPPED)),
+            Column("fail", lambda row: _count(row, State.FAILED), style="red"),
+            Column("step", _mean_step),
+            *(Column(f"pass@{k}", lambda row, k=k: _pass_at(row, k)) for k in self.ends),
             Column("eta", lambda row: duration(row.seconds_left)),
-        ],
-        done=done,
-    )
+        ]
+
+    def done(self, name: str) -> str:
+        found = [arm for arm in self.arms if arm.part.name == name]
+        if self.console.is_terminal or not found:
+            return ""
+        scores = {k: found[0].pass_at(k) for k in self.ends}
+        values = "  ".join(f"pass@{k} {v:.1%}" for k, v in scores.items() if v is not None)
+        return f"{name}: done  validation {values}  ({self.overall()})"
 
 
-def _rows(labels: Mapping[str, str], parts: Sequence[Part], pool: Pool) -> list[Row]:
-    by_arm: dict[str, list[ArmProgress]] = {}
-    for part in parts:
-        if part.arm is not None:
-            by_arm.setdefault(part.arm.name, []).append(ArmProgress(part, part.arm, pool))
-    return [Row(name, seeds, labels) for name, seeds in by_arm.items()]
+def _count(row: Row, *states: State) -> str:
+    return str(row.count(*states) or "")
+
+
+def _mean_step(row: Row) -> str:
+    return f"{sum(s.done_steps for s in row.seeds) / len(row.seeds):.0f}/{row.seeds[0].steps}"
+
+
+def _pass_at(row: Row, k: int) -> str:
+    value = mean([seed.pass_at(k) for seed in row.seeds])
+    return "" if value is None else f"{value:.1%}"

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pkpo.errors import PkpoError
 from pkpo.execution.interrupt import Interruption
-from pkpo.execution.pool import Executor, Pool, ThisProcess
+from pkpo.execution.pool import Executor, ThisProcess
 from pkpo.execution.processes import LocalProcesses
 from pkpo.files import default_cache
 from pkpo.report.load import read_run
@@ -21,7 +21,7 @@ from pkpo.report.summary import to_rich
 from pkpo.report.write import report_on
 from pkpo.terminal import say
 from pkpo.train.config import JobSettings
-from pkpo.train.display import Display, job_display
+from pkpo.train.display import Display, JobDisplay
 from pkpo.train.engine import Launch, engine_of, resuming
 from pkpo.train.parts import Part, damaged, parts_of
 from pkpo.train.run_directory import RunDirectory, new_folder
@@ -40,7 +40,6 @@ class Job:
     Args:
         run: new or continued.
         workers: processes at a time; each uses one thread.
-        console: where progress is shown.
         cache: where warm starts are kept between jobs.
         executor: what runs the work in place of `workers` local processes.
         report: whether to write the report and show its table.
@@ -78,11 +77,11 @@ class Job:
         began, path, launch = time.perf_counter(), self.run_directory.path, self.launch
         again = resuming(path) if launch.alone else f"... -m {resuming(path)}"
         with (
-            self._locked(),
+            self.run_directory.locked() if launch.is_main else nullcontext(),
             Interruption(self.console, again, agree=launch.any, patient=not launch.alone) as asked,
         ):
             parts = launch.on_main(lambda: parts_of(self.run_directory, self.cache))
-            display = job_display(self.console, parts, self.run_directory.config)
+            display = JobDisplay(self.console, parts, self.run_directory.config)
             do_parts(parts, self._executor(asked), asked, display, launch)
             written, damage = path, ()
             if self.report:
@@ -90,12 +89,16 @@ class Job:
                 seconds = time.perf_counter() - began
                 say(self.console, f"Report: {written}  ({seconds:.0f} s)")
             asked.check()
-        if complaints := _complaints(parts, display.pool, damage):
+        failures = display.pool.failures
+        starts = [name for name in failures if name in display.warm_starts]
+        complaints = [f"the {name} failed: {failures[name].reason}" for name in starts]
+        if arms := [name for name in failures if name not in starts]:
+            complaints.append(f"{len(arms)} arms failed: {', '.join(arms)}")
+        told = {failure.reason for failure in failures.values()}
+        complaints += [text for text in damage if text not in told]
+        if complaints:
             raise JobError(f"{'; '.join(complaints)}. --resume {path} tries again what failed")
         return written
-
-    def _locked(self) -> AbstractContextManager[None]:
-        return self.run_directory.locked() if self.launch.is_main else nullcontext()
 
     def _executor(self, asked: Interruption) -> Executor:
         if self.executor is not None:
@@ -130,10 +133,8 @@ def start_job(
     """Make a run directory and do the job in it, as each process of a launch.
 
     Args:
-        config: of any engine.
         out: the run directory; by default runs/TASK-DATE-TIME.
         command: written to command.txt.
-        console: where the main process reports.
         workers: processes at a time, of engines that use such.
         refused: context in which unfit settings are refused.
 
@@ -177,15 +178,3 @@ def do_parts(
         display.pool.fail(name, failure)
     with executor, display:
         display.pool.run(executor, interrupted=interruption.requested, watch=display.look)
-
-
-def _complaints(parts: Sequence[Part], pool: Pool, damage: Sequence[str]) -> list[str]:
-    """What failed, of which the display has told the reasons, and what else is damaged."""
-    names = {part.name for part in parts if part.arm is not None}
-    starts = [name for name in pool.failures if name not in names]
-    arms = [name for name in pool.failures if name in names]
-    found = [f"the {name} failed: {pool.failures[name].reason}" for name in starts]
-    if arms:
-        found.append(f"{len(arms)} arms failed: {', '.join(arms)}")
-    told = {failure.reason for failure in pool.failures.values()}
-    return found + [text for text in damage if text not in told]

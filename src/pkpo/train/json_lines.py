@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from pkpo.errors import RunDirectoryError
 from pkpo.files import naming, write_atomically, write_fully
@@ -15,9 +16,7 @@ from pkpo.report.load import train_again, way_out
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    write_atomically(
-        path, lambda temporary: temporary.write_text(text, encoding="utf-8"), durable=durable
-    )
+    write_atomically(path, text.encode(), durable=durable)
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
@@ -25,17 +24,14 @@ def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     write_text(path, text + "\n", durable=durable)
 
 
-class JsonLines:
-    """An append-only JSONL file that can be cut back to an earlier step.
+class JsonLines(AbstractContextManager["JsonLines"]):
+    """An append-only JSONL file of `count` lines, cut back to those before a step; a last line
+    that a killed run left incomplete goes too.
 
     Args:
-        path: made if missing. Lines from `before_step` on are dropped, as is a last line
-            that a killed run left incomplete.
+        path: made if missing.
         every_step: there must be one line for each step before `before_step`, in order.
         count: there must be so many lines before `before_step`; None where that isn't known.
-
-    Attributes:
-        count: lines in the file.
 
     Raises:
         RunDirectoryError: a line before the last isn't JSON with a step, or is missing.
@@ -43,12 +39,7 @@ class JsonLines:
     """
 
     def __init__(
-        self,
-        path: Path,
-        *,
-        before_step: int,
-        every_step: bool = False,
-        count: int | None = None,
+        self, path: Path, *, before_step: int, every_step: bool = False, count: int | None = None
     ) -> None:
         lines = [(line, step) for line, step in _complete_lines(path) if step < before_step]
         if every_step:
@@ -58,8 +49,7 @@ class JsonLines:
                 f"{path}: there should be {count} lines before step {before_step}, that of the "
                 f"checkpoint; found {len(lines)}. {train_again(path.parent)}"
             )
-        content = b"".join(line for line, _ in lines)
-        write_atomically(path, lambda temporary: temporary.write_bytes(content))
+        write_atomically(path, b"".join(line for line, _ in lines))
         self.path, self.count = path, len(lines)
         self._file = path.open("ab", buffering=0)
 
@@ -84,9 +74,6 @@ class JsonLines:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()

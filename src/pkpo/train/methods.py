@@ -6,7 +6,7 @@ docs/baselines.md says where each comes from and what exactly is trained.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import Any
 
 from pkpo.errors import InvalidInputError
 from pkpo.plans.schedules import Schedule
@@ -24,76 +24,48 @@ FORMS = (
 _NAME = re.compile(r"\s*([a-z0-9]+|pass@1)\s*(?:\((.*)\)|@\s*(\d+))?\s*")
 
 
-@dataclass(frozen=True)
-class _Job:
-    steps: int
-    num_generations: int
-    learning_rate: float
-
-    def arm(
-        self,
-        name: str,
-        schedule: object,
-        *,
-        loo: bool = False,
-        group_std: bool = False,
-        entropy_coef: float = 0.0,
-        family: str | None = None,
-    ) -> ArmSettings:
-        return ArmSettings(
-            name=name,
-            schedule=str(schedule),
-            learning_rate=self.learning_rate,
-            baseline="loo" if loo else "loo_minus_one",
-            scale="group_std" if group_std else "none",
-            entropy_coef=entropy_coef,
-            family=family,
-        )
+_MOST_PARAMETERS = {"pass@1": 0, "tzsm25": 0, "grpo": 0} | dict.fromkeys(
+    ("maxrl", "mixed", "pkpo", "annealed"), 1
+)
 
 
-_MOST_PARAMETERS = {
-    "pass@1": 0,
-    "tzsm25": 0,
-    "grpo": 0,
-    "maxrl": 1,
-    "mixed": 1,
-    "pkpo": 1,
-    "annealed": 1,
-    "entropy": None,
-}
-
-
-def _arms(name: str, given: list[str], job: _Job) -> tuple[ArmSettings, ...]:
-    """
-    Raises:
-        ValueError: parameters that the method doesn't take.
-    """
-    most = _MOST_PARAMETERS[name]
+def _arms(name: str, given: list[str], steps: int, n: int) -> list[dict[str, Any]]:
+    """Fields of the arms; a ValueError for parameters that the method doesn't take."""
+    most = _MOST_PARAMETERS.get(name)
     if most is not None and len(given) > most:
         raise ValueError(f"it takes {most or 'no'} parameter{'' if most == 1 else 's'}")
+    on_mean = {"schedule": "mean", "baseline": "loo"}
     if name == "entropy":
         coefficients = tuple(map(float, given)) or ENTROPY_COEFFICIENTS
-        family = "entropy" if len(coefficients) > 1 else None
-        return tuple(
-            job.arm(f"entropy({c!r})", "mean", loo=True, entropy_coef=c, family=family)
+        family = name if len(coefficients) > 1 else None
+        return [
+            {"name": f"entropy({c!r})", **on_mean, "entropy_coef": c, "family": family}
             for c in coefficients
-        )
-    if name == "pkpo" and not given:
-        raise ValueError("it needs its k, as in pkpo@8")
-    if name == "annealed" and job.steps < 2:
+        ]
+    k = int(given[0]) if given else DEFAULT_K
+    match name:
+        case "pass@1":
+            return [{"name": name, **on_mean}]
+        case "grpo":
+            return [{"name": name, **on_mean, "scale": "group_std"}]
+        case "tzsm25":
+            return [{"name": name, "schedule": f"max@{n}"}]
+        case "maxrl":
+            return [
+                {"name": f"maxrl({k})", "schedule": f"log_pass({k})"}
+                if given
+                else {"name": name, "schedule": f"log_pass({n})"}
+            ]
+        case "mixed":
+            return [{"name": f"mixed({k})", "schedule": str(Schedule.mix(k, "mean", 0, steps))}]
+        case "pkpo" if not given:
+            raise ValueError("it needs its k, as in pkpo@8")
+        case "pkpo":
+            return [{"name": f"pkpo@{k}", "schedule": f"max@{k}"}]
+    if steps < 2:
         raise ValueError("one training step has no half")
-    n, k = job.num_generations, int(given[0]) if given else DEFAULT_K
-    terms = int(given[0]) if given else n
-    arms = {
-        "pass@1": lambda: job.arm("pass@1", "mean", loo=True),
-        "tzsm25": lambda: job.arm("tzsm25", f"max@{n}"),
-        "grpo": lambda: job.arm("grpo", "mean", loo=True, group_std=True),
-        "maxrl": lambda: job.arm(f"maxrl({terms})" if given else "maxrl", f"log_pass({terms})"),
-        "mixed": lambda: job.arm(f"mixed({k})", Schedule.mix(k, "mean", 0, job.steps)),
-        "pkpo": lambda: job.arm(f"pkpo@{k}", f"max@{k}"),
-        "annealed": lambda: job.arm(f"annealed({k})", Schedule.switch(k, job.steps // 2, "mean")),
-    }
-    return (arms[name](),)
+    schedule = str(Schedule.switch(k, steps // 2, "mean"))
+    return [{"name": f"annealed({k})", "schedule": schedule}]
 
 
 def method_arms(
@@ -117,11 +89,17 @@ def method_arms(
     name, inside, at = match.groups() if match else ("", None, None)
     if (name, inside, at) == ("pass", None, "1"):
         name, at = "pass@1", None
-    if name not in _MOST_PARAMETERS or (at is not None and name != "pkpo"):
+    known = name in _MOST_PARAMETERS or name == "entropy"
+    if not known or (at is not None and name != "pkpo"):
         raise InvalidInputError(f"no method {text!r}; allowed: {FORMS}")
     given = [part.strip() for part in (inside or at or "").split(",") if part.strip()]
     try:
-        return _arms(name, given, _Job(steps, num_generations, learning_rate))
+        return tuple(
+            ArmSettings.model_validate(
+                {"learning_rate": learning_rate, "baseline": "loo_minus_one", **fields}
+            )
+            for fields in _arms(name, given, steps, num_generations)
+        )
     except (TypeError, ValueError) as error:
         raise InvalidInputError(
             f"can't read the method {text!r}: {error}; allowed: {FORMS}"

@@ -16,15 +16,7 @@ from pkpo.train.run_directory import RunDirectory
 
 @dataclass(frozen=True)
 class Part:
-    """The warm start of a seed, or one arm with one seed.
-
-    Args:
-        run: that it is a part of.
-        item: does it.
-        done: whether nothing is left to do.
-        seed: of either.
-        arm: None for a warm start.
-    """
+    """The warm start of a seed, or one arm with one seed; `done`: nothing is left to do."""
 
     run: RunDirectory[Any]
     item: Item

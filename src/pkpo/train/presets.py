@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pkpo.errors import InvalidInputError
 from pkpo.plans.plan import plan
+from pkpo.tasks.registry import task_names
 from pkpo.train.config import ArmSettings, arm_name
 
 HALF = "HALF"
@@ -26,9 +27,9 @@ class Preset:
     """
 
     learning_rates: Mapping[str, float]
-    warm_start: Mapping[str, Any]
-    training: Mapping[str, Any]
-    options: Mapping[str, Any]
+    warm_start: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     default_learning_rate: float = 3e-4
 
     def arms(self, steps: int) -> dict[str, float]:
@@ -41,25 +42,13 @@ class Preset:
         }
 
 
+_LEARNING_RATES: dict[str, float] = dict.fromkeys(
+    ("mean", "max@2", "max@8", f"switch(max@8, {HALF}, mean)"), Preset.default_learning_rate
+)
 _PRESETS = {
-    "grid-programs": Preset(
-        learning_rates={
-            "mean": 3e-4,
-            "max@2": 3e-4,
-            "max@8": 3e-4,
-            f"switch(max@8, {HALF}, mean)": 3e-4,
-        },
-        warm_start={},
-        training={},
-        options={},
-    ),
+    "grid-programs": Preset(_LEARNING_RATES),
     "reasoning-gym": Preset(
-        learning_rates={
-            "mean": 3e-4,
-            "max@2": 3e-4,
-            "max@8": 3e-4,
-            f"switch(max@8, {HALF}, mean)": 3e-4,
-        },
+        _LEARNING_RATES,
         warm_start={"steps": 250, "batch_size": 128, "demonstrations": 4000},
         training={"steps": 300},
         options={"dataset": "countdown"},
@@ -68,13 +57,14 @@ _PRESETS = {
 
 
 def preset(task: str) -> Preset:
-    """
+    """A task's own, or the usual one.
+
     Raises:
         InvalidInputError: no such task.
     """
-    if task not in _PRESETS:
-        raise InvalidInputError(f"no task {task!r}; tasks: {', '.join(_PRESETS)}")
-    return _PRESETS[task]
+    if task not in (known := task_names()):
+        raise InvalidInputError(f"no task {task!r}; tasks: {', '.join(known)}")
+    return _PRESETS.get(task, _PRESETS["grid-programs"])
 
 
 def one_each(learning_rates: tuple[float, ...], count: int) -> tuple[float, ...]:

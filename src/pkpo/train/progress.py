@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,14 @@ from pkpo.train.config import ArmSettings
 from pkpo.train.parts import Part
 
 
-@dataclass
 class Tail:
-    """The newest rows of a growing JSONL file. Lines that aren't objects with a step are
+    """The newest `rows` of a growing JSONL file. Lines that aren't objects with a step are
     passed over: the arm itself sees to them when it reads its files."""
 
-    path: Path
-    window: int = 20
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    _read: int = 0
-    _file: int | None = None
+    def __init__(self, path: Path, window: int) -> None:
+        self.path, self.window = path, window
+        self.rows: list[dict[str, Any]] = []
+        self._read, self._file = 0, 0
 
     def poll(self) -> None:
         try:
@@ -37,13 +34,12 @@ class Tail:
             return
         complete = new[: new.rfind(b"\n") + 1]
         self._read += len(complete)
-        found = [read_object(line) for line in complete.splitlines()]
+        found = map(read_object, complete.splitlines())
         self.rows += [row for row in found if type(row.get("step")) is int]
         del self.rows[: -self.window]
 
-    def mean(self, column: str) -> float | None:
-        values = [value for row in self.rows if (value := number(row.get(column))) is not None]
-        return sum(values) / len(values) if values else None
+    def last(self, column: str) -> Any:
+        return self.rows[-1].get(column) if self.rows else None
 
 
 def read_object(content: bytes) -> dict[str, Any]:
@@ -62,14 +58,20 @@ def number(value: object) -> float | None:
     return float(value)
 
 
+def mean(values: Sequence[float | None]) -> float | None:
+    """Of those that are there."""
+    found = [value for value in values if value is not None]
+    return sum(found) / len(found) if found else None
+
+
 class ArmProgress:
     """One arm with one seed, followed by its files."""
 
     def __init__(self, part: Part, arm: ArmSettings, pool: Pool) -> None:
         directory = part.run.arm(arm, part.seed)
-        self.part, self._pool = part, pool
+        self.part, self.name, self._pool = part, arm.name, pool
         self.steps: int = part.run.config.training.steps
-        self.metrics = Tail(directory.metrics)
+        self.metrics = Tail(directory.metrics, window=20)
         self.evaluations = Tail(directory.evaluations, window=1)
         self._first: tuple[float, int] | None = None
         self.done_steps = 0
@@ -81,15 +83,15 @@ class ArmProgress:
     def poll(self) -> None:
         self.metrics.poll()
         self.evaluations.poll()
-        rows = self.metrics.rows
-        self.done_steps = rows[-1]["step"] + 1 if rows else 0
+        step = self.metrics.last("step")
+        self.done_steps = 0 if step is None else step + 1
         if self.state is State.RUNNING and self.done_steps and self._first is None:
             self._first = (time.monotonic(), self.done_steps)
 
-    def pass_at(self, k: str) -> float | None:
+    def pass_at(self, k: int) -> float | None:
         """That of the last validation."""
-        found = self.evaluations.rows[-1].get("pass_at_k") if self.evaluations.rows else None
-        return number(found.get(k)) if isinstance(found, dict) else None
+        found = self.evaluations.last("pass_at_k")
+        return number(found.get(str(k))) if isinstance(found, dict) else None
 
     @property
     def remaining_steps(self) -> int:
@@ -107,10 +109,9 @@ class ArmProgress:
 
 
 class Row:
-    """A row of the table: one arm, with one seed in a job, with all of them in a sweep.
+    """An arm in the table, with one seed in a job, with all of them in a sweep.
 
     Args:
-        name: of the arm.
         seeds: of each, how far it is.
         labels: texts of further columns, by header.
     """
@@ -120,13 +121,8 @@ class Row:
     ) -> None:
         self.name, self.seeds, self.labels = name, seeds, labels or {}
 
-    def count(self, state: State) -> int:
-        return sum(seed.state is state for seed in self.seeds)
-
-    def pass_at(self, k: int) -> str:
-        """Mean over seeds, from their last validation."""
-        found = [value for seed in self.seeds if (value := seed.pass_at(str(k))) is not None]
-        return f"{sum(found) / len(found):.1%}" if found else ""
+    def count(self, *states: State) -> int:
+        return sum(seed.state in states for seed in self.seeds)
 
     @property
     def seconds_left(self) -> float | None:

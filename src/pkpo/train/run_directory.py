@@ -89,9 +89,7 @@ class ArmDirectory:
             rows = pl.concat([earlier, rows])
         content = io.BytesIO()
         rows.write_parquet(content)
-        write_atomically(
-            self.completions, lambda temporary: temporary.write_bytes(content.getbuffer())
-        )
+        write_atomically(self.completions, content.getvalue())
 
 
 class RunDirectory(Generic[C]):
@@ -126,19 +124,11 @@ class RunDirectory(Generic[C]):
         Raises:
             RunDirectoryError: `path` holds no readable config.json.
         """
-        try:
-            return RunDirectory(path, read_config(path / "config.json"))
-        except FileNotFoundError:
-            raise RunDirectoryError(f"{path} is no run directory: it has no config.json") from None
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"can't read {path / 'config.json'}: {error}") from error
+        with settings_of(path, "run directory", "config.json") as file:
+            return RunDirectory(path, read_config(file))
 
     def locked(self) -> AbstractContextManager[None]:
-        """Be the only job in this run directory.
-
-        Raises:
-            RunDirectoryError: another job is at work in it, or it can't be written.
-        """
+        """Be the only job in this run directory; see `only_writer`."""
         return only_writer(self.path)
 
     def warm_start(self, seed: int) -> Path:
@@ -189,6 +179,21 @@ def new_folder(name: str) -> Path:
 
 
 @contextmanager
+def settings_of(path: Path, what: str, name: str) -> Iterator[Path]:
+    """The file of this name, which makes `path` a `what`, to be read inside.
+
+    Raises:
+        RunDirectoryError: it is missing or can't be read.
+    """
+    try:
+        yield path / name
+    except FileNotFoundError:
+        raise RunDirectoryError(f"{path} is no {what}: it has no {name}") from None
+    except (OSError, ValueError) as error:
+        raise RunDirectoryError(f"can't read {path / name}: {error}") from error
+
+
+@contextmanager
 def claimed(path: Path, what: str, leftovers: Collection[str]) -> Iterator[None]:
     """Fill a folder that nobody else fills at the same time.
 
@@ -200,23 +205,22 @@ def claimed(path: Path, what: str, leftovers: Collection[str]) -> Iterator[None]
     Raises:
         RunDirectoryError: `path` exists and holds something, or can't be written.
     """
-    _check_free(path, what, leftovers)
-    with locked(path / _CLAIM, wait=_SECONDS_FOR_WORKERS_TO_END), _explained(path):
-        _check_free(path, what, leftovers)
-        yield
-
-
-def _check_free(path: Path, what: str, leftovers: Collection[str]) -> None:
-    if not path.exists():
-        return
     known = {_CLAIM, *leftovers}
-    if not path.is_dir() or any(
-        entry.name not in known and not entry.match(".*.part") for entry in path.iterdir()
-    ):
-        raise RunDirectoryError(
-            f"{path} exists already and is never overwritten; choose another --out, or "
-            f"continue that {what} with --resume {path}"
-        )
+
+    def check_free() -> None:
+        if path.exists() and not (
+            path.is_dir()
+            and all(found.name in known or found.match(".*.part") for found in path.iterdir())
+        ):
+            raise RunDirectoryError(
+                f"{path} exists already and is never overwritten; choose another --out, or "
+                f"continue that {what} with --resume {path}"
+            )
+
+    check_free()
+    with locked(path / _CLAIM, wait=_SECONDS_FOR_WORKERS_TO_END), _explained(path):
+        check_free()
+        yield
 
 
 @contextmanager

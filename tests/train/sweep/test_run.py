@@ -22,7 +22,7 @@ from pkpo.execution.processes import LocalProcesses
 from pkpo.report import write_report
 from pkpo.report.sweep import to_rich, write_sweep_report
 from pkpo.report.sweep_load import load_sweep
-from pkpo.train.display import Display, sweep_display
+from pkpo.train.display import Display, SweepDisplay
 from pkpo.train.job import Job, JobError
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.sweep import Sweep, SweepDirectory, SweepSettings, check_cells
@@ -368,7 +368,7 @@ def live(done: Done, tmp_path: Path, height: int) -> tuple[Display, io.StringIO]
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=120, height=height, no_color=True)
     cells = Sweep(sweep, executor=LocalProcesses(1), console=console, cache=tmp_path)._parts()
-    return sweep_display(console, [(cell.labels, parts) for cell, parts in cells]), out
+    return SweepDisplay(console, [(cell.labels, parts) for cell, parts in cells]), out
 
 
 def shown(progress: Display) -> list[str]:

@@ -14,16 +14,15 @@ import torch
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import sample
-from pkpo.errors import DivergenceError
 from pkpo.offpolicy import effective_sample_size
 from pkpo.plans.plan import Choice, Plateau, plan
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import TokenTask
+from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.arm_log import ArmLog, StepRecord
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.embedded.evaluation import Evaluator
-from pkpo.train.embedded.warm_start import save_policy
+from pkpo.train.embedded.warm_start import diverging, save_policy
 from pkpo.train.json_lines import write_json
 from pkpo.train.problems import problems_of_step
 from pkpo.train.run_directory import ArmDirectory
@@ -53,10 +52,6 @@ class ArmTrainer:
     completions from a generator seeded for the step.
 
     Args:
-        task: the problems and their verifier.
-        config: the whole job's settings.
-        arm: plan, learning rate and what else tells the method apart.
-        seed: of this run.
         policy: the warm start; trained in place.
         directory: the arm's folder; an earlier state in it is continued.
     """
@@ -103,7 +98,7 @@ class ArmTrainer:
             self.policy.load_state_dict(state["policy"])
             self.learner.optimizer.load_state_dict(state["optimizer"])
             _check_moments(self.learner.optimizer)
-            self.log.restore(state, state["solved"].cpu().numpy())
+            self.log.restore(state, state["solved"].numpy())
             if not 0 <= state["step"] <= self.config.training.steps:
                 raise ValueError(f"there is no step {state['step']}")
             self.step = state["step"]
@@ -130,30 +125,29 @@ class ArmTrainer:
         Raises:
             DivergenceError: the policy is no longer finite; says at which step.
         """
-        try:
+        with diverging(lambda: self.step, "or max_grad_norm may help"):
             with self.log.open(self.step):
                 if not self._train(stop):
                     return False
             save_policy(self.policy, self.directory.model, self.task)
-            test = Evaluator(self.task, "test", self.config.evaluation, self.device)
-            write_json(self.directory.evaluation, test.full(self.policy, **self._now()))
-        except DivergenceError as error:
-            raise DivergenceError(
-                f"step {self.step}: the policy diverged: {error}. A lower learning rate or "
-                "max_grad_norm may help"
-            ) from error
+            found = self._evaluator("test").full(self.policy, seed=self.seed, step=self.step)
+            write_json(self.directory.evaluation, found)
         return True
 
-    def _now(self) -> dict[str, int]:
-        return {"seed": self.seed, "step": self.step}
+    def _evaluator(self, split: Split) -> Evaluator:
+        return Evaluator(self.task, split, self.config.evaluation, self.device)
 
     def _train(self, stop: Callable[[], bool]) -> bool:
         config, steps = self.config, self.config.training.steps
-        validation = Evaluator(self.task, "validation", config.evaluation, self.device)
-        saved = time.monotonic()
+        validation, saved = self._evaluator("validation"), time.monotonic()
+
+        def measure() -> None:
+            scores = validation.pass_at_k(self.policy, seed=self.seed, step=self.step)
+            self.log.measured(self.step, scores)
+
         while self.step < steps:
             if self.step % config.evaluation.every == 0:
-                self.log.measured(self.step, validation.pass_at_k(self.policy, **self._now()))
+                measure()
             self.log.step(self.step, self._train_step())
             self.step += 1
             stopping = stop()
@@ -164,7 +158,7 @@ class ArmTrainer:
                 saved = time.monotonic()
             if stopping:
                 return False
-        self.log.measured(self.step, validation.pass_at_k(self.policy, **self._now()))
+        measure()
         self.log.sync()
         return True
 

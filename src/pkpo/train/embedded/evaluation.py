@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
+from pkpo.engines.embedded.sampling import sample, solve_probabilities
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import Problems, Split, TokenTask
-from pkpo.train.arm_log import mean_pass_at_k
+from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.devices import EVALUATED_AT_A_TIME
-from pkpo.train.measurement import exact_pass_at_k, measurement
+from pkpo.train.measurement import Measuring, Sampled
 
 
-class Evaluator:
-    """Measures policies on one split of a task.
-
-    Args:
-        task: the problems and their verifier.
-        split: which of them.
-        settings: values of k and number of samples.
-        device: of the policies.
-    """
+class Evaluator(Measuring):
+    """Measures policies that live on `device`."""
 
     def __init__(
         self, task: TokenTask, split: Split, settings: EvaluationSettings, device: torch.device
     ) -> None:
-        self.task, self.settings, self.device = task, settings, device
-        self.split: Split = split
-        self.problems: Problems = task.problems(split)
+        self.problems = task.problems(split)
+        super().__init__(split, self.problems.ids, settings)
+        self.task, self.device = task, device
         self._prompts = torch.as_tensor(self.problems.prompts_PT, device=device)
         self._lengths = torch.as_tensor(self.problems.lengths_P, device=device)
         found = [task.solutions(split, problem) for problem in range(len(self.problems))]
@@ -43,40 +33,19 @@ class Evaluator:
     def exact(self) -> bool:
         return self._solutions is not None
 
-    def pass_at_k(self, policy: Policy, *, seed: int, step: int) -> dict[str, float]:
-        """Mean pass@k over the problems, by str(k), for the policy of a run's seed and step."""
-        if self._solutions is not None:
-            return exact_pass_at_k(self._probabilities(policy), self.settings.k_values)
-        return mean_pass_at_k(self._sampled(policy, seed, step)[1], self.settings.k_values)
-
-    def full(self, policy: Policy, *, seed: int, step: int) -> dict[str, Any]:
-        """Everything that the report shows of a policy; see `measurement`."""
-        samples, rewards_PG = self._sampled(policy, seed, step)
-        return measurement(
-            self.split,
-            step,
-            self.problems.ids,
-            self.settings,
-            rewards_PG,
-            exact_P=None if self._solutions is None else self._probabilities(policy),
-            entropy=float(np.mean([float(s.entropies_PGS.sum(-1).mean()) for s in samples])),
-            distinct_solutions=_distinct(samples, rewards_PG),
-        )
-
-    def _probabilities(self, policy: Policy) -> np.ndarray:
-        assert self._solutions is not None
+    def solve_probabilities(self, policy: Policy) -> np.ndarray | None:
+        if self._solutions is None:
+            return None
         eos_id = self.task.vocabulary.eos_id
         return solve_probabilities(
             policy, self._prompts, self._lengths, self._solutions, eos_id=eos_id
         )
 
-    def _sampled(
-        self, policy: Policy, seed: int, step: int
-    ) -> tuple[list[Completions], np.ndarray]:
+    def sampled(self, policy: Policy, seed: int, step: int) -> Sampled:
         generator = torch.Generator(self.device)
         generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
         vocabulary = self.task.vocabulary
-        samples, rewards = [], []
+        rewards, entropies, distinct = [], [], []
         for start in range(0, len(self.problems), EVALUATED_AT_A_TIME):
             rows = slice(start, min(start + EVALUATED_AT_A_TIME, len(self.problems)))
             drawn = sample(
@@ -89,16 +58,12 @@ class Evaluator:
                 pad_id=vocabulary.pad_id,
                 generator=generator,
             )
-            samples.append(drawn)
-            numbers = np.arange(rows.start, rows.stop)
-            rewards.append(self.task.verify(self.split, numbers, drawn.tokens_PGS.cpu().numpy()))
-        return samples, np.concatenate(rewards)
-
-
-def _distinct(samples: list[Completions], rewards_PG: np.ndarray) -> float:
-    tokens = [group for drawn in samples for group in drawn.tokens_PGS.cpu().numpy()]
-    counts = [
-        len({row.tobytes() for row in group[rewards == 1.0]})
-        for group, rewards in zip(tokens, rewards_PG)
-    ]
-    return float(np.mean(counts))
+            tokens_PGS = drawn.tokens_PGS.cpu().numpy()
+            rewards_PG = self.task.verify(self.split, np.arange(rows.start, rows.stop), tokens_PGS)
+            rewards.append(rewards_PG)
+            entropies.append(float(drawn.entropies_PGS.sum(-1).mean()))
+            distinct += [
+                len({row.tobytes() for row in group[right]})
+                for group, right in zip(tokens_PGS, rewards_PG == 1.0)
+            ]
+        return Sampled(np.concatenate(rewards), float(np.mean(entropies)), float(np.mean(distinct)))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +92,17 @@ def load_policy(directory: Path, *, device: str = "cpu") -> Policy:
     return load_pretrained(directory, device=device)
 
 
+@contextmanager
+def diverging(step: Callable[[], int], remedy: str) -> Iterator[None]:
+    """Say at which step a policy diverged, and what a lower learning rate may help."""
+    try:
+        yield
+    except DivergenceError as error:
+        raise DivergenceError(
+            f"step {step()}: the policy diverged: {error}. A lower learning rate {remedy}"
+        ) from error
+
+
 def _checksums(directory: Path, names: Iterable[str]) -> str:
     digests = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
     return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
@@ -149,9 +160,8 @@ def warm_start(
         DivergenceError: the loss, its gradient or the weights are no longer finite.
     """
     device = device_of(config.device)
-    cached = (
-        cache / "warm_starts" / f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
-    )
+    name = f"{config.task.name}-seed{seed}-{_cache_key(task, config, seed)}"
+    cached = cache / "warm_starts" / name
     if cached.exists():
         try:
             return load_policy(cached, device=device)
@@ -172,16 +182,11 @@ def warm_start(
             torch.as_tensor(part[rows], device=device)
             for part in (shown.prompts_PT, shown.lengths_P, shown.answers_PT)
         )
-        try:
+        with diverging(lambda at=step: at, "of the warm start may help"):
             loss = learner.imitate(prompts, lengths, answers, eos_id=task.vocabulary.eos_id)
-        except DivergenceError as error:
-            raise DivergenceError(
-                f"step {step}: the policy diverged: {error}. A lower learning rate of the warm "
-                "start may help"
-            ) from error
         if (step + 1) % 20 == 0:
             progress(step + 1, loss)
     # Without a cache the next job makes its warm start anew; this one has its own.
-    with contextlib.suppress(OSError, RunDirectoryError), only_writer(cached.parent, wait=10.0):
+    with suppress(OSError, RunDirectoryError), only_writer(cached.parent, wait=10.0):
         save_policy(policy, cached, task)
     return policy

@@ -16,7 +16,7 @@ from pkpo.execution.locks import only_writer
 from pkpo.report.sweep_load import CELLS
 from pkpo.train.config import TrainConfig
 from pkpo.train.json_lines import write_json, write_text
-from pkpo.train.run_directory import RunDirectory, claimed
+from pkpo.train.run_directory import RunDirectory, claimed, settings_of
 from pkpo.train.sweep.grid import Cell, SweepSettings
 
 _SETTINGS = "sweep.json"
@@ -59,13 +59,8 @@ class SweepDirectory:
             RunDirectoryError: `path` holds no readable sweep.json, or a cell has other
                 settings than the grid says.
         """
-        try:
-            text = (path / _SETTINGS).read_text(encoding="utf-8")
-            settings = SweepSettings.model_validate_json(text)
-        except FileNotFoundError:
-            raise RunDirectoryError(f"{path} is no sweep: it has no {_SETTINGS}") from None
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"can't read {path / _SETTINGS}: {error}") from error
+        with settings_of(path, "sweep", _SETTINGS) as file:
+            settings = SweepSettings.model_validate_json(file.read_text(encoding="utf-8"))
         return cls(path, settings, f"pkpo sweep --resume {path}")
 
     @contextmanager

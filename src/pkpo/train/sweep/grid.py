@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from pkpo.errors import InvalidInputError
+from pkpo.report.sweep_load import short_names, text_of
 from pkpo.train.config import ArmSettings, Settings, TrainConfig
 
 _OPTIONS = "task.options."
@@ -94,17 +95,16 @@ def parse_vary(texts: Sequence[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def _values(text: str) -> tuple[Any, ...]:
-    try:
-        return tuple(json.loads(f"[{text}]"))
-    except ValueError:
-        return tuple(_value(part.strip()) for part in text.split(","))
+    whole = json_or_text(f"[{text}]")
+    return tuple(whole if isinstance(whole, list) else map(json_or_text, text.split(",")))
 
 
-def _value(text: str) -> Any:
+def json_or_text(text: str) -> Any:
+    """The value of a JSON text; any other text without the space around it."""
     try:
         return json.loads(text)
     except ValueError:
-        return text
+        return text.strip()
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ class Cell:
     """One combination of the varied settings.
 
     Args:
-        name: the combination in words, such as "learning_rate=0.001, passes=2".
-        slug: the name of its folder.
+        name, slug: the combination in words, such as "learning_rate=0.001, passes=2", and as the
+            name of its folder.
         settings: the varied settings by path.
         labels: their values as text, by short name.
         config: the whole job's settings.
@@ -164,12 +164,12 @@ class SweepSettings(Settings):
 
     def cells(self) -> tuple[Cell, ...]:
         """All combinations, in order."""
-        names = _short_names(list(self.vary))
+        names = short_names(list(self.vary))
         cells: list[Cell] = []
         slugs: set[str] = set()
         for values in itertools.product(*self.vary.values()):
             settings = dict(zip(self.vary, values))
-            labels = {names[path]: _text(value) for path, value in settings.items()}
+            labels = dict(zip(names, map(text_of, values)))
             texts = [f"{label}={text}" for label, text in labels.items()]
             name = ", ".join(texts) or "all"
             slug = _slug("+".join(texts) or "all")
@@ -203,16 +203,6 @@ def _set(data: dict[str, Any], parts: list[str], value: Any) -> None:
         data[first][".".join(rest)] = copy.deepcopy(value)
     else:
         data[first] = copy.deepcopy(value)
-
-
-def _short_names(paths: list[str]) -> dict[str, str]:
-    """Last parts where they tell the paths apart."""
-    last = [path.rpartition(".")[2] for path in paths]
-    return {p: leaf if last.count(leaf) == 1 else p for p, leaf in zip(paths, last)}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _json(value: Any) -> str:

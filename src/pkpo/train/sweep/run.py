@@ -14,7 +14,7 @@ from pkpo.files import default_cache
 from pkpo.report.sweep import report_on_sweep, to_rich
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.config import TrainConfig
-from pkpo.train.display import sweep_display
+from pkpo.train.display import SweepDisplay
 from pkpo.train.embedded.devices import check_buildable
 from pkpo.train.engine import Launch
 from pkpo.train.job import JobError, do_parts
@@ -32,7 +32,6 @@ class Sweep:
     Args:
         sweep: new or continued.
         executor: what runs the work.
-        console: where progress is shown.
         cache: where warm starts are kept between jobs.
     """
 
@@ -60,7 +59,7 @@ class Sweep:
         """
         path, console = self.sweep.path, self.console
         cells = self._parts()
-        display = sweep_display(console, [(cell.labels, parts) for cell, parts in cells])
+        display = SweepDisplay(console, [(cell.labels, parts) for cell, parts in cells])
         failures = display.pool.failures
         with (
             self.sweep.locked(),

@@ -146,9 +146,6 @@ class TrlArm:
 
     Args:
         run: the job's folder; the last checkpoint of the arm in it is continued.
-        task: the problems and their verifier.
-        arm: objective schedule and learning rate.
-        seed: of this run.
         stop: whether to end after the current step.
     """
 

@@ -14,14 +14,13 @@ from trl.models.utils import unwrap_model_for_generation
 
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split
-from pkpo.train.arm_log import mean_pass_at_k
 from pkpo.train.config import EvaluationSettings
-from pkpo.train.measurement import measurement
+from pkpo.train.measurement import Measuring, Sampled
 from pkpo.train.trl.prompts import Prompts, prompt_ids
 from pkpo.train.trl.ranks import gathered
 
 
-class _Sampled(NamedTuple):
+class _Completion(NamedTuple):
     """One completion of a problem; entropy in nats, summed over its tokens."""
 
     problem: int
@@ -42,7 +41,7 @@ class _Entropies(LogitsProcessor):
         return scores
 
 
-class SampleEvaluator:
+class SampleEvaluator(Measuring):
     """Measures a trainer's model by `num_samples` completions of each problem at
     temperature 1. The problems are shared out among the processes; what is found doesn't
     depend on how many there are, up to rounding.
@@ -50,8 +49,6 @@ class SampleEvaluator:
     Args:
         prompts: the task and how it is put to the model.
         tokenizer: padded on the left.
-        split: which problems.
-        settings: values of k and number of samples.
         batch_size: completions of a process at a time, at least.
     """
 
@@ -63,37 +60,27 @@ class SampleEvaluator:
         settings: EvaluationSettings,
         batch_size: int,
     ) -> None:
+        super().__init__(split, prompts.task.ids(split), settings)
         self.prompts, self.tokenizer = prompts, tokenizer
-        self.split: Split = split
-        self.settings = settings
-        self.problem_ids = prompts.task.ids(split)
         self._at_a_time = max(1, batch_size // settings.num_samples)
 
-    def pass_at_k(self, trainer: Any, *, seed: int, step: int) -> dict[str, float]:
-        """Mean unbiased pass@k over the problems, by str(k); the same in all processes."""
-        return mean_pass_at_k(_rewards(self._sampled(trainer, seed, step)), self.settings.k_values)
-
-    def full(self, trainer: Any, *, seed: int, step: int) -> dict[str, Any]:
-        """All that the report shows of a model; see `measurement`."""
-        groups = self._sampled(trainer, seed, step)
+    def sampled(self, policy: Any, seed: int, step: int) -> Sampled:
+        """From samples of a trainer's model; the same in all processes."""
+        groups = self._completions(policy, seed, step)
         distinct = [len({one.answer for one in group if one.reward == 1.0}) for group in groups]
-        return measurement(
-            self.split,
-            step,
-            self.problem_ids,
-            self.settings,
-            _rewards(groups),
-            entropy=float(np.mean([one.entropy for group in groups for one in group])),
-            distinct_solutions=float(np.mean(distinct)),
+        return Sampled(
+            np.array([[one.reward for one in group] for group in groups]),
+            float(np.mean([one.entropy for group in groups for one in group])),
+            float(np.mean(distinct)),
         )
 
-    def _sampled(self, trainer: Any, seed: int, step: int) -> list[list[_Sampled]]:
-        """The completions of each problem, in order."""
+    def _completions(self, trainer: Any, seed: int, step: int) -> list[list[_Completion]]:
+        """Of each problem, in order."""
         accelerator = trainer.accelerator
         rank, processes = accelerator.process_index, accelerator.num_processes
         size = self._at_a_time
         starts = range(0, len(self.problem_ids), size)
-        found: list[_Sampled] = []
+        found: list[_Completion] = []
         # A process without a batch of its own repeats one, since models that are sharded
         # need all processes in every pass.
         drawn = {
@@ -109,12 +96,12 @@ class SampleEvaluator:
                 made = self._batch(model, generation, problems)
                 if number < len(starts):
                     found += made
-        groups: list[list[_Sampled]] = [[] for _ in self.problem_ids]
+        groups: list[list[_Completion]] = [[] for _ in self.problem_ids]
         for one in gathered(found):
             groups[one.problem].append(one)
         return groups
 
-    def _batch(self, model: Any, generation: Any, problems: Sequence[int]) -> list[_Sampled]:
+    def _batch(self, model: Any, generation: Any, problems: Sequence[int]) -> list[_Completion]:
         texts = [self.prompts.prompt(self.split, problem) for problem in problems]
         inputs = self.tokenizer.pad(
             {"input_ids": prompt_ids(self.tokenizer, texts)},
@@ -136,7 +123,7 @@ class SampleEvaluator:
         owners = np.repeat(problems, self.settings.num_samples).tolist()
         rewards = self.prompts.score(self.split, owners, completions)
         answers = map(self.prompts.answer, completions)
-        return [_Sampled(*values) for values in zip(owners, rewards, entropy_N, answers)]
+        return [_Completion(*values) for values in zip(owners, rewards, entropy_N, answers)]
 
 
 @contextmanager
@@ -176,7 +163,3 @@ def _lengths(tokens_NT: Tensor, eos_ids: list[int]) -> Tensor:
     """Tokens up to the first end, with it."""
     ended_NT = torch.isin(tokens_NT, torch.tensor(eos_ids, device=tokens_NT.device)).cumsum(-1)
     return (ended_NT == 0).sum(-1) + (ended_NT[:, -1] > 0)
-
-
-def _rewards(groups: list[list[_Sampled]]) -> np.ndarray:
-    return np.array([[one.reward for one in group] for group in groups])
