@@ -37,8 +37,8 @@ class JobFlags:
     """Task, policy, objectives, seeds and training, each with a default."""
 
     task: str = "grid-programs"
-    """Problem set, one of those that `pkpo tasks` lists; the embedded engine takes grid-programs
-    and reasoning-gym."""
+    """Problem set, one of those that `pkpo tasks` lists; the embedded engine takes grid-programs,
+    reasoning-gym and functions."""
 
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
     """Options of the task, such as reward=cells or dataset=countdown; `--option help` lists

@@ -18,6 +18,7 @@ TASKS: Mapping[str, str] = {
     "reasoning-gym": "pkpo.tasks.reasoning:ReasoningGymTask",
     "human-eval": "pkpo.tasks.code.task:HumanEvalTask",
     "code": "pkpo.tasks.code.task:CodeFileTask",
+    "functions": "pkpo.tasks.code.functions:FunctionsTask",
     "math": "pkpo.tasks.mathematics:MathTask",
 }
 """Module and class of pkpo's own tasks. None is imported before it is asked for."""
