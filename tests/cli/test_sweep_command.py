@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from pkpo.cli.commands import run
+from pkpo.execution import processes
 from pkpo.execution.interrupt import Interrupted
+from pkpo.execution.pool import ThisProcess
 from pkpo.execution.processes import LocalProcesses
+from pkpo.report import write
 from pkpo.train.job import JobError
 from pkpo.train.sweep import Sweep, SweepDirectory
 
@@ -49,7 +52,12 @@ def pkpo(*arguments: object) -> int:
         return stop.code if isinstance(stop.code, int) else 1
 
 
-def test_a_sweep_from_start_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_sweep_from_start_to_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    """In this process: tests/train/sweep has one with workers."""
+    monkeypatch.setattr(processes, "LocalProcesses", lambda slots: ThisProcess(lambda: False))
+    monkeypatch.setattr(write, "draw_figures", lambda run: ())
     path = tmp_path / "sweep"
     assert (
         pkpo("sweep", *FLAGS, "--vary", "num_generations=2,4", "--workers", 1, "--out", path) == 0

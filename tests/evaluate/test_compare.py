@@ -10,10 +10,8 @@ from pkpo.errors import InvalidInputError, UndefinedEstimateError
 from pkpo.evaluate.between import between_differences
 from pkpo.evaluate.compare import compare
 from pkpo.evaluate.comparison import Comparison
-from pkpo.evaluate.crossings import crossing
-from pkpo.evaluate.differences import holm
+from pkpo.evaluate.differences import benjamini_hochberg, crossing, fisher_p, holm
 from pkpo.evaluate.estimates import evaluate
-from pkpo.evaluate.problem_changes import benjamini_hochberg, fisher_p
 from pkpo.evaluate.samples import Samples
 
 

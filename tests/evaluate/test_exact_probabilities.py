@@ -191,6 +191,34 @@ def test_eval_shows_the_arms_of_a_run_side_by_side(tmp_path, capsys, exact):
     assert "pkpo compare" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("left", [1, 2, 3])
+def test_what_has_no_evaluation_is_said(tmp_path, capsys, left):
+    run = write_run(tmp_path / "run")
+    settings = {"arms": [{"name": name} for name in ("k=1", "8→1", "later")], "seeds": [0]}
+    (run / "config.json").write_text(json.dumps(settings))
+    places = ["warm_start", "arms/k=1", "arms/8_1"]
+    for place in places[left:]:
+        (run / place / "seed_0" / "evaluation.json").unlink()
+    missing = [run / place / "seed_0" for place in [*places[left:], "arms/later"]]
+    for command in ["eval"] if left == 1 else ["eval", "compare"]:
+        for format in ("table", "md", "csv", "json"):
+            assert pkpo([command, str(run), "--format", format]) == 0
+            said = "".join(capsys.readouterr())
+            assert all(f"NOT FINISHED, LEFT OUT: {path}" in said for path in missing)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"problem_ids": []}', "[1]"])
+def test_an_evaluation_that_is_none_is_called_damaged(tmp_path, capsys, content):
+    run = write_run(tmp_path / "run")
+    path = run / "arms" / "k=1" / "seed_0" / "evaluation.json"
+    path.write_text(content)
+    for command in ("eval", "compare"):
+        assert pkpo([command, str(run)]) == 1
+        said = capsys.readouterr().err
+        assert f"{path} is damaged" in said
+        assert "Looked for" not in said
+
+
 def test_compare_takes_one_run_apart(tmp_path, capsys):
     run = write_run(tmp_path / "run", seeds=(0, 1))
     assert pkpo(["compare", str(run)]) == 0

@@ -14,7 +14,7 @@ import zstandard
 
 from pkpo.errors import LogError
 from pkpo.evaluate.read import read
-from pkpo.evaluate.readers import scan
+from pkpo.evaluate.readers import tables
 
 FILES = Path(__file__).parent / "files"
 GOOD = '{"problem": "a", "reward": 1}'
@@ -93,7 +93,7 @@ def test_damage_at_random_is_seen_by_the_fast_way_too(
         return samples.samples.problems, groups, samples.bad_lines
 
     fast = outcome()
-    monkeypatch.setattr(scan, "_grouped", lambda log, named: None)
+    monkeypatch.setattr(tables, "_grouped", lambda log, named: None)
     assert outcome() == fast
 
 

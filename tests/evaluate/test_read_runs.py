@@ -17,7 +17,7 @@ import pytest
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.compare import compare
 from pkpo.evaluate.read import read
-from pkpo.evaluate.readers import scan
+from pkpo.evaluate.readers import tables
 from pkpo.evaluate.samples import Samples
 
 FILES = Path(__file__).parent / "files"
@@ -40,6 +40,11 @@ def as_csv(path: Path, rows: Rows) -> Path:
 
 def parquet(path: Path, rows: Rows) -> Path:
     pl.DataFrame(rows).write_parquet(path)
+    return path
+
+
+def json_array(path: Path, rows: Rows) -> Path:
+    path.write_text(json.dumps(rows))
     return path
 
 
@@ -263,6 +268,68 @@ def test_a_column_that_only_the_user_knows_tells_runs_apart(tmp_path: Path) -> N
     assert read(path, run="recipe=b").samples.rewards_N.tolist() == [1, 1, 1]
 
 
+@pytest.mark.parametrize("write", [jsonl, parquet, json_array])
+@pytest.mark.parametrize("outer", ["metadata", "sampling", "info"])
+@pytest.mark.parametrize(("key", "values"), [("temperature", (0.25, 0.5)), ("model", ("a", "b"))])
+def test_a_field_of_a_run_inside_an_object_counts(
+    tmp_path: Path, write: Callable[[Path, Rows], Path], outer: str, key: str, values: tuple
+) -> None:
+    rows = [
+        {"problem": f"p{i}", "reward": i % 2, outer: {"n": i, "deep": {key: value}}}
+        for value in values
+        for i in range(3)
+    ]
+    path = write(tmp_path / "log", rows)
+    field = f"{outer}.deep.{key}"
+    with pytest.raises(LogError, match=rf"{field}: {values[0]}, {values[1]}  \(--run {field}="):
+        read(path)
+    assert held(read(path, run=f"{field}={values[1]}").samples) == samples_of(rows[3:])
+    assert held(read(path, pool=field).samples) == samples_of(rows)
+    steps = [{**row, outer: {"step": i // 3}} for i, row in enumerate(rows)]
+    with pytest.raises(LogError, match="samples of 2 steps of training"):
+        read(write(tmp_path / "steps", steps))
+
+
+def test_a_field_inside_an_answer_is_of_the_sample(tmp_path: Path) -> None:
+    rows = [
+        {"problem": "p", "reward": 1, "score": {"method": "ab"[i % 2], "step": i}} for i in range(4)
+    ]
+    assert read(jsonl(tmp_path / "log", rows)).samples.num_samples == 4
+    judged = [{**row, "score": {"model": "ab"[i % 2]}} for i, row in enumerate(rows)]
+    with pytest.raises(LogError, match=r"score.model: a, b"):
+        read(jsonl(tmp_path / "judged", judged))
+
+
+@pytest.mark.parametrize("column", ["ckpt", "recipe", "shard"])
+def test_what_differs_between_files_alone_makes_runs(tmp_path: Path, column: str) -> None:
+    rows = {
+        name: [{"problem": f"p{i % 4}", "reward": i % 3 == 0, column: name} for i in range(8)]
+        for name in ("a", "b")
+    }
+    paths = [as_csv(tmp_path / f"{name}.csv", rows[name]) for name in rows]
+    with pytest.raises(LogError, match=rf"{column}: a, b  \(--run {column}=a\)"):
+        read(paths)
+    assert read(paths, run=f"{column}=b").samples.num_samples == 8
+    assert read(paths, pool=column).samples.num_samples == 16
+
+
+def test_what_differs_between_files_of_other_problems_or_numbers_samples_makes_none(
+    tmp_path: Path,
+) -> None:
+    others = [
+        jsonl(
+            tmp_path / name, [{"problem": name, "reward": i % 2, "topic": name} for i in range(3)]
+        )
+        for name in ("p", "q")
+    ]
+    assert read(others).samples.sizes_P.tolist() == [3, 3]
+    numbered = [
+        jsonl(tmp_path / f"{n}", [{"problem": i, "reward": n % 2, "turn": n} for i in range(3)])
+        for n in range(4)
+    ]
+    assert read(numbered).samples.sizes_P.tolist() == [4, 4, 4]
+
+
 OF_A_RUN = ["T", "recipe", "ckpt no", "prompt_id", "mode", "version", "num_steps", "strategy"]
 
 
@@ -277,7 +344,7 @@ def test_a_column_that_divides_every_problem_alike_makes_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if way == "slow":
-        monkeypatch.setattr(scan, "_grouped", lambda log, named: None)
+        monkeypatch.setattr(tables, "_grouped", lambda log, named: None)
     rows = [
         {"problem": f"p{p}", "reward": (p + i) % 2, column: value}
         for value in (0.25, 0.5)

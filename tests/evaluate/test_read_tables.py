@@ -15,7 +15,7 @@ import zstandard
 
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.read import read
-from pkpo.evaluate.readers import scan
+from pkpo.evaluate.readers import tables
 from pkpo.evaluate.samples import Samples
 
 Rows = list[dict]
@@ -73,7 +73,7 @@ def held(samples: Samples) -> dict[str, list[float]]:
 @pytest.fixture
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switches polars' pass off."""
-    monkeypatch.setattr(scan, "_grouped", lambda log, named: None)
+    monkeypatch.setattr(tables, "_grouped", lambda log, named: None)
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*arguments: object) -> None:
         raise AssertionError("fell back to reading row by row")
 
-    monkeypatch.setattr(scan, "_one_by_one", never)
+    monkeypatch.setattr(tables, "one_by_one", never)
 
 
 @pytest.mark.parametrize("way", ["fast", "slow"])
@@ -211,6 +211,31 @@ def test_copies_of_a_file_are_refused_dropped_or_kept(tmp_path: Path) -> None:
     assert read(paths, duplicates="keep").samples.num_samples == 800
 
 
+@pytest.mark.parametrize(
+    "rewritten",
+    [
+        lambda content: content + b"\n",
+        lambda content: content.replace(b"\n", b"\r\n"),
+        lambda content: content.replace(b'": ', b'":'),
+        lambda content: b"".join(sorted(content.splitlines(keepends=True))),
+        gzip.compress,
+    ],
+)
+def test_copies_are_told_by_what_they_hold(
+    tmp_path: Path, rewritten: Callable[[bytes], bytes]
+) -> None:
+    first = write_jsonl(tmp_path / "a", [*records(1), {"problem": 1}])
+    copy = tmp_path / "b"
+    copy.write_bytes(rewritten(first.read_bytes()))
+    with pytest.raises(LogError, match=r"b has the same content as .*a, so each sample"):
+        read([first, copy], on_bad_line="count")
+    dropped = read([first, copy], duplicates="drop", on_bad_line="count")
+    assert (dropped.samples.num_samples, dropped.num_bad, dropped.files) == (400, 1, (first,))
+    other = [{**record, "completion": "another"} for record in records(1)]
+    again = write_jsonl(tmp_path / "c", other)
+    assert read([first, again], on_bad_line="count").samples.num_samples == 800
+
+
 @pytest.mark.parametrize("way", ["fast", "slow"])
 def test_a_sample_that_is_there_twice(
     tmp_path: Path, way: str, request: pytest.FixtureRequest
@@ -307,7 +332,10 @@ def test_the_evaluation_of_a_run_is_counts(tmp_path: Path) -> None:
     [
         ({"exact": True, "solve_probability": [0, "x", 1]}, "could not convert"),
         ({"exact": True, "solve_probability": [0, 1.5, 1]}, "in [0, 1], got 1.5 for 'b'"),
-        ({"solve_probability": [0.0, 0.2, 0.5]}, "problem 2: solve_probability 0.2 is no count"),
+        (
+            {"solve_probability": [0.0, 0.2, 0.5]},
+            "solve_probability is 0.2, which no count",
+        ),
         ({"solve_probability": [0.0]}, "has 3 problem_ids but 1 solve_probability"),
         ({"solve_probability": None}, "should be lists"),
         ({"num_samples": 0}, "num_samples is 0, not an integer >= 1"),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -18,7 +16,6 @@ from rich.console import Console
 
 from execution.watching import wait_for
 from pkpo.execution.pool import ThisProcess
-from pkpo.execution.processes import LocalProcesses
 from pkpo.report import write
 from pkpo.train.config import TrainConfig
 from pkpo.train.job import Job, JobError
@@ -176,32 +173,27 @@ def test_an_interrupted_warm_start_is_made_again(started: Any, tmp_path: Path):
     assert "k=1, seed 0: not started" in (path / "summary.md").read_text()
 
 
-def test_a_killed_worker_costs_its_own_arm_only(uninterrupted: RunDirectory, tmp_path: Path):
-    run = RunDirectory.create(tmp_path / "run", uninterrupted.config, "")
-    executor = LocalProcesses(2)
-
-    def kill() -> None:
-        wait_for(lambda: steps_done(run.path, "k=1") >= 3)
-        pid = executor._busy["k=1"].process.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-
-    killer = threading.Thread(target=kill)
-    killer.start()
-    out = io.StringIO()
-    with pytest.raises(JobError, match=r"^1 arms failed: k=1\. "):
-        Job(run, workers=2, console=Console(file=out, width=300), executor=executor).run()
-    killer.join()
-    assert "k=1 failed: its worker process was killed (SIGKILL" in out.getvalue()
-    assert "killed (SIGKILL" in (folder(run.path, "k=1") / "failure.txt").read_text()
+def test_a_killed_worker_costs_its_own_arm_only(
+    started: Any, attempts: Attempts, cache: Path, uninterrupted: RunDirectory, tmp_path: Path
+):
+    path = tmp_path / "run"
+    with started(job_settings(), path) as process:
+        wait_for(lambda: steps_done(path, "k=1") >= 3)
+        worker = int((folder(path, "k=1") / "lock").read_text().split()[1])
+        os.kill(worker, signal.SIGKILL)
+        assert process.ended() == 1
+    assert process.err.startswith("pkpo: 1 arms failed: k=1. ")
+    assert "k=1 failed: its worker process was killed (SIGKILL" in process.out
+    assert "killed (SIGKILL" in (folder(path, "k=1") / "failure.txt").read_text()
     for arm in ARMS[1:]:
-        assert_same_run(folder(run.path, arm), folder(uninterrupted.path, arm))
-    summary = (run.path / "summary.md").read_text()
+        assert_same_run(folder(path, arm), folder(uninterrupted.path, arm))
+    summary = (path / "summary.md").read_text()
     assert "k=1, seed 0: failed: its worker process was killed (SIGKILL" in summary
 
-    do(run, report=False)
-    assert_same_run(folder(run.path, "k=1"), folder(uninterrupted.path, "k=1"))
-    assert not (folder(run.path, "k=1") / "failure.txt").exists()
+    again = attempts.command("train", "--resume", path, "--workers", 1, cache=cache)
+    assert again.code == 0, again.err
+    assert_same_run(folder(path, "k=1"), folder(uninterrupted.path, "k=1"))
+    assert not (folder(path, "k=1") / "failure.txt").exists()
 
 
 def test_a_failing_warm_start_costs_its_own_seed_only(cache: Path, tmp_path: Path):

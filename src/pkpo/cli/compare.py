@@ -5,29 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
 from pkpo.cli.errors import UsageError
-from pkpo.cli.log_flags import LogFlags
-from pkpo.cli.show import progress, show, show_csv, show_json, warn
+from pkpo.cli.log_flags import LogFlags, flag, left_out
+from pkpo.cli.show import progress, show, show_csv, show_json, show_page, warn
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.compare import Unmatched, compare
-from pkpo.evaluate.comparison import (
-    Comparison,
-    difference_tables,
-    how_to_read,
-    moved_tables,
-    verdicts,
-)
+from pkpo.evaluate.comparison import difference_tables, how_to_read, moved_tables, verdicts
 from pkpo.evaluate.evaluation import WHAT_THE_INTERVALS_ARE
 from pkpo.evaluate.read_result import ReadResult, samples_record, solved_lines
 from pkpo.evaluate.readers.pkpo_run import policies, warm_starts
 from pkpo.tables import bullets
 from pkpo.terminal import visible
-
-_required_runs: Any = tyro.conf.arg(metavar="RUN ...", help_behavior_hint="(required)")
 
 
 @dataclass(frozen=True)
@@ -51,117 +43,47 @@ class Compare(LogFlags):
     Exit codes: 0 done, 1 bad input, 2 wrong usage.
     """
 
-    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], _required_runs] = ()
+    runs: Annotated[tyro.conf.Positional[tuple[str, ...]], flag("RUN ...", "(required)")] = ()
     """One for each run: a file, a pattern in quotes, a folder of a pkpo run, a pipe, or - for
     stdin."""
 
-    names: Annotated[
-        tuple[str, ...],
-        tyro.conf.arg(metavar="NAME ...", help_behavior_hint="(default: from the paths)"),
-    ] = ()
+    names: Annotated[tuple[str, ...], flag("NAME ...", "(default: from the paths)")] = ()
     """What to call the runs, in their order."""
 
-    baseline: Annotated[
-        str | None, tyro.conf.arg(metavar="NAME", help_behavior_hint="(default: the first)")
-    ] = None
+    baseline: Annotated[str | None, flag("NAME", "(default: the first)")] = None
     """The run that the others are compared with."""
 
     unmatched: Unmatched = "error"
     """Problems that some run lacks: stop, or leave them out and say how many."""
 
     def __call__(self, command: str) -> int:
-        self.check()
-        self.refuse_overwriting(self.runs)
-        paths, baseline = self._policies()
+        names = self._checked_names()
+        self.check(self.runs)
+        missing = [line for run in self.runs if Path(run).is_dir() for line in left_out(Path(run))]
+        paths, baseline = self._policies(names)
         results: dict[str, ReadResult] = {}
         for name, path in paths.items():
             with progress(f"Reading {name} ..."):
-                results[name] = self.read([str(path)])
-        smallest = min(max(result.samples.ks) for result in results.values())
+                results[name] = self.read(path)
+        samples = {name: result.samples for name, result in results.items()}
+        fewest = min(samples.values(), key=lambda one: max(one.ks))
         with progress("Comparing ..."):
             comparison = compare(
                 results,
-                self.objectives(smallest),
+                self.objectives(max(fewest.ks)),
                 baseline=baseline,
                 unmatched=self.unmatched,
                 **self.of_estimates(),
             )
         lines = [line for name, result in results.items() for line in _indented(name, result)]
+        lines += missing
         lines.append(
             f"{comparison.num_problems:,} problems in common, {comparison.num_unmatched:,} left out"
         )
-        samples = {name: result.samples for name, result in results.items()}
-        lines += self.default_ks(min(samples.values(), key=lambda one: max(one.ks)))
-        self._show(results, comparison, lines, command)
-        if self.draws:
-            from pkpo.report.evaluation import write_comparison_report
-
-            self.draw(write_comparison_report, comparison, samples, lines=lines, command=command)
-        return 0
-
-    def check(self) -> None:
-        super().check()
-        folder = len(self.runs) == 1 and Path(self.runs[0]).is_dir()
-        if len(self.runs) < 2 and not folder:
-            raise UsageError(
-                f"two runs or more are compared, got {len(self.runs)}: `pkpo compare RUN RUN`; "
-                "`pkpo compare --help` has examples"
-            )
-        if self.names and len(self.names) != len(self.runs):
-            raise UsageError(
-                f"--names takes one name for each of the {len(self.runs)} runs, got "
-                f"{len(self.names)}"
-            )
-        names = self._names()
-        if len(set(names)) < len(names):
-            raise UsageError(f"the runs' names must differ, got {', '.join(names)}; see --names")
-        if self.baseline is not None and self.baseline not in names and not folder:
-            raise UsageError(
-                f"--baseline must be one of the runs' names, {', '.join(names)}; got "
-                f"{self.baseline!r}"
-            )
-
-    def _names(self) -> tuple[str, ...]:
-        names = self.names or short_names(self.runs)
-        return tuple(visible(name, cell=True) for name in names)
-
-    def _policies(self) -> tuple[dict[str, Path | str], Mapping[str, str] | str | None]:
-        """What to read under which name, and what each is compared with."""
-        names = self._names()
-        found: dict[str, Mapping[str, Path | str]] = {
-            name: policies(Path(run)) if Path(run).is_dir() else {"": run}
-            for name, run in zip(names, self.runs)
-        }
-        if all(len(inside) == 1 for inside in found.values()) and len(found) > 1:
-            return {name: run for name, inside in found.items() for run in inside.values()}, (
-                self.baseline
-            )
-        if len(found) == 1:
-            (inside,) = found.values()
-            return dict(inside), self.baseline or warm_starts(Path(self.runs[0]))
-        first = self.baseline or names[0]
-        common = [arm for arm in found[first] if all(arm in inside for inside in found.values())]
-        if not common:
-            held = "; ".join(
-                f"{name}: {', '.join(inside) or 'one policy'}" for name, inside in found.items()
-            )
-            raise InvalidInputError(
-                f"the runs have no arm of the same name to compare ({held}); give the folder of "
-                "one arm and seed of each"
-            )
-        paths = {f"{name} {arm}": found[name][arm] for arm in common for name in found}
-        others = [name for name in found if name != first]
-        return paths, {f"{name} {arm}": f"{first} {arm}" for arm in common for name in others}
-
-    def _show(
-        self,
-        results: dict[str, ReadResult],
-        comparison: Comparison,
-        lines: list[str],
-        command: str,
-    ) -> None:
-        samples = {name: result.samples for name, result in results.items()}
+        lines += self.default_ks(fewest)
         if self.format == "json":
+            for line in missing:
+                warn(line)
             document = comparison.to_dict() | {
                 "command": command,
                 "seed": self.seed,
@@ -179,10 +101,64 @@ class Compare(LogFlags):
             parts = [bullets(lines), comparison.to_markdown(), bullets(WHAT_THE_INTERVALS_ARE)]
             show("\n\n".join(parts))
         else:
-            tables = (part for table in difference_tables(comparison) for part in ("", table))
-            show(*lines, *tables, how_to_read(comparison), "", *verdicts(comparison), "")
+            show_page([lines, *difference_tables(comparison)], markdown=False)
+            show(how_to_read(comparison), "", *verdicts(comparison), "")
             show(*solved_lines(samples, comparison.baselines), *moved_tables(comparison))
             show("", *WHAT_THE_INTERVALS_ARE)
+        if self.draws:
+            from pkpo.report.evaluation import write_comparison_report
+
+            self.draw(write_comparison_report, comparison, samples, lines=lines, command=command)
+        return 0
+
+    def _checked_names(self) -> list[str]:
+        """The runs' names, once they are found to be right."""
+        folder = len(self.runs) == 1 and Path(self.runs[0]).is_dir()
+        if len(self.runs) < 2 and not folder:
+            raise UsageError(
+                f"two runs or more are compared, got {len(self.runs)}: `pkpo compare RUN RUN`; "
+                "`pkpo compare --help` has examples"
+            )
+        if self.names and len(self.names) != len(self.runs):
+            raise UsageError(
+                f"--names takes one name for each of the {len(self.runs)} runs, got "
+                f"{len(self.names)}"
+            )
+        names = [visible(name, cell=True) for name in self.names or short_names(self.runs)]
+        if len(set(names)) < len(names):
+            raise UsageError(f"the runs' names must differ, got {', '.join(names)}; see --names")
+        if self.baseline is not None and self.baseline not in names and not folder:
+            raise UsageError(
+                f"--baseline must be one of the runs' names, {', '.join(names)}; got "
+                f"{self.baseline!r}"
+            )
+        return names
+
+    def _policies(
+        self, names: Sequence[str]
+    ) -> tuple[dict[str, Path | str], Mapping[str, str] | str | None]:
+        """What to read under which name, and what each is compared with."""
+        found: dict[str, Mapping[str, Path | str]] = {
+            name: policies(Path(run)) if Path(run).is_dir() else {"": run}
+            for name, run in zip(names, self.runs)
+        }
+        if len(found) == 1:
+            return {**found[names[0]]}, self.baseline or warm_starts(Path(self.runs[0]))
+        if all(len(inside) == 1 for inside in found.values()):
+            return {name: next(iter(found[name].values())) for name in names}, self.baseline
+        first = self.baseline or names[0]
+        common = [arm for arm in found[first] if all(arm in inside for inside in found.values())]
+        if not common:
+            held = "; ".join(
+                f"{name}: {', '.join(inside) or 'one policy'}" for name, inside in found.items()
+            )
+            raise InvalidInputError(
+                f"the runs have no arm of the same name to compare ({held}); give the folder of "
+                "one arm and seed of each"
+            )
+        paths = {f"{name} {arm}": found[name][arm] for arm in common for name in names}
+        others = [name for name in names if name != first]
+        return paths, {f"{name} {arm}": f"{first} {arm}" for arm in common for name in others}
 
 
 def short_names(paths: Sequence[str]) -> tuple[str, ...]:

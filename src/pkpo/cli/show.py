@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pkpo.tables import Table, fits
+from pkpo.tables import Table, bullets, fits
 from pkpo.terminal import console, visible
 
 if TYPE_CHECKING:
@@ -57,6 +57,15 @@ def _terminal(*, stderr: bool) -> Console | None:
         return None
     found = console(stderr=stderr)
     return found if found.is_terminal else None
+
+
+def show_page(parts: Iterable[Sequence[str] | Table], *, markdown: bool) -> None:
+    """Lines and tables to stdout, with an empty line between them."""
+    if markdown:
+        texts = (p.to_markdown() if isinstance(p, Table) else bullets(p) for p in parts)
+        return show("\n\n".join(texts))
+    spaced = [line for p in parts for line in ("", *([p] if isinstance(p, Table) else p))]
+    return show(*spaced[1:])
 
 
 def show_json(document: Any) -> None:

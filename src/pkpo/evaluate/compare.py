@@ -9,10 +9,8 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.comparison import TARGETS, Comparison
-from pkpo.evaluate.crossings import crossing
-from pkpo.evaluate.differences import RunData, adjusted, difference_of
+from pkpo.evaluate.differences import RunData, adjusted, crossing, difference_of, moved_problems
 from pkpo.evaluate.estimates import TooFew, checked, used_problems
-from pkpo.evaluate.problem_changes import moved_problems
 from pkpo.evaluate.read_result import ReadResult
 from pkpo.evaluate.readers.tally import SET
 from pkpo.evaluate.samples import Measured, Samples
@@ -78,6 +76,7 @@ def compare(
         for name, samples in matched.items()
     }
     data = {name: RunData(name, one, seed) for name, one in grouped.items()}
+    pairs = baseline.items()
     level = 1.0 - (1.0 - confidence) / (len(chosen) * len(baseline))
     differences = adjusted(
         [
@@ -89,38 +88,34 @@ def compare(
                 confidence,
                 level,
             )
-            for name, other in baseline.items()
+            for name, other in pairs
             for place, objective in enumerate(chosen)
         ]
     )
-    crossings = [
+    crossings = (
         crossing([d for d in differences if d.run == name], target)
         for name in baseline
         for target in TARGETS
-    ]
-    moved = tuple(
+    )
+    moved = (
         moved_problems(before, after, other, name, 1.0 - confidence)
-        for name, other in baseline.items()
+        for name, other in pairs
         if isinstance(before := matched[other], Samples)
         and isinstance(after := matched[name], Samples)
     )
-    count = len(next(iter(matched.values())).problems)
     return Comparison(
         dict(baseline),
         differences,
-        tuple(c for c in crossings if c is not None),
-        moved,
-        count,
+        tuple(found for found in crossings if found is not None),
+        tuple(moved),
+        len(matched[names[0]].problems),
         left_out,
         confidence,
     )
 
 
 def _check_same_problems(runs: Mapping[str, ReadResult]) -> None:
-    """
-    Raises:
-        InvalidInputError: the logs of two runs say that an id is one of different sets.
-    """
+    """Raises InvalidInputError where the logs of two runs say that an id is of different sets."""
     seen: dict[tuple[str, str], tuple[str, str]] = {}
     for name, run in runs.items():
         for field, values in run.known.items():

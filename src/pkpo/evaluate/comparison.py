@@ -206,17 +206,9 @@ class Comparison(Formats):
         return [_flat(difference) for difference in self.differences]
 
     def to_dict(self) -> Record:
-        return {
-            "schema": SCHEMA,
-            "baseline": self.baseline,
-            "runs": list(self.runs),
-            "num_problems": self.num_problems,
-            "num_unmatched": self.num_unmatched,
-            "confidence": self.confidence,
-            "differences": plain(self.differences),
-            "crossings": plain(self.crossings),
-            "moved": plain(self.moved),
-        }
+        names = ("num_problems", "num_unmatched", "confidence", "differences", "crossings", "moved")
+        head = {"schema": SCHEMA, "baseline": self.baseline, "runs": list(self.runs)}
+        return head | {name: plain(getattr(self, name)) for name in names}
 
     def to_markdown(self) -> str:
         parts = [table.to_markdown() for table in difference_tables(self)]
@@ -224,14 +216,9 @@ class Comparison(Formats):
         return "\n\n".join([*parts, *(table.to_markdown() for table in moved_tables(self))])
 
     def _repr_html_(self) -> str:
-        said = [how_to_read(self), *verdicts(self)]
-        return "\n".join(
-            [
-                *(table.to_html() for table in difference_tables(self)),
-                *(f"<p>{escape(text)}</p>" for text in said),
-                *(table.to_html() for table in moved_tables(self)),
-            ]
-        )
+        parts = [table.to_html() for table in difference_tables(self)]
+        parts += [f"<p>{escape(text)}</p>" for text in (how_to_read(self), *verdicts(self))]
+        return "\n".join([*parts, *(table.to_html() for table in moved_tables(self))])
 
 
 def _flat(difference: Difference) -> Record:
@@ -242,39 +229,37 @@ def _flat(difference: Difference) -> Record:
         columns = {name: single[name] for name in ("kind", "lower", "upper")}
         columns |= {f"simultaneous_{name}": together[name] for name in ("lower", "upper")}
         columns |= {"standard_error": single["standard_error"]}
-        columns |= {name: contrast[name] for name in ("p", "adjusted_p")}
-        columns |= {"note": single["note"]}
+        columns |= {
+            "p": contrast["p"],
+            "adjusted_p": contrast["adjusted_p"],
+            "note": single["note"],
+        }
         record |= {f"{target}_{name}": value for name, value in columns.items()}
     return record
 
 
 def difference_tables(comparison: Comparison) -> tuple[Table, ...]:
     """For each run, one row an objective: both values and their difference with intervals."""
-    return tuple(_difference_table(comparison, run) for run in comparison.runs)
-
-
-def _difference_table(comparison: Comparison, run: str) -> Table:
-    rows = [d for d in comparison.differences if d.run == run]
-    notes = Notes()
-    body = []
-    for row in rows:
-        intervals = [row.contrast(target).simultaneous for target in TARGETS]
-        alike = numbers_for([row.name], intervals, signed=False)
-        signed = numbers_for([row.name], intervals, signed=True)
-        dropped = f"{row.num_dropped} problems with n < k left out" if row.num_dropped else ""
-        values = (alike.value(row.baseline_value), alike.value(row.value))
-        difference = signed.text(row.difference) + notes.mark(dropped)
-        limits = (
-            signed.interval(one)
-            + (" *" if row.contrast(target).sign else "")
-            + notes.mark_interval(one)
-            for target, one in zip(TARGETS, intervals)
-        )
-        body.append((row.name, *values, difference, *limits, f"{row.num_problems}"))
-    baseline = rows[0].baseline
-    headers = ("", baseline, run, "difference", *TARGET_NAMES.values(), "problems")
-    title = f"{run} minus {baseline}"
-    return Table(headers, tuple(body), tuple(notes.texts), title, numbered=True)
+    tables = []
+    for run, baseline in comparison.baselines.items():
+        notes, body = Notes(), []
+        for row in (d for d in comparison.differences if d.run == run):
+            contrasts = [row.contrast(target) for target in TARGETS]
+            intervals = [contrast.simultaneous for contrast in contrasts]
+            alike = numbers_for([row.name], intervals, signed=False)
+            signed = numbers_for([row.name], intervals, signed=True)
+            dropped = f"{row.num_dropped} problems with n < k left out" if row.num_dropped else ""
+            values = (alike.value(row.baseline_value), alike.value(row.value))
+            difference = signed.text(row.difference) + notes.mark(dropped)
+            limits = (
+                signed.interval(one) + (" *" if contrast.sign else "") + notes.mark_interval(one)
+                for contrast, one in zip(contrasts, intervals)
+            )
+            body.append((row.name, *values, difference, *limits, f"{row.num_problems}"))
+        headers = ("", baseline, run, "difference", *TARGET_NAMES.values(), "problems")
+        title = f"{run} minus {baseline}"
+        tables.append(Table(headers, tuple(body), tuple(notes.texts), title, numbered=True))
+    return tuple(tables)
 
 
 def how_to_read(comparison: Comparison) -> str:

@@ -29,13 +29,7 @@ def _all_of_k(n: int, k: int) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def values(n: int, objective: Objective) -> np.ndarray:
-    """Unbiased value of a problem with c of n samples correct, for c = 0..n.
-
-    Returns:
-        (n+1,) float64.
-
-    Raises:
-        UndefinedEstimateError: n < k.
+    """(n+1,) unbiased values of a problem with c = 0..n of n samples correct.
 
     >>> from pkpo.core.objectives import pass_at
     >>> values(4, pass_at(2)).tolist()
@@ -77,14 +71,8 @@ def expectation(objective: Objective, p: np.ndarray) -> np.ndarray:
 
 
 def central_moment(n: int, objective: Objective, p: np.ndarray, order: int) -> np.ndarray:
-    """E (rho - E rho)^order for c ~ Binomial(n, p), exactly.
-
-    Args:
-        p: (G,) chances of success.
-
-    Returns:
-        (G,) float64. For pass@k and order 2 this is
-        (1-p)^(2k) sum_{j=1..k} C(k,j)^2 / C(n,j) (p / (1-p))^j.
+    """(G,) E (rho - E rho)^order for c ~ Binomial(n, p) at (G,) chances of success, exactly. For
+    pass@k and order 2 this is (1-p)^(2k) sum_{j=1..k} C(k,j)^2 / C(n,j) (p / (1-p))^j.
 
     Cost: O(n G).
     """
@@ -122,17 +110,11 @@ def _law(n: int, p: tuple[float, ...]) -> np.ndarray:
 
 @lru_cache(maxsize=4096)
 def unbiased_variance(n: int, objective: Objective) -> np.ndarray:
-    """Unbiased estimate of Var rho from c of n correct, for c = 0..n; may be negative.
+    """(n+1,) unbiased estimates of Var rho from c = 0..n of n correct; may be negative.
 
     Var rho = E rho^2 - J^2, and J^2 is a polynomial of degree 2k in p, whose unbiased
     estimate from n >= 2k samples is its Bernstein coefficients of degree n. From n < 2k
     there is none.
-
-    Returns:
-        (n+1,) float64.
-
-    Raises:
-        ValueError: n < 2k.
 
     Cost: O(n) for max, min and mean, O(n^2) for others, once.
     """

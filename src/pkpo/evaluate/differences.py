@@ -1,19 +1,30 @@
-"""The difference of two runs on the same problems, for one objective."""
+"""How two runs differ on the same problems: for one objective, over k, and problem by problem."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
+from scipy.special import gammaln
 
-from pkpo.core.objectives import Objective
+from pkpo.core.objectives import MaxAt, Mean, Objective
 from pkpo.evaluate.between import between_differences
-from pkpo.evaluate.comparison import Contrast, Difference
+from pkpo.evaluate.comparison import (
+    TARGETS,
+    Contrast,
+    Crossing,
+    Difference,
+    Moved,
+    MovedProblem,
+    Target,
+)
 from pkpo.evaluate.counts import bounds
 from pkpo.evaluate.estimates import clusters_of
 from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import Moments, exactly, interval_of, none, two_sided_p
-from pkpo.evaluate.samples import SolveProbabilities
+from pkpo.evaluate.samples import Samples, SolveProbabilities
 from pkpo.evaluate.selection import name_of
 from pkpo.evaluate.support import Support, effective_number, events
 from pkpo.evaluate.within import EXACT, NO_VARIATION, Within, within_problems
@@ -81,16 +92,8 @@ def difference_of(
         )
         of_these = _contrast(fixed, in_samples, confidence, level)
     like_these = _contrast(between, over_problems, confidence, level)
-    return Difference(
-        *head,
-        float(values.mean()),
-        float(baseline_values.mean()),
-        float(differences.mean()),
-        number,
-        dropped,
-        of_these,
-        like_these,
-    )
+    means = (float(values.mean()), float(baseline_values.mean()), float(differences.mean()))
+    return Difference(*head, *means, number, dropped, of_these, like_these)
 
 
 def _fixed(first: Within | str, second: Within | str, differences: np.ndarray) -> Moments | str:
@@ -118,16 +121,128 @@ def _no_contrast(note: str, confidence: float, level: float) -> Contrast:
 
 def adjusted(differences: list[Difference]) -> tuple[Difference, ...]:
     """The differences with Holm's p-values, for each target over all of them."""
-    fixed = holm(np.array([d.fixed.p for d in differences]))
-    population = holm(np.array([d.population.p for d in differences]))
-    return tuple(
-        replace(
-            d,
-            fixed=replace(d.fixed, adjusted_p=float(p)),
-            population=replace(d.population, adjusted_p=float(q)),
-        )
-        for d, p, q in zip(differences, fixed, population)
+    for target in TARGETS:
+        p = holm(np.array([d.contrast(target).p for d in differences]))
+        contrasts = [
+            replace(d.contrast(target), adjusted_p=float(q)) for d, q in zip(differences, p)
+        ]
+        differences = [replace(d, **{target: c}) for d, c in zip(differences, contrasts)]
+    return tuple(differences)
+
+
+def crossing(differences: Sequence[Difference], target: Target) -> Crossing | None:
+    """The crossing of one run with the baseline, over its pass@k or max@k rows; None where
+    fewer than two of these have a value."""
+    rows = sorted(
+        (d for d in differences if _is_best_of_k(d) and d.num_problems > 0), key=lambda d: d.k
     )
+    if len(rows) < 2:
+        return None
+    ks = [d.k for d in rows]
+    signs = [d.contrast(target).sign for d in rows]
+    found = Crossing(
+        rows[0].run,
+        rows[0].baseline,
+        target,
+        tuple(b.k for a, b in pairwise(rows) if a.difference * b.difference < 0),
+        *(_from(ks, signs, sign) for sign in (1, -1)),
+        *(_from(ks[::-1], signs[::-1], sign) for sign in (1, -1)),
+        text="",
+    )
+    return replace(found, text=_in_words(found, ks))
+
+
+def _is_best_of_k(difference: Difference) -> bool:
+    (weight, term), *others = difference.objective.terms
+    return not others and weight == 1 and isinstance(term, MaxAt | Mean)
+
+
+def _from(ks: Sequence[int], signs: Sequence[int], sign: int) -> int | None:
+    """The first k after which all signs, its own included, are `sign`."""
+    result = None
+    for k, found in zip(reversed(ks), reversed(signs)):
+        if found != sign:
+            break
+        result = k
+    return result
+
+
+def _in_words(found: Crossing, ks: Sequence[int]) -> str:
+    run, baseline = found.run, found.baseline
+    if found.better_from == ks[0]:
+        return f"{run} is better than {baseline} at every k asked for"
+    if found.worse_from == ks[0]:
+        return f"{baseline} is better than {run} at every k asked for"
+    parts = []
+    for name, up_to in ((run, found.better_up_to), (baseline, found.worse_up_to)):
+        if up_to is not None:
+            where = "at" if up_to == ks[0] else "up to"
+            parts.append(f"{name} is better {where} k = {up_to}")
+    for name, start in ((run, found.better_from), (baseline, found.worse_from)):
+        if start is not None:
+            where = f"at k = {start}" if start == ks[-1] else f"from k = {start} on"
+            parts.append(f"{name} is better {where}")
+    told = [k for k in (found.better_up_to, found.worse_up_to) if k is not None]
+    last = max(told, default=0)
+    start = min((k for k in (found.better_from, found.worse_from) if k is not None), default=None)
+    if all(k <= last or (start is not None and k >= start) for k in ks):
+        return "; ".join(parts)
+    parts.append("can't tell at the other k" if parts else f"can't tell {run} and {baseline} apart")
+    if found.estimated_at and len(parts) < 3:
+        where = ", ".join(map(str, found.estimated_at))
+        parts.append(f"the estimates cross before k = {where}, which the intervals don't confirm")
+    return "; ".join(parts)
+
+
+def moved_problems(
+    baseline: Samples, run: Samples, baseline_name: str, name: str, rate: float
+) -> Moved:
+    """The problems whose rewards differ between two runs with the same problems in the same
+    order, at false discovery rate `rate`."""
+    if baseline.binary and run.binary:
+        p = fisher_p(run.correct_P, run.sizes_P, baseline.correct_P, baseline.sizes_P)
+    else:
+        p = np.array([_ranks_p(a, b) for a, b in zip(run.groups(), baseline.groups())])
+    after, before = run.mean_rewards_P, baseline.mean_rewards_P
+    found = np.flatnonzero(benjamini_hochberg(p) <= rate)
+    order = found[np.argsort(-np.abs(after - before)[found], kind="stable")]
+    gained, lost = (
+        tuple(
+            MovedProblem(run.problems[i], float(after[i]), float(before[i]), float(p[i]))
+            for i in order
+            if (after[i] - before[i]) * sign > 0
+        )
+        for sign in (1, -1)
+    )
+    return Moved(name, baseline_name, rate, len(p), gained, lost)
+
+
+def fisher_p(
+    correct: np.ndarray, size: np.ndarray, other_correct: np.ndarray, other_size: np.ndarray
+) -> np.ndarray:
+    """(P,) two-sided p-values of Fisher's exact test."""
+    tables, inverse = np.unique(
+        np.stack([correct, size, other_correct, other_size], axis=-1), axis=0, return_inverse=True
+    )
+    values = np.empty(len(tables))
+    log_factorials = gammaln(np.arange(1, 2 + int((size + other_size).max(initial=0))))
+    for place, (c, n, d, m) in enumerate(tables.tolist()):
+        possible = np.arange(max(0, c + d - m), min(n, c + d) + 1)
+        rest = np.stack([possible, n - possible, c + d - possible, m - c - d + possible])
+        logs = -log_factorials[rest].sum(axis=0)  # of the hypergeometric law, up to a constant
+        law = np.exp(logs - logs.max())
+        law /= law.sum()
+        seen = law[c - possible[0]]
+        values[place] = min(1.0, law[law <= seen * (1 + 1e-9)].sum())
+    return values[inverse.reshape(-1)]
+
+
+def _ranks_p(first: np.ndarray, second: np.ndarray) -> float:
+    if np.ptp(np.concatenate([first, second])) == 0:
+        return 1.0
+    from scipy.stats import mannwhitneyu  # slow to import
+
+    return float(mannwhitneyu(first, second).pvalue)
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -137,8 +252,20 @@ def holm(p: np.ndarray) -> np.ndarray:
     [0.03, 0.08, nan]
     """
     order = np.argsort(p)  # NaN last
-    factors = np.arange(len(p), 0, -1)
-    sorted_p = np.minimum(np.maximum.accumulate(p[order] * factors), 1.0)
+    scaled = p[order] * np.arange(len(p), 0, -1)
     result = np.empty(len(p))
-    result[order] = sorted_p
+    result[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return result
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Adjusted p-values for the false discovery rate.
+
+    >>> benjamini_hochberg(np.array([0.01, 0.04, 0.03, 0.5])).round(4).tolist()
+    [0.04, 0.0533, 0.0533, 0.5]
+    """
+    order = np.argsort(p)
+    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
+    result = np.empty(len(p))
+    result[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
     return result

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.special import ndtr
 
 from pkpo.core.objectives import Objective
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 from pkpo.evaluate.between import between_problems
-from pkpo.evaluate.counts import bounds, is_chance
+from pkpo.evaluate.counts import bounds, covariance, is_chance
 from pkpo.evaluate.evaluation import Evaluation, Row
 from pkpo.evaluate.grouped import Grouped
 from pkpo.evaluate.intervals import (
@@ -24,11 +26,11 @@ from pkpo.evaluate.intervals import (
 from pkpo.evaluate.read_result import ReadResult
 from pkpo.evaluate.samples import Measured, SolveProbabilities
 from pkpo.evaluate.selection import Selection, as_objectives, name_of
-from pkpo.evaluate.simultaneous import between_correlation, critical_level, within_correlation
-from pkpo.evaluate.support import Support, events, skewness_doubt, support
+from pkpo.evaluate.support import ENOUGH, Support, events, skewness_doubt, support
 from pkpo.evaluate.within import EXACT, within_problems
 
 TooFew = Literal["error", "nan", "drop"]
+_DRAWS = 20_000
 
 
 def evaluate(
@@ -84,24 +86,17 @@ def evaluate(
     fixed_level = population_level = confidence
     if simultaneous and len(chosen) > 1:
         common = np.logical_and.reduce(used)
-        number = len(chosen)
-        between = between_correlation(columns, common)
-        population_level = critical_level(between, number, confidence, seed)
-        within = within_correlation(grouped, common, chosen)
-        fixed_level = critical_level(within, number, confidence, seed)
+        apart = _between_correlation(columns, common), _within_correlation(grouped, common, chosen)
+        population_level, fixed_level = (
+            _critical_level(correlation, len(chosen), confidence, seed) for correlation in apart
+        )
     levels = (fixed_level, population_level, confidence)
     rows = tuple(
         _row(grouped, objective, used_P, values_P, levels, seed)
         for objective, used_P, values_P in zip(chosen, used, columns)
     )
-    return Evaluation(
-        rows,
-        len(samples.problems),
-        samples.num_samples,
-        confidence,
-        simultaneous,
-        samples.source,
-    )
+    sizes = len(samples.problems), samples.num_samples
+    return Evaluation(rows, *sizes, confidence, simultaneous, samples.source)
 
 
 def checked(samples: Measured, too_few: str, confidence: float) -> Grouped | SolveProbabilities:
@@ -116,11 +111,8 @@ def checked(samples: Measured, too_few: str, confidence: float) -> Grouped | Sol
 
 
 def used_problems(samples: Measured, objective: Objective, too_few: str) -> np.ndarray:
-    """(P,) bools: the problems that the value is over; none where it is undefined.
-
-    Raises:
-        UndefinedEstimateError: some have n < k under "error".
-    """
+    """(P,) bools: the problems that the value is over; none where it is undefined. Raises
+    UndefinedEstimateError where some have n < k under "error"."""
     enough = samples.sizes_P >= objective.k
     if enough.all() or too_few == "drop":
         return enough
@@ -144,18 +136,16 @@ def _row(
     seed: int,
 ) -> Row:
     samples = grouped.samples
-    name = name_of(objective, grouped.binary)
-    number = int(used_P.sum())
-    dropped = int((samples.sizes_P < objective.k).sum())
+    head = (name_of(objective, grouped.binary), objective, objective.k)
+    number, dropped = int(used_P.sum()), int((samples.sizes_P < objective.k).sum())
     if number == 0:
         note = f"{dropped} of {len(used_P)} problems have fewer than k = {objective.k} samples"
         nothing = none(levels[-1], note)
-        return Row(name, objective, objective.k, np.nan, 0, dropped, nothing, nothing, note)
+        return Row(*head, np.nan, 0, dropped, nothing, nothing, note)
     estimates = values_P[used_P]
-    fixed, population = _intervals(grouped, objective, used_P, estimates, levels, seed)
+    intervals = _intervals(grouped, objective, used_P, estimates, levels, seed)
     note = f"problems with fewer than k samples, left out: {dropped}" if dropped else ""
-    value = float(estimates.mean())
-    return Row(name, objective, objective.k, value, number, dropped, fixed, population, note)
+    return Row(*head, float(estimates.mean()), number, dropped, *intervals, note)
 
 
 def _intervals(
@@ -220,3 +210,50 @@ def clusters_of(used_P: np.ndarray, *runs: Grouped | SolveProbabilities) -> list
 
 def _of(samples: Measured) -> str:
     return f" of {samples.source}" if samples.source else ""
+
+
+def _critical_level(
+    correlation: np.ndarray | None, number: int, confidence: float, seed: int
+) -> float:
+    """The confidence for each of so many intervals at which all hold together: the largest of
+    normal deviates with this correlation is simulated; Bonferroni's level where it is unknown."""
+    if correlation is None:
+        return 1.0 - (1.0 - confidence) / number
+    values, vectors = np.linalg.eigh(correlation)
+    root = vectors * np.sqrt(np.maximum(values, 0.0))
+    largest = np.abs(_draws(seed, len(values)) @ root.T).max(axis=1)
+    level = 1.0 - 2.0 * float(ndtr(-np.quantile(largest, confidence)))
+    return max(level, confidence)
+
+
+@lru_cache(maxsize=1)
+def _draws(seed: int, number: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((_DRAWS, number))
+
+
+def _between_correlation(columns: list[np.ndarray], common_P: np.ndarray) -> np.ndarray | None:
+    """Correlation of the objectives' estimates over problems; None where it isn't known."""
+    if common_P.sum() < ENOUGH:
+        return None
+    spread = np.stack([column[common_P] for column in columns])
+    spread = spread[spread.std(axis=1) > 0]
+    return np.atleast_2d(np.corrcoef(spread)) if len(spread) else None
+
+
+def _within_correlation(
+    grouped: Grouped | SolveProbabilities, used_P: np.ndarray, objectives: tuple[Objective, ...]
+) -> np.ndarray | None:
+    """Correlation of the objectives' sampling errors on fixed problems, for 0/1 rewards from
+    exact covariances averaged over the fitted solve rates; None for other rewards."""
+    if isinstance(grouped, SolveProbabilities) or not grouped.binary or not used_P.any():
+        return None
+    rates = grouped.rates(used_P)
+    result = np.zeros((len(objectives), len(objectives)))
+    for n, number in zip(*np.unique(grouped.sizes_P[used_P], return_counts=True)):
+        for i, first in enumerate(objectives):
+            for j, second in enumerate(objectives[: i + 1]):
+                along = covariance(int(n), (first, second), rates.grid_G)
+                result[i, j] += number * rates.mean(along)
+                result[j, i] = result[i, j]
+    scale = np.sqrt(np.diag(result))
+    return result / np.outer(scale, scale) if (scale > 0).all() else None

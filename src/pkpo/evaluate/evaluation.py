@@ -6,16 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pkpo.core.objectives import Objective
-from pkpo.evaluate.formats import (
-    Formats,
-    Notes,
-    Numbers,
-    Record,
-    flat,
-    is_chance,
-    numbers_for,
-    plain,
-)
+from pkpo.evaluate.formats import Formats, Notes, Record, flat, is_chance, numbers_for, plain
 from pkpo.evaluate.intervals import Interval
 from pkpo.tables import Table
 
@@ -117,15 +108,9 @@ class Evaluation(Formats):
         return [flat(plain(row)) for row in self.rows]
 
     def to_dict(self) -> Record:
-        return {
-            "schema": SCHEMA,
-            "source": self.source,
-            "num_problems": self.num_problems,
-            "num_samples": self.num_samples,
-            "confidence": self.confidence,
-            "simultaneous": self.simultaneous,
-            "estimates": plain(self.rows),
-        }
+        names = ("source", "num_problems", "num_samples", "confidence", "simultaneous")
+        head = {"schema": SCHEMA} | {name: getattr(self, name) for name in names}
+        return head | {"estimates": plain(self.rows)}
 
     def to_markdown(self) -> str:
         return evaluation_table(self).to_markdown()
@@ -139,7 +124,11 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     notes = Notes()
     body = []
     for row in evaluation.rows:
-        numbers = _numbers_of(evaluation, row)
+        # Where its own intervals don't say how many decimals it warrants, those of its unit do.
+        alone = row.fixed.standard_error > 0 or row.population.standard_error > 0
+        unit = [r for r in evaluation.rows if is_chance(r.name) == is_chance(row.name)]
+        known = [one for r in ([row] if alone else unit) for one in (r.fixed, r.population)]
+        numbers = numbers_for([row.name], known, False)
         limits = (
             numbers.interval(one) + (notes.mark_interval(one) if row.num_problems else "")
             for one in (row.fixed, row.population)
@@ -149,14 +138,6 @@ def evaluation_table(evaluation: Evaluation) -> Table:
     percent = f"{100 * evaluation.confidence:g} %"
     headers = ("", "value", *(f"{percent}, {name}" for name in TARGET_NAMES.values()), "problems")
     return Table(headers, tuple(body), tuple(notes.texts), numbered=True)
-
-
-def _numbers_of(evaluation: Evaluation, row: Row) -> Numbers:
-    """As many decimals as the row's own intervals warrant; without any, those of its unit's."""
-    alike = [r for r in evaluation.rows if is_chance(r.name) == is_chance(row.name)]
-    known = [r for r in (row,) if r.fixed.standard_error > 0 or r.population.standard_error > 0]
-    given = [interval for r in known or alike for interval in (r.fixed, r.population)]
-    return numbers_for([row.name], given, False)
 
 
 def left_out_line(evaluation: Evaluation) -> str:
@@ -173,24 +154,21 @@ def side_by_side_tables(evaluations: Mapping[str, Evaluation]) -> tuple[Table, .
     """One column a run, as many in a table as a terminal of 80 columns has room for: each value,
     and below it the interval for problems like these."""
     names = list(evaluations)
-    return tuple(
-        _side_by_side({name: evaluations[name] for name in names[i : i + _RUNS_ABREAST]})
-        for i in range(0, len(names), _RUNS_ABREAST)
-    )
-
-
-def _side_by_side(evaluations: Mapping[str, Evaluation]) -> Table:
-    notes = Notes()
-    body: list[tuple[str, ...]] = []
-    for rows in zip(*evaluations.values()):
-        numbers = numbers_for([rows[0].name], [row.population for row in rows], False)
-        body.append((rows[0].name, *(numbers.text(row.value) + numbers.unit for row in rows)))
-        limits = (
-            numbers.interval(row.population).removesuffix(numbers.unit).replace(" to ", "–")
-            + notes.mark_interval(row.population)
-            for row in rows
-        )
-        body.append(("", *limits))
-    confidence = next(iter(evaluations.values())).confidence
-    title = f"Below each value its {100 * confidence:g} % interval for problems like these"
-    return Table(("", *evaluations), tuple(body), tuple(notes.texts), title, numbered=True)
+    tables = []
+    for shown in (names[i : i + _RUNS_ABREAST] for i in range(0, len(names), _RUNS_ABREAST)):
+        notes = Notes()
+        body: list[tuple[str, ...]] = []
+        for rows in zip(*(evaluations[name] for name in shown)):
+            numbers = numbers_for([rows[0].name], [row.population for row in rows], False)
+            body.append((rows[0].name, *(numbers.text(row.value) + numbers.unit for row in rows)))
+            limits = (
+                numbers.interval(row.population).removesuffix(numbers.unit).replace(" to ", "–")
+                + notes.mark_interval(row.population)
+                for row in rows
+            )
+            body.append(("", *limits))
+        confidence = evaluations[shown[0]].confidence
+        title = f"Below each value its {100 * confidence:g} % interval for problems like these"
+        headers = ("", *shown)
+        tables.append(Table(headers, tuple(body), tuple(notes.texts), title, numbered=True))
+    return tuple(tables)

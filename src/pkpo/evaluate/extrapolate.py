@@ -57,40 +57,29 @@ class Extrapolation:
     confidence: float
     largest_n: int
 
+    def _rows(self) -> list[tuple[int, float, float, float]]:
+        return list(zip(self.ks, self.values, self.lower, self.upper))
+
     def record(self) -> Record:
         """Everything, ready for JSON."""
-        columns = zip(self.ks, self.values, self.lower, self.upper)
-        names = ("k", "value", "lower", "upper")
-        return {
-            "model": self.model,
-            "assumptions": self.assumptions,
-            "confidence": self.confidence,
-            "largest_n": self.largest_n,
-            "values": [dict(zip(names, plain(row))) for row in columns],
-        }
+        names = ("model", "assumptions", "confidence", "largest_n")
+        rows = [dict(zip(("k", "value", "lower", "upper"), plain(row))) for row in self._rows()]
+        return {name: getattr(self, name) for name in names} | {"values": rows}
 
     def table(self) -> Table:
         """One row a k; the title says that it is a model, and what it assumes."""
-        numbers = Numbers(percent=True, decimals=1)
+        text = Numbers(percent=True, decimals=1).text
         body = tuple(
-            (
-                f"pass@{k}",
-                f"{numbers.text(value)} %",
-                f"{numbers.text(low)} to {numbers.text(high)} %",
-            )
-            for k, value, low, high in zip(self.ks, self.values, self.lower, self.upper)
+            (f"pass@{k}", f"{text(value)} %", f"{text(low)} to {text(high)} %")
+            for k, value, low, high in self._rows()
         )
         headers = ("", "modelled", f"{100 * self.confidence:g} %, if the model holds")
         title = f"A model, not an estimate: it assumes that {self.assumptions}"
         return Table(headers, body, (), title)
 
     def __str__(self) -> str:
-        lines = [f"MODELLED pass@k, assuming that {self.assumptions}:"]
-        lines += [
-            f"pass@{k}  {value:.4f}  [{low:.4f}, {high:.4f}]"
-            for k, value, low, high in zip(self.ks, self.values, self.lower, self.upper)
-        ]
-        return "\n".join(lines)
+        rows = (f"pass@{k}  {v:.4f}  [{low:.4f}, {high:.4f}]" for k, v, low, high in self._rows())
+        return "\n".join([f"MODELLED pass@k, assuming that {self.assumptions}:", *rows])
 
     __repr__ = __str__
 
@@ -145,12 +134,12 @@ def extrapolate_pass_at_k(
     draws = rng.integers(len(sizes), size=(resamples, len(sizes)))
     resampled = np.array([fit(sizes[draw], correct[draw], wanted) for draw in draws])
     tail = (1.0 - confidence) / 2
-    lower, upper = np.quantile(resampled, (tail, 1.0 - tail), axis=0)
+    limits = np.quantile(resampled, (tail, 1.0 - tail), axis=0)
     return Extrapolation(
         tuple(wanted.tolist()),
         tuple(values.tolist()),
-        tuple(lower.tolist()),
-        tuple(upper.tolist()),
+        tuple(limits[0].tolist()),
+        tuple(limits[1].tolist()),
         model,
         _ASSUMPTIONS[model],
         confidence,

@@ -14,11 +14,7 @@ from pkpo.evaluate.solve_rates import SolveRates, fit_solve_rates
 
 
 class Grouped:
-    """The problems of `samples` by number of samples.
-
-    Args:
-        samples: any samples.
-    """
+    """The problems of `samples` by number of samples."""
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import get_args
@@ -13,13 +14,13 @@ import polars as pl
 
 from pkpo.errors import InvalidInputError, LogError
 from pkpo.evaluate.read_result import ReadResult
-from pkpo.evaluate.readers.contents import look_at
-from pkpo.evaluate.readers.files import expand, identical, readable_again, unpacked
+from pkpo.evaluate.readers.contents import Log, fingerprint, look_at
+from pkpo.evaluate.readers.files import expand, readable_again, unpacked
 from pkpo.evaluate.readers.forms import form_of
-from pkpo.evaluate.readers.merge import DividedError, Known, merge
+from pkpo.evaluate.readers.merge import DividedError, merge
 from pkpo.evaluate.readers.pkpo_run import file_in
 from pkpo.evaluate.readers.tally import Duplicates, OnBadLine, Reading, Step, Wanted
-from pkpo.evaluate.samples import Measured, SolveProbabilities
+from pkpo.evaluate.samples import SolveProbabilities
 
 
 def read(
@@ -98,37 +99,12 @@ def read(
         on_bad_line=on_bad_line,
         duplicates=duplicates,
     )
-    reading = Reading(wanted)
     with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
         sources = {p: readable_again(p, Path(folder), i) for i, p in enumerate(files)}
-        files = _distinct(sources, reading)
-        sources = {p: sources[p] for p in files}
-        form, tallies = _tallies(sources, format, reading)
-        more = len(files) - 1
-        source = f"{files[0]} and {more} more" if more else str(files[0])
         try:
-            samples, known = _merged(tallies, reading, source)
+            return _read(sources, format, Reading(wanted))
         except DividedError as error:
-            reading = Reading(replace(wanted, maybe=error.args))
-            form, tallies = _tallies(sources, format, reading)
-            samples, known = _merged(tallies, reading, source)
-    return ReadResult(
-        samples=samples,
-        format=form,
-        files=files,
-        num_bad=reading.num_bad,
-        bad_lines=tuple(reading.bad_lines),
-        notes=tuple(reading.notes),
-        known=known,
-    )
-
-
-def _merged(
-    tallies: list[pl.DataFrame] | SolveProbabilities, reading: Reading, source: str
-) -> tuple[Measured, Known]:
-    if isinstance(tallies, SolveProbabilities):
-        return tallies, {}
-    return merge(tallies, reading, source)
+            return _read(sources, format, Reading(replace(wanted, maybe=error.args)))
 
 
 def _several(values: str | Sequence[str]) -> tuple[str, ...]:
@@ -142,43 +118,72 @@ def _check(name: str, value: object, allowed: tuple[str, ...]) -> None:
         raise InvalidInputError(f"{name} must be {number}one of {listed}, got {value!r}")
 
 
-def _distinct(sources: Mapping[Path, Path], reading: Reading) -> tuple[Path, ...]:
-    """The files without those that have the same content as one before."""
-    if reading.wanted.duplicates == "keep":
-        return tuple(sources)
-    again = {later: first for first, later in identical(sources)}
-    if again and reading.wanted.duplicates == "error":
-        later, first = next(iter(again.items()))
-        raise LogError(
-            f"{later} has the same content as {first}, so each sample would be there twice; choose "
-            f"with duplicates= (--duplicates) to drop it or to keep both"
-        )
-    for later, first in again.items():
-        reading.note(f"{later} was dropped: it has the same content as {first}.")
-    return tuple(file for file in sources if file not in again)
-
-
-def _tallies(
-    sources: Mapping[Path, Path], format: str | None, reading: Reading
-) -> tuple[str, list[pl.DataFrame] | SolveProbabilities]:
-    tallies: list[pl.DataFrame] = []
-    names: dict[str, Path] = {}
-    for number, (path, source) in enumerate(sources.items()):
-        with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
-            log = look_at(path, unpacked(path, source, Path(folder)), number)
-            form = form_of(log, reading.wanted, format)
-            names.setdefault(form.name, path)
-            if len(names) > 1:
-                (one, first), (other, second) = names.items()
+def _read(sources: Mapping[Path, Path], format: str | None, reading: Reading) -> ReadResult:
+    """What the files hold, from where each can be read more than once."""
+    tallies: dict[Path, pl.DataFrame] = {}
+    seen: dict[int, list[Path]] = {}
+    form = None
+    for path in sources:
+        before = replace(reading, bad_lines=[*reading.bad_lines], notes={**reading.notes})
+        with _opened(path, sources) as log:
+            found = form_of(log, reading.wanted, format)
+            tally = found.read(log, reading)
+            if form and form is not found:
+                first = next(iter(sources))
                 raise LogError(
-                    f"{first} is of the form {one} but {second} of {other}; read them apart"
+                    f"{first} is of the form {form.name} but {path} of {found.name}; read them "
+                    f"apart"
                 )
-            tally = form.read(log, reading)
+            form = found
             if isinstance(tally, SolveProbabilities):
                 _check_alone(path, len(sources), reading.wanted)
-                return form.name, tally
-            tallies.append(tally)
-    return next(iter(names)), tallies
+                return ReadResult(tally, form.name, (path,), notes=tuple(reading.notes))
+            alike = seen.setdefault(_key(tally) if len(sources) > 1 else 0, [])
+            again = reading.wanted.duplicates != "keep" and _again(log, alike, sources)
+        if not again:
+            alike.append(path)
+            tallies[path] = tally
+            continue
+        if reading.wanted.duplicates == "error":
+            raise LogError(
+                f"{path} has the same content as {again}, so each sample would be there twice; "
+                f"choose with duplicates= (--duplicates) to drop it or to keep both"
+            )
+        reading = before
+        reading.note(f"{path} was dropped: it has the same content as {again}.")
+    first, *others = tallies
+    source = f"{first} and {len(others)} more" if others else str(first)
+    samples, known = merge(list(tallies.values()), reading, source)
+    return ReadResult(
+        samples=samples,
+        format=form.name if form else "",
+        files=tuple(tallies),
+        num_bad=reading.num_bad,
+        bad_lines=tuple(reading.bad_lines),
+        notes=tuple(reading.notes),
+        known=known,
+    )
+
+
+@contextmanager
+def _opened(path: Path, sources: Mapping[Path, Path]) -> Iterator[Log]:
+    """The log in a file, unpacked."""
+    with tempfile.TemporaryDirectory(prefix="pkpo-read-") as folder:
+        yield look_at(path, unpacked(path, sources[path], Path(folder)), [*sources].index(path))
+
+
+def _key(tally: pl.DataFrame) -> int:
+    """The same for files whose problems have the same rewards."""
+    return int(tally.select("problem", "rewards").explode("rewards").hash_rows().sum())
+
+
+def _again(log: Log, alike: Sequence[Path], sources: Mapping[Path, Path]) -> Path | None:
+    """The file before it, of those with alike rewards, that holds the very same records."""
+    for path in alike:
+        with _opened(path, sources) as other:
+            if fingerprint(other) == fingerprint(log):
+                return path
+    return None
 
 
 def _check_alone(path: Path, num_files: int, wanted: Wanted) -> None:

@@ -127,40 +127,26 @@ def _rewards_line(samples: Samples) -> str:
 
 
 def solved_lines(runs: Mapping[str, Measured], baselines: Mapping[str, str]) -> list[str]:
-    """For each run of 0/1 rewards, how many problems only it or only its baseline ever solved.
-
-    Args:
-        runs: the samples by name.
-        baselines: for each run the name of the one that it is compared with.
-    """
-    return [
-        _solved(before, after, (baseline, name))
-        for name, baseline in baselines.items()
-        if isinstance(before := runs[baseline], Samples) and before.binary
-        if isinstance(after := runs[name], Samples) and after.binary
-    ]
-
-
-def _solved(baseline: Samples, run: Samples, names: tuple[str, str]) -> str:
-    before, after = (
-        {problem for problem, correct in zip(samples.problems, samples.correct_P) if correct}
-        for samples in (baseline, run)
-    )
-    common = set(baseline.problems) & set(run.problems)
-    gained, lost = len((after - before) & common), len((before - after) & common)
-    return (
-        f"Solved by at least one of the samples at hand: by {names[1]} alone "
-        f"{_count(gained, 'problem')}, by {names[0]} alone {lost:,}"
-    )
+    """For each run of 0/1 rewards that is compared with a baseline, how many problems only it or
+    only its baseline ever solved."""
+    lines = []
+    for name, baseline in baselines.items():
+        pair = [run for run in (runs[name], runs[baseline]) if isinstance(run, Samples)]
+        if len(pair) == 2 and all(run.binary for run in pair):
+            common = set(pair[0].problems) & set(pair[1].problems)
+            now, then = (
+                {p for p, correct in zip(run.problems, run.correct_P) if correct and p in common}
+                for run in pair
+            )
+            lines.append(
+                f"Solved by at least one of the samples at hand: by {name} alone "
+                f"{_count(len(now - then), 'problem')}, by {baseline} alone {len(then - now):,}"
+            )
+    return lines
 
 
 def default_ks_line(samples: Measured, flag: str) -> str:
-    """Why the ks are those that they are, and how others are asked for.
-
-    Args:
-        samples: evaluated at their own `ks`.
-        flag: such as "--k", which chooses others.
-    """
+    """Why the ks of `samples` are those that they are, and the flag that chooses others."""
     if isinstance(samples, SolveProbabilities):
         return f"k: as in training's evaluation; {flag} chooses others"
     smallest, median = int(samples.sizes_P.min()), int(np.median(samples.sizes_P))
@@ -180,20 +166,17 @@ def _count(number: int, name: str) -> str:
 
 def samples_record(samples: Measured) -> dict[str, Any]:
     """How many samples, and every problem's number and mean reward."""
+    named = zip(samples.problems, samples.mean_rewards_P.tolist())
     if isinstance(samples, SolveProbabilities):
         return {
             "num_problems": len(samples.problems),
             "solve_probabilities": "exact",
-            "problems": [
-                {"problem": problem, "solve_probability": float(chance)}
-                for problem, chance in zip(samples.problems, samples.mean_rewards_P)
-            ],
+            "problems": [{"problem": name, "solve_probability": mean} for name, mean in named],
         }
-    means = samples.mean_rewards_P
-    clusters = samples.clusters_P
+    sizes, clusters = samples.sizes_P, samples.clusters_P
     problems = [
-        {"problem": problem, "num_samples": int(size), "mean_reward": float(mean)}
-        for problem, size, mean in zip(samples.problems, samples.sizes_P, means)
+        {"problem": name, "num_samples": size, "mean_reward": mean}
+        for (name, mean), size in zip(named, sizes.tolist())
     ]
     if clusters is not None:
         problems = [p | {"cluster": cluster} for p, cluster in zip(problems, clusters)]
@@ -201,9 +184,9 @@ def samples_record(samples: Measured) -> dict[str, Any]:
         "num_problems": len(samples.problems),
         "num_samples": samples.num_samples,
         "samples_per_problem": {
-            "min": int(samples.sizes_P.min()),
-            "median": float(np.median(samples.sizes_P)),
-            "max": int(samples.sizes_P.max()),
+            "min": int(sizes.min()),
+            "median": float(np.median(sizes)),
+            "max": int(sizes.max()),
         },
         "rewards": "0/1" if samples.binary else "numbers",
         "num_clusters": None if clusters is None else len(set(clusters)),

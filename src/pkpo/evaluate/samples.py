@@ -45,44 +45,38 @@ class Samples:
     source: str = ""
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
-        put(self, "problems", tuple(self.problems))
-        put(self, "sizes_P", _frozen(_whole(self.sizes_P, "sizes_P")))
-        put(self, "rewards_N", _frozen(_real(self.rewards_N, "rewards_N")))
-        if self.clusters_P is not None:
-            put(self, "clusters_P", tuple(self.clusters_P))
-        self._check()
-
-    def _check(self) -> None:
-        number = len(self.problems)
-        if self.sizes_P.shape != (number,):
+        sizes_P, rewards_N = _whole(self.sizes_P, "sizes_P"), _real(self.rewards_N, "rewards_N")
+        object.__setattr__(self, "problems", tuple(self.problems))
+        object.__setattr__(self, "sizes_P", _frozen(sizes_P))
+        object.__setattr__(self, "rewards_N", _frozen(rewards_N))
+        number, total = len(self.problems), int(sizes_P.sum())
+        if sizes_P.shape != (number,):
             raise InvalidInputError(
                 f"sizes_P must hold one integer for each of the {number} problems, got shape "
-                f"{self.sizes_P.shape}"
+                f"{sizes_P.shape}"
             )
-        if self.clusters_P is not None and len(self.clusters_P) != number:
-            raise InvalidInputError(
-                f"clusters_P must hold one name for each of the {number} problems, got "
-                f"{len(self.clusters_P)}"
-            )
+        if self.clusters_P is not None:
+            object.__setattr__(self, "clusters_P", tuple(self.clusters_P))
+            if len(self.clusters_P) != number:
+                raise InvalidInputError(
+                    f"clusters_P must hold one name for each of the {number} problems, got "
+                    f"{len(self.clusters_P)}"
+                )
         _check_distinct(self.problems)
-        small = np.flatnonzero(self.sizes_P < 1)
-        if small.size:
+        if (small := np.flatnonzero(sizes_P < 1)).size:
             raise InvalidInputError(
-                f"every problem needs at least one sample, got {self.sizes_P[small[0]]} for "
+                f"every problem needs at least one sample, got {sizes_P[small[0]]} for "
                 f"{self.problems[small[0]]!r}"
             )
-        total = int(self.sizes_P.sum())
-        if self.rewards_N.shape != (total,):
+        if rewards_N.shape != (total,):
             raise InvalidInputError(
-                f"rewards_N must hold {total} rewards, as sizes_P says, got shape "
-                f"{self.rewards_N.shape}"
+                f"rewards_N must hold {total} rewards, as sizes_P says, got shape {rewards_N.shape}"
             )
-        if not np.isfinite(self.rewards_N).all():
-            place = int(np.flatnonzero(~np.isfinite(self.rewards_N))[0])
+        if (wrong := np.flatnonzero(~np.isfinite(rewards_N))).size:
+            place = int(wrong[0])
             problem = int(np.searchsorted(self.offsets_P, place, side="right")) - 1
             raise InvalidInputError(
-                f"rewards must be finite, got {self.rewards_N[place]} for sample "
+                f"rewards must be finite, got {rewards_N[place]} for sample "
                 f"{place - self.offsets_P[problem]} of {self.problems[problem]!r}"
             )
 
@@ -119,22 +113,16 @@ class Samples:
                 f"shapes {correct_P.shape} and {sizes.shape}"
             )
         sizes_P = np.broadcast_to(sizes, correct_P.shape)
-        bad = np.flatnonzero((correct_P < 0) | (correct_P > sizes_P))
-        if bad.size:
+        if (bad := np.flatnonzero((correct_P < 0) | (correct_P > sizes_P))).size:
             at = int(bad[0])
             raise InvalidInputError(
                 f"num_correct must be in 0..num_samples, got {correct_P[at]} of {sizes_P[at]} at "
                 f"position {at}"
             )
         pairs = np.stack([correct_P, sizes_P - correct_P], axis=-1).reshape(-1)
-        values = np.tile([1.0, 0.0], correct_P.size)
-        return cls(
-            problems=_ids(problems, correct_P.size),
-            sizes_P=sizes_P,
-            rewards_N=np.repeat(values, pairs),
-            clusters_P=None if clusters is None else tuple(clusters),
-            source=source,
-        )
+        rewards_N = np.repeat(np.tile([1.0, 0.0], correct_P.size), pairs)
+        named = _named(problems, clusters, correct_P.size)
+        return cls(named[0], sizes_P, rewards_N, named[1], source)
 
     @classmethod
     def from_groups(
@@ -157,13 +145,10 @@ class Samples:
             InvalidInputError: as for the class.
         """
         arrays = [_real(group, f"groups[{number}]") for number, group in enumerate(groups)]
-        return cls(
-            problems=_ids(problems, len(arrays)),
-            sizes_P=np.array([array.size for array in arrays], dtype=np.int64),
-            rewards_N=np.concatenate(arrays) if arrays else np.zeros(0),
-            clusters_P=None if clusters is None else tuple(clusters),
-            source=source,
-        )
+        sizes_P = np.array([array.size for array in arrays], dtype=np.int64)
+        rewards_N = np.concatenate(arrays) if arrays else np.zeros(0)
+        named = _named(problems, clusters, len(arrays))
+        return cls(named[0], sizes_P, rewards_N, named[1], source)
 
     def __len__(self) -> int:
         """The number of problems, P."""
@@ -254,19 +239,16 @@ class SolveProbabilities:
     clusters_P = None
 
     def __post_init__(self) -> None:
-        put = object.__setattr__
         chances = np.array(self.probabilities_P, dtype=np.float64)
-        chances.flags.writeable = False
-        put(self, "problems", tuple(self.problems))
-        put(self, "probabilities_P", chances)
+        object.__setattr__(self, "problems", tuple(self.problems))
+        object.__setattr__(self, "probabilities_P", _frozen(chances))
         if chances.shape != (len(self.problems),):
             raise InvalidInputError(
                 f"probabilities_P must hold one number for each of the {len(self.problems)} "
                 f"problems, got shape {chances.shape}"
             )
         _check_distinct(self.problems)
-        wrong = np.flatnonzero(~((chances >= 0) & (chances <= 1)))
-        if wrong.size:
+        if (wrong := np.flatnonzero(~((chances >= 0) & (chances <= 1)))).size:
             raise InvalidInputError(
                 f"probabilities must be in [0, 1], got {chances[wrong[0]]} for "
                 f"{self.problems[wrong[0]]!r}"
@@ -308,8 +290,12 @@ Measured = Samples | SolveProbabilities
 """What there is to evaluate."""
 
 
-def _ids(problems: Sequence[str] | None, number: int) -> tuple[str, ...]:
-    return tuple(map(str, range(number))) if problems is None else tuple(problems)
+def _named(
+    problems: Sequence[str] | None, clusters: Sequence[str] | None, number: int
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """Ids, by default numbers, and clusters."""
+    ids = map(str, range(number)) if problems is None else problems
+    return tuple(ids), None if clusters is None else tuple(clusters)
 
 
 def _check_distinct(problems: Sequence[str]) -> None:

@@ -12,22 +12,13 @@ from pkpo.errors import InvalidInputError
 Selection = Iterable[Objective | int | str] | Objective | int | str
 _RANGE = re.compile(r"\s*(\d+)\s*-\s*(\d+)\s*")
 _POWERS = re.compile(r"\s*powers of (?:two|2)(?:\s+(?:up\s+)?to\s+(\d+))?\s*")
-
-
 _MOST = 10_000
 """Values in a range."""
 
 
 def parse_ks(text: str, largest: int) -> list[int]:
-    """The ks that `text` names, in increasing order.
-
-    Args:
-        text: comma-separated numbers and ranges ("1,2,4", "1-16", "1-4,8,16"), or "powers of
-            two", with or without "to 64".
-        largest: where "powers of two" ends by itself.
-
-    Raises:
-        InvalidInputError: the text is neither, or a k is 0 or a range empty or too long.
+    """The ks that `text` names, in increasing order: comma-separated numbers and ranges ("1,2,4",
+    "1-16", "1-4,8,16"), or "powers of two", with or without "to 64"; else up to the largest.
 
     >>> parse_ks("1-3, 8", 16), parse_ks("powers of two", 16)
     ([1, 2, 3, 8], [1, 2, 4, 8, 16])
@@ -61,11 +52,7 @@ def parse_ks(text: str, largest: int) -> list[int]:
 
 
 def as_objectives(selection: Selection) -> tuple[Objective, ...]:
-    """One or several objectives, without repetition, in the order given.
-
-    Raises:
-        InvalidInputError: one of them is none, or there are none.
-    """
+    """One or several objectives, without repetition, in the order given."""
     single = isinstance(selection, Objective | int | str)
     items = [selection] if single else list(selection)
     objectives = tuple(dict.fromkeys(as_objective(item) for item in items))

@@ -24,16 +24,10 @@ _STEPS = 200
 
 @dataclass(frozen=True)
 class SolveRates:
-    """A fitted distribution of solve rates.
-
-    Args:
-        grid_G: chances of success, 0 to 1.
-        weights_G: their probabilities.
-        counts_C: how many problems have each distinct pair (n, c).
-        influence_GC: change of `weights_G` for one more problem of each pair.
-        fitted_G: the probabilities for the very problems of the fit: the mean of their
-            posterior laws, which the prior enters only through `weights_G`.
-    """
+    """A fitted distribution: `weights_G` of the chances of success `grid_G`, and how they change,
+    `influence_GC`, for one more problem of each distinct pair (n, c), of which there are
+    `counts_C`. `fitted_G` are the probabilities for the very problems of the fit: the mean of
+    their posterior laws, which the prior enters only through `weights_G`."""
 
     grid_G: np.ndarray
     weights_G: np.ndarray
@@ -53,10 +47,6 @@ class SolveRates:
 
 def fit_solve_rates(num_samples_P: np.ndarray, num_correct_P: np.ndarray) -> SolveRates:
     """The mixture that fits the counts of all problems.
-
-    Args:
-        num_samples_P: n >= 1 of each problem.
-        num_correct_P: c of each problem.
 
     Cost: about ten Newton steps of O(C G^2), with C distinct pairs (n, c) and
     40 <= G <= 200 grid points.

@@ -29,7 +29,7 @@ from pkpo.report.evaluation_figures import (
     runs_figure,
     solve_rates_figure,
 )
-from pkpo.report.page import Picture, figure, listed, page
+from pkpo.report.page import Picture, figure, finding, listed, page
 from pkpo.report.style import to_png
 from pkpo.tables import Table
 
@@ -85,7 +85,7 @@ def write_evaluation_report(
         _drawn_solve_rates({samples.source: samples}, folder),
     ]
     sections = [
-        _header(f"pass@k of {Path(samples.source).name or 'samples'}", lines),
+        _title(f"pass@k of {Path(samples.source).name or 'samples'}") + listed(lines, "notes"),
         evaluation_table(evaluation).to_html(),
         listed(WHAT_THE_INTERVALS_ARE, "notes"),
         *(one.table().to_html() for one in modelled),
@@ -145,17 +145,15 @@ def write_comparison_report(
         _drawn_solve_rates(runs, folder),
     ]
     names = f"{', '.join(comparison.runs)} against {against}"
-    tables = [table.to_html() for table in difference_tables(comparison)]
-    moved = [table.to_html() for table in moved_tables(comparison)]
     solved = solved_lines(runs, comparison.baselines)
     sections = [
-        _header(names, verdicts(comparison), "finding"),
-        *tables,
+        _title(names) + "".join(map(finding, verdicts(comparison))),
+        *(table.to_html() for table in difference_tables(comparison)),
         listed([how_to_read(comparison), *WHAT_THE_INTERVALS_ARE], "notes"),
         *(figure(one) for one in drawn[:2]),
         "<h2>Problems gained and lost</h2>",
         listed(solved, "notes") if solved else "",
-        *moved,
+        *(table.to_html() for table in moved_tables(comparison)),
         figure(drawn[2]),
         _problems(runs),
         "<h2>What was read</h2>",
@@ -193,11 +191,8 @@ def _to_svg(drawing: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def _header(title: str, lines: Sequence[str], css_class: str = "lead") -> str:
-    said = "".join(f'<p class="{css_class}">{escape(line)}</p>' for line in lines)
-    if css_class == "lead":
-        said = listed(lines, "notes")
-    return f"<h1>{escape(title)}</h1>\n{said}"
+def _title(text: str) -> str:
+    return f"<h1>{escape(text)}</h1>\n"
 
 
 def _problems(runs: Mapping[str, Measured]) -> str:

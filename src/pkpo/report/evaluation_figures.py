@@ -59,9 +59,7 @@ def pass_at_k_figure(evaluation: Evaluation) -> Figure:
     chances = all(is_chance(row.name) for _, _, rows in families for row in rows)
     stem = ("pass@k" if chances else "max@k", "pass^k" if chances else "min@k")
     names = " and ".join(stem[place] for place, _, _ in families)
-    style_axes(axes, f"{names or 'pass@k'} against k", "k, samples per problem")
-    if not families:
-        say_empty(axes, "no pass@k was asked for")
+    if not _begun(axes, f"{names or 'pass@k'} against k", families):
         return figure
     handles = []
     for place, _, rows in families:
@@ -117,14 +115,7 @@ def differences_figure(comparison: Comparison) -> Figure:
     for axes, (target, title) in zip(panels, TARGET_NAMES.items()):
         unit = "percentage points" if chances else "reward"
         label = f"difference of {'pass' if chances else 'max'}@k, {unit}"
-        style_axes(
-            axes,
-            title.capitalize(),
-            "k, samples per problem",
-            label if axes is panels[0] else "",
-        )
-        if not shown:
-            say_empty(axes, "no pass@k was asked for")
+        if not _begun(axes, title.capitalize(), shown, label if axes is panels[0] else ""):
             continue
         axes.axhline(0.0, color=BASE_GREY, linestyle="--", linewidth=1.6, zorder=1.5)
         for place, run in enumerate(comparison.runs):
@@ -147,9 +138,7 @@ def runs_figure(comparison: Comparison) -> Figure:
     figure = new_figure(9.6, 4.6)
     axes = figure.subplots()
     shown, chances = _best_of_k(comparison)
-    style_axes(axes, f"{'pass' if chances else 'max'}@k against k", "k, samples per problem")
-    if not shown:
-        say_empty(axes, "no pass@k was asked for")
+    if not _begun(axes, f"{'pass' if chances else 'max'}@k against k", shown):
         return figure
     lines: dict[str, dict[int, float]] = {}
     for d in shown:
@@ -165,6 +154,14 @@ def runs_figure(comparison: Comparison) -> Figure:
         _chance_axis(axes)
     legend_above(figure, handles)
     return figure
+
+
+def _begun(axes: Axes, title: str, shown: Sequence[object], label: str = "") -> bool:
+    """Dress a panel against k; whether there is something to show in it."""
+    style_axes(axes, title, "k, samples per problem", label)
+    if not shown:
+        say_empty(axes, "no pass@k was asked for")
+    return bool(shown)
 
 
 def _short(name: str) -> str:

@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from pkpo.report.completions import ArmSamples, ProblemSamples
-from pkpo.report.page import Picture, figure, listed, page
+from pkpo.report.page import Picture, figure, finding, listed, page
 from pkpo.report.records import Arm, Run
 from pkpo.report.statistics import BASE_NAME, Estimate, Summary
 from pkpo.report.style import BASE_GREY, arm_style
@@ -58,7 +58,7 @@ def _header(run: Run, summary: Summary) -> str:
         f"<h1>{escape(run.title)}</h1>",
         f'<p class="lead">pass@k training report: {arms}, {seeds}{steps}. All arms of a seed '
         "start from the same warm-started policy, the base.</p>",
-        *(f'<p class="finding">{escape(text)}</p>' for text in findings(summary)),
+        *map(finding, findings(summary)),
     ]
     return "\n".join(lines)
 
@@ -112,25 +112,16 @@ def _html(table: Table, colors: dict[str, str]) -> str:
     return table.to_html(keys=colors, muted=(BASE_NAME,))
 
 
-def _key(color: str | None) -> str:
-    return f'<span class="key" style="background:{color}"></span>' if color else ""
-
-
 def _completions(samples: Sequence[ProblemSamples], colors: dict[str, str]) -> str:
     if not samples:
         return ""
     intro = (
-        "A few training problems of the last recorded step, with some of the completions each arm "
-        "sampled. Equal completions are shown once; the advantage is what the policy gradient "
-        "multiplies with."
+        "<p>A few training problems of the last recorded step, with some of the completions each "
+        "arm sampled. Equal completions are shown once; the advantage is what the policy gradient "
+        "multiplies with.</p>"
     )
-    return "\n".join(
-        [
-            "<h2>Sampled completions</h2>",
-            f"<p>{intro}</p>",
-            *(_problem(problem, colors) for problem in samples),
-        ]
-    )
+    problems = (_problem(problem, colors) for problem in samples)
+    return "\n".join(["<h2>Sampled completions</h2>", intro, *problems])
 
 
 def _problem(problem: ProblemSamples, colors: dict[str, str]) -> str:
@@ -155,8 +146,10 @@ def _sample_rows(arm: ArmSamples, colors: dict[str, str]) -> list[str]:
             f"<td>{sample.advantage:+.3f}</td>"
         )
         if i == 0:
+            color = colors.get(arm.arm)
+            key = f'<span class="key" style="background:{color}"></span>' if color else ""
             label = (
-                f'<td class="arm" rowspan="{len(arm.samples)}">{_key(colors.get(arm.arm))}'
+                f'<td class="arm" rowspan="{len(arm.samples)}">{key}'
                 f'{escape(arm.arm)}<span class="sub">{arm.num_correct} of {arm.num_completions} '
                 f"correct<br>seed {arm.seed}, step {arm.step}</span></td>"
             )

@@ -23,10 +23,12 @@ from pkpo.report.jsonio import (
 from pkpo.report.records import Arm, ArmRun, Checkpoint, Metrics, Run, Scores
 from pkpo.report.run_files import (
     ArmFile,
+    ArmFiles,
     CheckpointLine,
     Config,
     MetricsLine,
     PlannedArm,
+    RunFiles,
     load_scores,
 )
 
@@ -85,9 +87,9 @@ class _Reader:
     """Reads a run; what is missing of it goes into `notes`, and damage into both."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.config = read_json(root / "config.json")
-        plan = checked(Config, self.config, str(root / "config.json"))
+        self.root, self.files = root, RunFiles(root)
+        self.config = read_json(self.files.config_file)
+        plan = checked(Config, self.config, str(self.files.config_file))
         self.seeds, self.steps = plan.seeds, plan.training.steps
         self.planned = {folder_name(arm.name): arm for arm in plan.arms}
         self.names = [arm.name for arm in plan.arms]
@@ -96,10 +98,11 @@ class _Reader:
         self.damage: list[str] = []
 
     def run(self) -> Run:
-        versions = self._side_file("versions.json", "the versions used are not known")
-        command = self._side_file("command.txt", "the command that made this run is not known")
+        files, unknown = self.files, "the command that made this run is not known"
+        versions = self._side_file(files.versions_file, "the versions used are not known")
+        command = self._side_file(files.command_file, unknown)
         self._read_base()
-        arms = self._arms(self.root / "arms")
+        arms = self._arms(files.arms)
         self._note_unfinished(arms)
         name = setting(self.config, "task.name") or self.config.get("task")
         return Run(
@@ -125,10 +128,9 @@ class _Reader:
             self.notes.append(f"{error}.")
             self.damage.append(str(error))
 
-    def _side_file(self, name: str, unknown: str) -> Any:
-        path = self.root / name
+    def _side_file(self, path: Path, unknown: str) -> Any:
         if not path.exists():
-            self.notes.append(f"{name} is missing, so {unknown}.")
+            self.notes.append(f"{path.name} is missing, so {unknown}.")
             return None
         with self._left_out(), way_out(_RESTORE):
             if path.suffix == ".json":
@@ -138,7 +140,7 @@ class _Reader:
 
     def _read_base(self) -> None:
         for seed in self.seeds:
-            path = self.root / "warm_start" / f"seed_{seed}" / "evaluation.json"
+            path = ArmFiles(self.files.warm_start(seed)).evaluation
             with self._left_out(), way_out(_MEASURE_AGAIN.format("warm start")):
                 if path.exists():
                     self.base[seed] = load_scores(path)
@@ -178,13 +180,13 @@ class _Reader:
         """None where it has not begun. What can't be read of a seed is its failure."""
         runs: list[ArmRun] = []
         common: dict[str, Any] | None = None
-        for seed, path in _seed_folders(folder):
+        for seed, files in _seed_folders(folder):
             try:
-                failure = first_line(path / "failure.txt")
-                if _has_begun(path):
-                    found = self._check_arm_file(path, seed, common)
+                failure = first_line(files.failure)
+                if _has_begun(files):
+                    found = self._check_arm_file(files, seed, common)
                     common = common or found
-                    runs.append(self._arm_run(path, seed, found["name"], failure))
+                    runs.append(self._arm_run(files, seed, found["name"], failure))
                 elif failure:
                     runs.append(_failed(seed, failure))
             except RunDirectoryError as error:
@@ -196,10 +198,10 @@ class _Reader:
         return Arm(runs=tuple(runs), **(common or planned.common))
 
     def _check_arm_file(
-        self, folder: Path, seed: int, others: Mapping[str, Any] | None
+        self, files: ArmFiles, seed: int, others: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         """What arm.json says, which is to agree with the other seeds and with the plan."""
-        path = folder / "arm.json"
+        folder, path = files.path, files.description
         planned = self.planned.get(folder.parent.name)
         with way_out(train_again(folder)):
             values = read_json(path)
@@ -213,7 +215,7 @@ class _Reader:
                 said = f"differs from the other seeds of this arm: {found.common} against {others}"
             if said:
                 raise RunDirectoryError(f"{path}: {said}")
-        if (folder / "evaluation.json").exists():
+        if files.evaluation.exists():
             self._check_settings(path, values, found.settings, planned)
         return found.common
 
@@ -236,8 +238,8 @@ class _Reader:
                 f"{told(changed)}. Undo the change, or remove {path.parent} to train this arm again"
             )
 
-    def _arm_run(self, folder: Path, seed: int, name: str, failure: str) -> ArmRun:
-        scores, path = None, folder / "evaluation.json"
+    def _arm_run(self, files: ArmFiles, seed: int, name: str, failure: str) -> ArmRun:
+        scores, path = None, files.evaluation
         with way_out(_MEASURE_AGAIN.format("arm")):
             if path.exists():
                 scores = load_scores(path)
@@ -247,28 +249,26 @@ class _Reader:
                         f"{path}: evaluated on other problems than the warm start of seed {seed}, "
                         "or in another order"
                     )
-        with way_out(train_again(folder)):
+        with way_out(train_again(files.path)):
             owner = f"{name}, seed {seed}"
-            metrics_path, evaluations_path = folder / "metrics.jsonl", folder / "evaluations.jsonl"
-            metrics = _metrics(metrics_path, self._lines(metrics_path, MetricsLine, owner))
+            metrics = _metrics(files.metrics, self._lines(files.metrics, MetricsLine, owner))
             checkpoints = tuple(
                 Checkpoint(**dict(line))
-                for line in self._lines(evaluations_path, CheckpointLine, owner)
+                for line in self._lines(files.evaluations, CheckpointLine, owner)
             )
             said = ""
             if scores is not None and metrics.steps_S.tolist() != list(range(scores.step)):
-                said = f"{metrics_path}: there should be {scores.step} steps, found {len(metrics)}"
+                said = f"{files.metrics}: there should be {scores.step} steps, found {len(metrics)}"
             elif scores is not None and [c.step for c in checkpoints][-1:] != [scores.step]:
-                said = f"{evaluations_path}: the last line should be of step {scores.step}"
+                said = f"{files.evaluations}: the last line should be of step {scores.step}"
             if said:
                 raise RunDirectoryError(said)
-        completions = folder / "completions.parquet"
         return ArmRun(
             seed=seed,
             metrics=metrics,
             checkpoints=checkpoints,
             evaluation=scores,
-            completions_path=completions if completions.exists() else None,
+            completions_path=files.completions if files.completions.exists() else None,
             failure="" if scores is not None else failure,
         )
 
@@ -294,15 +294,16 @@ def _failed(seed: int, failure: str) -> ArmRun:
     return ArmRun(seed, Metrics.of([]), (), None, None, failure)
 
 
-def _has_begun(folder: Path) -> bool:
+def _has_begun(files: ArmFiles) -> bool:
     """An arm that failed before its first step leaves the reason alone, or a lock."""
-    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-    return not names <= {"failure.txt", "lock"}
+    names = {entry.name for entry in files.path.iterdir() if not entry.name.startswith(".")}
+    return not names <= {files.failure.name, "lock"}
 
 
-def _seed_folders(folder: Path) -> list[tuple[int, Path]]:
+def _seed_folders(folder: Path) -> list[tuple[int, ArmFiles]]:
     found = [(re.fullmatch(r"seed_(\d+)", child.name), child) for child in folder.iterdir()]
-    return sorted((int(match[1]), child) for match, child in found if match and child.is_dir())
+    folders = sorted((int(match[1]), child) for match, child in found if match and child.is_dir())
+    return [(seed, ArmFiles(child)) for seed, child in folders]
 
 
 def _metrics(path: Path, lines: Sequence[MetricsLine]) -> Metrics:

@@ -53,6 +53,11 @@ def listed(items: Iterable[str], css_class: str = "") -> str:
     return opening + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>"
 
 
+def finding(text: str) -> str:
+    """A sentence that the page is about."""
+    return f'<p class="finding">{escape(text)}</p>'
+
+
 def figure(picture: Picture) -> str:
     """A picture inside the page, with heading and caption."""
     data = base64.b64encode(picture.png).decode("ascii")

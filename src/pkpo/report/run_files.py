@@ -1,4 +1,4 @@
-"""What the files of a run directory must hold, for pydantic to check."""
+"""The files of a run directory: their names, and what they must hold, for pydantic to check."""
 
 from __future__ import annotations
 
@@ -27,6 +27,35 @@ from pkpo.report.records import Scores
 
 _OTHER_METRICS = ("reward_mean", "transform_share", "samples_per_second", "grad_norm", "elapsed")
 """Columns read where they are there, besides pass@k for any k; other keys are ignored."""
+
+
+class ArmFiles:
+    """The files of an arm with a seed; a warm start has some of them too."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.description = path / "arm.json"
+        self.metrics = path / "metrics.jsonl"
+        self.evaluations = path / "evaluations.jsonl"
+        self.choices = path / "choices.jsonl"
+        self.evaluation = path / "evaluation.json"
+        self.completions = path / "completions.parquet"
+        self.model = path / "model"
+        self.failure = path / "failure.txt"
+
+
+class RunFiles:
+    """The files and folders of a job."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config_file = path / "config.json"
+        self.versions_file = path / "versions.json"
+        self.command_file = path / "command.txt"
+        self.arms = path / "arms"
+
+    def warm_start(self, seed: int) -> Path:
+        return self.path / "warm_start" / f"seed_{seed}"
 
 
 class ArmRecord(Record):

@@ -14,6 +14,7 @@ from pkpo.errors import RunDirectoryError
 from pkpo.report.jsonio import Record, read_bytes, read_json, setting
 from pkpo.report.load import first_line, read_run
 from pkpo.report.records import ArmRun
+from pkpo.report.run_files import ArmFiles, RunFiles
 from pkpo.report.statistics import Estimate, estimate
 
 CELLS = "cells.json"
@@ -143,13 +144,13 @@ def load_sweep(path: str | Path) -> SweepResults:
     rows: list[ArmResult] = []
     damage: list[str] = []
     for cell in cells:
-        folder = root / "cells" / cell.cell
-        if (folder / "config.json").exists():
-            run = read_run(folder)
+        files = RunFiles(root / "cells" / cell.cell)
+        if files.config_file.exists():
+            run = read_run(files.path)
             damage += run.damage
             for arm in cell.arms:
                 runs = {r.seed: r for found in run.arms if found.name == arm for r in found.runs}
-                seeds = tuple(_seed_result(folder, seed, runs.get(seed)) for seed in run.seeds)
+                seeds = tuple(_seed_result(files, seed, runs.get(seed)) for seed in run.seeds)
                 rows.append(ArmResult(cell.cell, cell.settings, cell.name, arm, seeds))
     measured = [set(seed.pass_at_k["validation"]) for row in rows for seed in row.finished]
     select_k = _select_k(root)
@@ -183,11 +184,11 @@ def _select_k(root: Path) -> int | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _seed_result(folder: Path, seed: int, found: ArmRun | None) -> SeedResult:
+def _seed_result(files: RunFiles, seed: int, found: ArmRun | None) -> SeedResult:
     if found is not None and found.evaluation is not None:
         values = (found.checkpoints[-1].pass_at_k, found.evaluation.pass_at_k)
         return SeedResult(seed, "done", dict(zip(SPLITS, values)))
-    warm = first_line(folder / "warm_start" / f"seed_{seed}" / "failure.txt")
+    warm = first_line(ArmFiles(files.warm_start(seed)).failure)
     own = "" if found is None else found.failure
     if own or warm:
         return SeedResult(seed, "failed", reason=own or f"warm start: {warm}")

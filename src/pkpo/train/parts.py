@@ -9,6 +9,7 @@ from typing import Any
 
 from pkpo.execution.pool import Failure, Item
 from pkpo.report.load import read_run
+from pkpo.report.run_files import ArmFiles
 from pkpo.train.config import ArmSettings
 from pkpo.train.engine import engine_of
 from pkpo.train.run_directory import RunDirectory
@@ -57,7 +58,7 @@ def parts_of(
             engine.make_warm_start,
             (there, seed, cache),
             after=after(seed),
-            failure_file=run.warm_start(seed) / "failure.txt",
+            failure_file=ArmFiles(run.warm_start(seed)).failure,
         )
         needs[seed] = (item.name,)
         parts.append(Part(run, item, run.has_warm_start(seed), seed))

@@ -33,11 +33,11 @@ from pkpo.errors import RunDirectoryError
 from pkpo.execution.locks import locked, only_writer
 from pkpo.files import write_atomically
 from pkpo.report.completions import all_completions
+from pkpo.report.run_files import ArmFiles, RunFiles
 from pkpo.train.checkpoints import UNDECIDING, Checkpoints
 from pkpo.train.config import ArmSettings, JobSettings, read_config
 from pkpo.train.json_lines import write_json, write_text
 
-_WRITTEN_BEFORE_CONFIG = {"versions.json", "command.txt"}
 _NOT_IN_RESULTS = {"evaluation.select_k", "training.per_device_batch_size"}
 WARM_START_PROGRESS = "progress.json"
 """In a warm start's folder while it is made: steps done and the loss in nats."""
@@ -49,19 +49,12 @@ _SECONDS_FOR_WORKERS_TO_END = 10.0
 C = TypeVar("C", bound=JobSettings)
 
 
-class ArmDirectory:
+class ArmDirectory(ArmFiles):
     """The folder of one arm and seed."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.metrics = path / "metrics.jsonl"
-        self.evaluations = path / "evaluations.jsonl"
-        self.choices = path / "choices.jsonl"
-        self.evaluation = path / "evaluation.json"
-        self.completions = path / "completions.parquet"
+        super().__init__(path)
         self.checkpoints = Checkpoints(path)
-        self.model = path / "model"
-        self.failure = path / "failure.txt"
 
     @property
     def finished(self) -> bool:
@@ -71,7 +64,7 @@ class ArmDirectory:
         """Write arm.json: the arm's own settings, and under "settings", by their path in
         config.json, the others that decide its result."""
         content = arm.model_dump(mode="json") | {"seed": seed, "settings": _deciding(config)}
-        write_json(self.path / "arm.json", content)
+        write_json(self.description, content)
 
     def locked(self) -> AbstractContextManager[None]:
         """Be the only process that writes here; waits for workers of a killed job to end."""
@@ -92,11 +85,11 @@ class ArmDirectory:
         write_atomically(self.completions, content.getvalue())
 
 
-class RunDirectory(Generic[C]):
+class RunDirectory(RunFiles, Generic[C]):
     """A job's folder. Use `create` for a new one and `open` to continue one."""
 
     def __init__(self, path: Path, config: C) -> None:
-        self.path = path
+        super().__init__(path)
         self.config = config
 
     @staticmethod
@@ -112,11 +105,12 @@ class RunDirectory(Generic[C]):
             RunDirectoryError: `path` exists and isn't an empty folder, or can't be written.
         """
         versions = _versions() | {package.__name__: package.__version__ for package in packages}
-        with claimed(path, "run", _WRITTEN_BEFORE_CONFIG):
-            write_json(path / "versions.json", versions)
-            write_text(path / "command.txt", command + "\n")
-            write_json(path / "config.json", config.model_dump(mode="json"))
-        return RunDirectory(path, config)
+        run = RunDirectory(path, config)
+        with claimed(path, "run", {run.versions_file.name, run.command_file.name}):
+            write_json(run.versions_file, versions)
+            write_text(run.command_file, command + "\n")
+            write_json(run.config_file, config.model_dump(mode="json"))
+        return run
 
     @staticmethod
     def open(path: Path) -> RunDirectory[Any]:
@@ -124,30 +118,27 @@ class RunDirectory(Generic[C]):
         Raises:
             RunDirectoryError: `path` holds no readable config.json.
         """
-        with settings_of(path, "run directory", "config.json") as file:
+        with settings_of(RunFiles(path).config_file, "run directory") as file:
             return RunDirectory(path, read_config(file))
 
     def locked(self) -> AbstractContextManager[None]:
         """Be the only job in this run directory; see `only_writer`."""
         return only_writer(self.path)
 
-    def warm_start(self, seed: int) -> Path:
-        return self.path / "warm_start" / f"seed_{seed}"
-
     def warm_start_locked(self, seed: int) -> AbstractContextManager[None]:
         """As `ArmDirectory.locked`, of a warm start's folder."""
         return only_writer(self.warm_start(seed), wait=_SECONDS_FOR_WORKERS_TO_END)
 
     def has_warm_start(self, seed: int) -> bool:
-        folder = self.warm_start(seed)
-        return (folder / "evaluation.json").exists() and (folder / "model").exists()
+        files = ArmFiles(self.warm_start(seed))
+        return files.evaluation.exists() and files.model.exists()
 
     def name_of(self, arm: ArmSettings, seed: int) -> str:
         """What an arm with a seed is called; without the seed where there is one alone."""
         return f"{arm.name}, seed {seed}" if len(self.config.seeds) > 1 else arm.name
 
     def arm(self, arm: ArmSettings, seed: int) -> ArmDirectory:
-        return ArmDirectory(self.path / "arms" / arm.slug / f"seed_{seed}")
+        return ArmDirectory(self.arms / arm.slug / f"seed_{seed}")
 
 
 def _deciding(config: JobSettings) -> dict[str, Any]:
@@ -179,18 +170,18 @@ def new_folder(name: str) -> Path:
 
 
 @contextmanager
-def settings_of(path: Path, what: str, name: str) -> Iterator[Path]:
-    """The file of this name, which makes `path` a `what`, to be read inside.
+def settings_of(file: Path, what: str) -> Iterator[Path]:
+    """The file that makes a folder a `what`, to be read inside.
 
     Raises:
         RunDirectoryError: it is missing or can't be read.
     """
     try:
-        yield path / name
+        yield file
     except FileNotFoundError:
-        raise RunDirectoryError(f"{path} is no {what}: it has no {name}") from None
+        raise RunDirectoryError(f"{file.parent} is no {what}: it has no {file.name}") from None
     except (OSError, ValueError) as error:
-        raise RunDirectoryError(f"can't read {path / name}: {error}") from error
+        raise RunDirectoryError(f"can't read {file}: {error}") from error
 
 
 @contextmanager

@@ -6,11 +6,13 @@ Rows are read here the slow and exact way, which says which line is bad; their n
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +21,7 @@ import polars as pl
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.files import BOM, start_of
+from pkpo.evaluate.readers.values import text_of
 
 Kind = Literal["jsonl", "json", "csv", "parquet", "zip"]
 NumberedRow = tuple[int, dict[str, Any] | str]
@@ -36,27 +39,17 @@ _NAMES_SHOWN = 30
 
 @dataclass(frozen=True)
 class Log:
-    """One file to read, and what its beginning shows.
-
-    Args:
-        path: as it was given, for messages.
-        local: the unpacked content; `path` itself where nothing was packed.
-        number: which of the files it is, from 0.
-        kind: of the file.
-        columns: of a table, or the keys of its first record, or of the document, or the
-            names in the archive.
-        schema: of a Parquet file.
-        looked_at: of a JSON array all records, else some at the beginning and the end.
-        document: the whole of a JSON file.
-    """
+    """One file to read, `number` from 0, and what its beginning and end show: the unpacked content
+    lies at `local`; the columns are those of a table, or the keys of its first record or of the
+    document, or the names in the archive; of a JSON array all records are looked at."""
 
     path: Path
     local: Path
     number: int
     kind: Kind
     columns: tuple[str, ...]
-    schema: Mapping[str, pl.DataType] = field(default_factory=dict)
     looked_at: Sequence[Mapping[str, Any]] = ()
+    schema: Mapping[str, pl.DataType] = field(default_factory=dict)
     document: Any = None
 
     @property
@@ -68,10 +61,21 @@ class Log:
         """Whether all of these columns are there."""
         return set(columns) <= set(self.columns)
 
-    def all_columns(self) -> tuple[str, ...]:
+    @cached_property
+    def outer(self) -> dict[str, None]:
         """The columns, and the keys that other records than the first have besides."""
-        found = dict.fromkeys(self.columns)
-        return tuple(found | dict.fromkeys(key for record in self.looked_at for key in record))
+        keys = dict.fromkeys(self.columns)
+        return keys | dict.fromkeys(key for record in self.looked_at for key in record)
+
+    @cached_property
+    def inner(self) -> dict[str, None]:
+        """The keys of objects in records, all the way down, as OUTER.INNER."""
+        keys = dict.fromkeys(key for record in self.looked_at for key in _inner(record))
+        return {key: None for key in keys if key not in self.outer}
+
+    def values(self, column: str) -> list[Any]:
+        """A column's values among the records looked at."""
+        return [value_at(record, column) for record in self.looked_at]
 
     def shown(self) -> str:
         """The columns for a message."""
@@ -80,65 +84,68 @@ class Log:
         return (names or "none") + (f" and {left} more" if left > 0 else "")
 
 
-def look_at(path: Path, local: Path, number: int) -> Log:
-    """The log in a file; see `Log` for the arguments.
+def _inner(record: Mapping[str, Any], outer: str = "") -> Iterator[str]:
+    """The keys of the objects in a record, behind those of the objects that they are in."""
+    for key, value in record.items():
+        if outer:
+            yield outer + key
+        if isinstance(value, dict):
+            yield from _inner(value, f"{outer}{key}.")
 
-    Raises:
-        LogError: it is neither text nor of a known binary kind, or damaged at its beginning.
-    """
-    kind = _kind(path, local)
-    if kind == "parquet":
+
+def value_at(record: Mapping[str, Any], column: str) -> Any:
+    """What a record has under a name, which may be that of an object's member, OUTER.INNER."""
+    if column in record or "." not in column:
+        return record.get(column)
+    for key, inside in record.items():
+        if isinstance(inside, dict) and column.startswith(f"{key}."):
+            value = value_at(inside, column[len(key) + 1 :])
+            if value is not None:
+                return value
+    return None
+
+
+def look_at(path: Path, local: Path, number: int) -> Log:
+    """The log in a file."""
+    start = start_of(local)
+    if start.startswith(_PARQUET):
         try:
             schema = pl.read_parquet_schema(local)
         except POLARS_ERRORS as error:
             raise LogError(f"{path} is a damaged or incomplete Parquet file: {error}") from error
-        looked_at = _rows_of_parquet(local, schema)
-        return Log(path, local, number, kind, tuple(schema), schema, looked_at)
-    if kind == "zip":
+        looked_at = _ends_of_parquet(local, schema)
+        return Log(path, local, number, "parquet", tuple(schema), looked_at, schema)
+    if start.startswith(_ZIP):
         try:
             with zipfile.ZipFile(local) as archive:
-                return Log(path, local, number, kind, tuple(archive.namelist()))
+                return Log(path, local, number, "zip", tuple(archive.namelist()))
         except zipfile.BadZipFile as error:
             raise LogError(f"{path} is a damaged or incomplete .eval file: {error}") from error
-    if kind == "csv":
-        looked_at = [row for _, row in islice(_csv_rows(local), _LINES_LOOKED_AT)]
-        looked_at = [row for row in looked_at if isinstance(row, dict)] + _last_of_csv(local)
-        return Log(path, local, number, kind, csv_header(local)[1], looked_at=looked_at)
-    if kind == "json":
-        document = _document(path, local)
-        records = document if isinstance(document, list) else [document]
-        records = [record for record in records if isinstance(record, dict)]
-        columns = tuple(records[0]) if records else ()
-        looked_at = records if isinstance(document, list) else ()
-        return Log(path, local, number, kind, columns, looked_at=looked_at, document=document)
-    records = _first_records(local)
-    if not records:
-        place, problem = next(_json_rows(local))
-        raise LogError(f"{path}, line {place}: {problem}")
-    looked_at = [*records, *_last_records(local)]
-    return Log(path, local, number, kind, tuple(records[0]), looked_at=looked_at)
-
-
-def _kind(path: Path, local: Path) -> Kind:
-    start = start_of(local)
-    if start.startswith(_PARQUET):
-        return "parquet"
-    if start.startswith(_ZIP):
-        return "zip"
     if b"\0" in start:
         raise LogError(
             f"{path} is neither text in UTF-8 nor Parquet, an inspect_ai .eval file, gzip or "
             f"zstandard"
         )
+    first, last = _ends(local)
     text = start.removeprefix(BOM).lstrip()
     if not text.startswith((b"{", b"[")):
-        return "csv"
-    with local.open("rb") as file:
-        indented = file.readline().removeprefix(BOM).strip() == b"{"
-    if indented or text.startswith(b"["):
-        return "json"
-    records = _first_records(local)
-    return "json" if len(records) == 1 and _is_document(records[0]) else "jsonl"
+        names = csv_header(local)[1]
+        looked_at = [row for _, row in islice(_csv_rows(local), _LINES_LOOKED_AT)]
+        looked_at = [row for row in looked_at if isinstance(row, dict)]
+        return Log(path, local, number, "csv", names, looked_at + _last_of_csv(local, last))
+    records = _objects(first)
+    indented = first[0].removeprefix(BOM).strip() == b"{"
+    if indented or text.startswith(b"[") or (len(records) == 1 and _is_document(records[0])):
+        document = _document(path, local)
+        records = document if isinstance(document, list) else [document]
+        records = [record for record in records if isinstance(record, dict)]
+        columns = tuple(records[0]) if records else ()
+        looked_at = records if isinstance(document, list) else ()
+        return Log(path, local, number, "json", columns, looked_at, document=document)
+    if not records:
+        place, problem = next(_json_rows(local))
+        raise LogError(f"{path}, line {place}: {problem}")
+    return Log(path, local, number, "jsonl", tuple(records[0]), [*records, *_objects(last)])
 
 
 def _is_document(record: dict[str, Any]) -> bool:
@@ -157,26 +164,18 @@ def _document(path: Path, local: Path) -> Any:
         raise LogError(f"{path} isn't readable as JSON: {error}") from error
 
 
-def _first_records(local: Path) -> list[dict[str, Any]]:
-    """The JSON objects among the first lines."""
+def _ends(local: Path) -> tuple[list[bytes], list[bytes]]:
+    """The first lines, and the last that aren't among them."""
     with local.open("rb") as file:
-        return _objects(islice(file, _LINES_LOOKED_AT))
+        first = list(islice(file, _LINES_LOOKED_AT))
+        rest = os.fstat(file.fileno()).st_size - _LOOKED_AT_END
+        if rest > file.tell():
+            file.seek(rest)
+            file.readline()
+        return first, file.readlines()[-_LINES_LOOKED_AT:]
 
 
-def _last_records(local: Path) -> list[dict[str, Any]]:
-    """The JSON objects among the last lines, those of the first not again."""
-    return _objects(_last_lines(local))
-
-
-def _last_of_csv(local: Path) -> list[dict[str, Any]]:
-    """The whole rows among the last lines."""
-    separator, names = csv_header(local)
-    lines = [line.decode(errors="replace") for line in _last_lines(local)]
-    rows = [next(csv.reader([line], delimiter=separator), []) for line in lines]
-    return [dict(zip(names, row)) for row in rows if len(row) == len(names)]
-
-
-def _rows_of_parquet(local: Path, schema: Mapping[str, pl.DataType]) -> list[dict[str, Any]]:
+def _ends_of_parquet(local: Path, schema: Mapping[str, pl.DataType]) -> list[dict[str, Any]]:
     """The first and the last rows, without images and the like."""
     names = [name for name, kind in schema.items() if "Binary" not in str(kind)]
     try:
@@ -187,15 +186,12 @@ def _rows_of_parquet(local: Path, schema: Mapping[str, pl.DataType]) -> list[dic
         return []
 
 
-def _last_lines(local: Path) -> list[bytes]:
-    with local.open("rb") as file:
-        for _ in islice(file, _LINES_LOOKED_AT):
-            pass
-        rest = os.fstat(file.fileno()).st_size - _LOOKED_AT_END
-        if rest > file.tell():
-            file.seek(rest)
-            file.readline()
-        return file.readlines()[-_LINES_LOOKED_AT:]
+def _last_of_csv(local: Path, last: Iterable[bytes]) -> list[dict[str, Any]]:
+    """The whole rows among the last lines."""
+    separator, names = csv_header(local)
+    lines = [line.decode(errors="replace") for line in last]
+    rows = [next(csv.reader([line], delimiter=separator), []) for line in lines]
+    return [dict(zip(names, row)) for row in rows if len(row) == len(names)]
 
 
 def _objects(lines: Iterable[bytes]) -> list[dict[str, Any]]:
@@ -220,20 +216,21 @@ def csv_header(local: Path) -> tuple[str, tuple[str, ...]]:
 
 
 def rows(log: Log, columns: Iterable[str] | None = None) -> Iterator[NumberedRow]:
-    """Each row of a JSONL, CSV or Parquet file, each item of a JSON array.
-
-    Args:
-        log: the file.
-        columns: of Parquet files read only these.
-
-    Raises:
-        LogError: a Parquet file is damaged.
-    """
+    """Each row of a JSONL, CSV or Parquet file, each item of a JSON array; of Parquet files only
+    `columns`. Raises LogError where a Parquet file is damaged."""
     if log.kind == "parquet":
         return _parquet_rows(log, columns)
     if log.kind == "json":
         return _items(log.local)
     return _csv_rows(log.local) if log.kind == "csv" else _json_rows(log.local)
+
+
+def fingerprint(log: Log) -> int:
+    """The same for files whose records are the same, in whatever order and however written."""
+    if not log.is_table:
+        return hash(log.local.read_bytes() if log.document is None else text_of(log.document))
+    hashes = (hashlib.blake2b(text_of(row).encode(), digest_size=8) for _, row in rows(log))
+    return sum(int.from_bytes(one.digest(), "little") for one in hashes)
 
 
 def _json_rows(local: Path) -> Iterator[NumberedRow]:

@@ -12,17 +12,14 @@ import polars as pl
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log
 from pkpo.evaluate.readers.files import matched
-from pkpo.evaluate.readers.tally import ONE, RUN, Collector, Form, Reading, folder_of
+from pkpo.evaluate.readers.tally import ONE, RUN, Reading, Sample, folder_of, one_by_one
+from pkpo.evaluate.readers.values import BadValueError
 
 _PASS, _STATUSES = "pass", ("pass", "fail", "timeout")
 _NAME = re.compile(r"(?P<model>.+)_temp_(?P<temperature>\d+(\.\d+)?)")
 
 
-def _matches(log: Log) -> bool:
-    return log.kind == "json" and log.has("eval", "hash") and not log.has("samples")
-
-
-def _read(log: Log, reading: Reading) -> pl.DataFrame:
+def read(log: Log, reading: Reading) -> pl.DataFrame:
     """The reward "plus" is passing the base and the extra tests, "base" the base tests."""
     tasks = log.document["eval"]
     if not isinstance(tasks, dict):
@@ -39,16 +36,17 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame:
             "A sample is correct if it passes the base and the extra tests; reward='base' "
             "asks for the base tests alone."
         )
-    known = {f"{ONE}metric": reward, f"{ONE}hash": log.document["hash"]}
-    collector = Collector(reading, log, _of_name(log.path) | known, unit="sample")
-    for place, (task, statuses) in enumerate(samples, start=1):
+
+    def samples_of(place: int, sample: Any) -> Iterator[Sample]:
+        task, statuses = sample
         needed = statuses if reward == "plus" else statuses[:1]
         bad = [status for status in needed if status not in _STATUSES]
         if bad:
-            collector.bad(place, f"(of {task}) the {reward} status is {bad[0]!r}")
-        else:
-            collector.add(place, task, all(status == _PASS for status in needed))
-    return collector.tally()
+            raise BadValueError(f"(of {task}) the {reward} status is {bad[0]!r}")
+        yield task, all(status == _PASS for status in needed), {}
+
+    of_file = _of_name(log.path) | {f"{ONE}metric": reward, f"{ONE}hash": log.document["hash"]}
+    return one_by_one(log, reading, enumerate(samples, 1), samples_of, of_file, "sample")
 
 
 def _of_name(path: Path) -> dict[str, Any]:
@@ -72,11 +70,3 @@ def _statuses(results: Any) -> Iterator[tuple[Any, Any]]:
             yield sample.get("base_status"), sample.get("plus_status")
         else:
             yield None, None
-
-
-EVALPLUS = Form(
-    name="evalplus",
-    looks_like="JSON with eval, the statuses of each task (eval_results.json)",
-    matches=_matches,
-    read=_read,
-)

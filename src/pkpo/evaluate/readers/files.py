@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import gzip
-import hashlib
 import json
 import re
 import shutil
 import sys
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,7 @@ _STREAMS = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 
 def expand(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
-    """The files that paths and patterns name, each once, patterns in sorted order; - is stdin.
-
-    Raises:
-        LogError: a path doesn't exist or a pattern finds nothing.
-    """
+    """The files that paths and patterns name, each once, patterns in sorted order; - is stdin."""
     given = [paths] if isinstance(paths, str | Path) else list(paths)
     if not given:
         raise LogError("no files to read were given")
@@ -53,43 +49,27 @@ def expand(paths: str | Path | Sequence[str | Path]) -> tuple[Path, ...]:
 
 
 def readable_again(path: Path, folder: Path, number: int) -> Path:
-    """Where a file's content can be read more than once: a copy in `folder` for a pipe.
-
-    Raises:
-        LogError: stdin is wanted and closed.
-        OSError: it can't be read.
-    """
+    """Where a file's content can be read more than once: a copy in `folder` for a pipe."""
     if str(path) != _STDIN and path.is_file() and not str(path).startswith(_STREAMS):
         return path
     if str(path) == _STDIN and sys.stdin is None:
         raise LogError(f"{path} stands for stdin, which is closed")
     copy = folder / f"{number}.copy"
-    with copy.open("wb") as target:
-        if str(path) == _STDIN:
-            shutil.copyfileobj(sys.stdin.buffer, target, _CHUNK)
-        else:
-            with path.open("rb") as source:
-                shutil.copyfileobj(source, target, _CHUNK)
+    opened = nullcontext(sys.stdin.buffer) if str(path) == _STDIN else path.open("rb")
+    with copy.open("wb") as target, opened as source:
+        shutil.copyfileobj(source, target, _CHUNK)
     return copy
 
 
 def unpacked(path: Path, source: Path, folder: Path) -> Path:
     """Where the content of `path`, which can be read at `source`, lies unpacked: in `folder` if
-    it is gzip or zstandard.
-
-    Raises:
-        LogError: it is empty, or its compression is damaged or cut short.
-        OSError: it can't be read.
-    """
+    it is gzip or zstandard."""
     start = start_of(source)
     local = source
     if start.startswith((_GZIP, _ZSTD)):
         local = folder / "unpacked"
         with local.open("wb") as target:
-            if start.startswith(_GZIP):
-                _gunzip(path, source, target)
-            else:
-                _unzstd(path, source, target)
+            (_gunzip if start.startswith(_GZIP) else _unzstd)(path, source, target)
         start = start_of(local)
     elif glob.has_magic(str(source)) or visible(str(source)) != str(source):  # not for polars
         local = folder / "link"
@@ -97,24 +77,6 @@ def unpacked(path: Path, source: Path, folder: Path) -> Path:
     if not start.strip(b" \t\r\n" + BOM) and local.stat().st_size <= len(start):
         raise LogError(f"{path} is empty")
     return local
-
-
-def identical(sources: Mapping[Path, Path]) -> Iterator[tuple[Path, Path]]:
-    """Pairs (first, later) of files with the same bytes, from where each can be read."""
-    by_size: dict[int, list[Path]] = {}
-    for path, source in sources.items():
-        by_size.setdefault(source.stat().st_size, []).append(path)
-    for same_size in by_size.values():
-        if len(same_size) < 2:
-            continue
-        seen: dict[bytes, Path] = {}
-        for path in same_size:
-            with sources[path].open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").digest()
-            if digest in seen:
-                yield seen[digest], path
-            else:
-                seen[digest] = path
 
 
 def json_at(path: Path) -> Mapping[str, Any]:

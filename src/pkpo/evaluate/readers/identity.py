@@ -14,35 +14,50 @@ import polars as pl
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.names import numbers_samples
-from pkpo.evaluate.readers.tally import MAY, ONE, RUN, SET, STEP, Reading, Wanted
+from pkpo.evaluate.readers.tally import FILE, MAY, ONE, RUN, SET, STEP, Reading, Wanted
 from pkpo.evaluate.readers.values import BadValueError, setting_of, step_of
 
 ALL = "all"
 _SHOWN, _LONGEST = 8, 60
 _DIVIDED = 3  # problems that it takes to say that they are divided alike
-_FLAGS = {f"{RUN}filter": "filter", STEP: "step"}
+_FILTER = f"{RUN}filter"
+_FLAGS = {_FILTER: "filter", STEP: "step"}
+_NUMBER = pl.col("rewards").list.len().sum().alias("number")
 
 
 def one_run(tally: pl.DataFrame, reading: Reading, source: str) -> pl.DataFrame:
-    """The samples of the run that is asked for, or of the only one there is.
-
-    Raises:
-        LogError: what is asked for isn't there, or several runs are; lists the fields that
-            differ, their values and the flags that choose.
-    """
+    """The samples of the run that is asked for, or of the only one there is. Raises LogError
+    where what is asked for isn't there, or there are several: it lists the fields that differ,
+    their values and the flags that choose."""
     wanted, step = reading.wanted, reading.wanted.step
     tally = _as_asked(tally, wanted)
     tally = _chosen(tally, (RUN,), wanted.run, "run", source)
     tally = _chosen(tally, (SET, ONE), wanted.task, "task", source)
     if wanted.filter is not None:
-        tally = _of_filter(tally, wanted.filter, source)
+        if _FILTER not in tally.columns:
+            raise LogError(f"{source} has no filters to choose {wanted.filter!r} from")
+        there = _listed(tally, _FILTER)
+        tally = tally.filter(pl.col(_FILTER) == wanted.filter)
+        if tally.is_empty():
+            raise LogError(f"{source} has no filter {wanted.filter!r}; it has {there}")
     if isinstance(step, int):
         tally = _of_step(tally, step, source)
     several = [name for name in _several(tally, reading) if name != STEP or step is None]
     if several == [STEP]:
-        raise LogError(_which_step(tally, source))
+        raise LogError(
+            f"{source} holds samples of {tally[STEP].n_unique()} steps of training "
+            f"({_listed(tally, STEP)}), which are as many policies: choose one with step= "
+            f"(--step), its number or last, or pool them with all"
+        )
     if several:
-        raise LogError(_which(tally, several, source))
+        lines = [f"{_plain(n)}: {_listed(tally, n)}  ({_example(tally, n)})" for n in several]
+        pools = " ".join(f"--pool {shlex.quote(_plain(name))}" for name in several)
+        raise LogError(
+            f"{source} holds samples of several runs, which are as many policies:\n  "
+            + "\n  ".join(lines)
+            + "\nChoose one with run= (--run) as shown, read the runs apart, or put them together "
+            f"on purpose with pool= ({pools})"
+        )
     return _of_step(tally, step, source) if step == "last" else tally
 
 
@@ -52,29 +67,32 @@ def named_apart(tally: pl.DataFrame, reading: Reading) -> pl.DataFrame:
     Of the fields of a task only those are put before the ids that tell problems apart.
     """
     names: list[str] = []
+    texts = _fields(tally, ONE, reading.wanted.pool)
     for field in _fields(tally, SET, reading.wanted.pool):
-        values = pl.col(field)
         # A task that isn't known may be any, unless the texts say that there is another.
-        mixed = any(_mixed(tally, one, names) for one in _fields(tally, ONE, reading.wanted.pool))
-        number = values.n_unique() if mixed else values.drop_nulls().n_unique()
-        if tally.group_by([*names, "problem"]).agg(number)[field].max() > 1:  # type: ignore[operator]
+        mixed = any(_differs(tally, one, names) for one in texts)
+        if _differs(tally, field, names, nulls=mixed):
             names.append(field)
-    if not names:
-        return tally
     for field in names:
         reading.note(
             f"An id stands for problems of several {_plain(field)}s ({_listed(tally, field)}), "
             f"which are named apart; task= (--task) chooses one."
         )
     apart = pl.concat_str([*names, "problem"], separator="/", ignore_nulls=True)
-    return tally.with_columns(apart.alias("problem"))
+    return tally.with_columns(apart.alias("problem")) if names else tally
+
+
+def _differs(
+    tally: pl.DataFrame, field: str, names: Sequence[str] = (), nulls: bool = False
+) -> bool:
+    """Whether a problem has several values of a field; an unknown one counts with `nulls`."""
+    values = pl.col(field) if nulls else pl.col(field).drop_nulls()
+    number = tally.group_by([*names, "problem"]).agg(values.n_unique())[field]
+    return bool((number > 1).any())
 
 
 def check_problems(tally: pl.DataFrame, reading: Reading, source: str) -> None:
-    """
-    Raises:
-        LogError: an id stands for several problems, or one is scored in several ways.
-    """
+    """Raises LogError where an id stands for several problems, or one is scored in several ways."""
     for field in _fields(tally, ONE, reading.wanted.pool):
         if tally[field].n_unique() < 2:
             continue
@@ -94,11 +112,6 @@ def check_problems(tally: pl.DataFrame, reading: Reading, source: str) -> None:
             f"name the field that tells the problems apart (--task FIELD), or take them for one "
             f"problem with pool= (--pool {name})"
         )
-
-
-def _mixed(tally: pl.DataFrame, field: str, names: Sequence[str]) -> bool:
-    number = pl.col(field).drop_nulls().n_unique()
-    return bool((tally.group_by([*names, "problem"]).agg(number)[field] > 1).any())
 
 
 def known_fields(tally: pl.DataFrame, reading: Reading) -> list[str]:
@@ -172,15 +185,6 @@ def _matches(values: pl.Series, asked: str) -> list[str | None]:
     return [value for value in known if value is not None and asked.lower() in value.lower()]
 
 
-def _of_filter(tally: pl.DataFrame, filter: str, source: str) -> pl.DataFrame:
-    field = f"{RUN}filter"
-    if field not in tally.columns:
-        raise LogError(f"{source} has no filters to choose {filter!r} from")
-    if not (tally[field] == filter).any():
-        raise LogError(f"{source} has no filter {filter!r}; it has {_listed(tally, field)}")
-    return tally.filter(pl.col(field) == filter)
-
-
 def _of_step(tally: pl.DataFrame, step: int | str, source: str) -> pl.DataFrame:
     numbers = sorted(number for number, _ in _steps(tally))
     if not numbers:
@@ -205,20 +209,21 @@ def _steps(tally: pl.DataFrame) -> Iterator[tuple[int, str]]:
             continue
 
 
-def _fields(tally: pl.DataFrame, prefix: str, pooled: Sequence[str]) -> list[str]:
+def _fields(tally: pl.DataFrame, prefix: str, pooled: Sequence[str] = ()) -> list[str]:
     return [n for n in tally.columns if n.startswith(prefix) and _plain(n) not in pooled]
 
 
 def _several(tally: pl.DataFrame, reading: Reading) -> list[str]:
     """Fields of the run that differ and aren't pooled."""
-    pool = reading.wanted.pool
-    differ = [name for name in _fields(tally, RUN, ()) if tally[name].n_unique() > 1]
+    wanted = reading.wanted
     left = []
-    for name in differ:
+    for name in [n for n in _fields(tally, RUN) if tally[n].n_unique() > 1]:
         field = _plain(name)
-        if field in reading.wanted.maybe and _least(tally, name) < 2:
-            continue
-        if field in pool or ALL in pool:
+        if field in wanted.maybe:
+            # The fewest samples that a problem has of one value.
+            if min(tally.group_by("problem", name).agg(_NUMBER)["number"]) > 1:
+                left.append(name)
+        elif field in wanted.pool or ALL in wanted.pool:
             reading.note(f"Samples of several {field}s are pooled: {_listed(tally, name)}.")
         elif numbers_samples(field) and _of_one_sample_each(tally, name):
             reading.note(
@@ -227,60 +232,29 @@ def _several(tally: pl.DataFrame, reading: Reading) -> list[str]:
             )
         else:
             left.append(name)
-    return left
-
-
-def _least(tally: pl.DataFrame, name: str) -> int:
-    """The fewest samples that a problem has of one value."""
-    number = pl.col("rewards").list.len().sum().alias("number")
-    return min(tally.group_by("problem", name).agg(number)["number"])
+    of_files = [n for n in _fields(tally, FILE, wanted.pool) if _differs(tally, n)]
+    return left + [name for name in of_files if not _of_one_sample_each(tally, name)]
 
 
 def dividing(tally: pl.DataFrame) -> list[str]:
     """Columns of which every problem has the same values, each as often as the others have it."""
-    names = [name for name in tally.columns if name.startswith(MAY)]
+    names = _fields(tally, MAY)
     if not names or tally["problem"].n_unique() < _DIVIDED:
         return []
-    of_problems = tally.group_by("problem").agg(
-        pl.col("rewards").list.len().sum(), pl.col(names).sum()
-    )
-    if of_problems["rewards"].n_unique() > 1:
+    of_problems = tally.group_by("problem").agg(_NUMBER, pl.col(names).sum())
+    if of_problems["number"].n_unique() > 1:
         return []
     return [_plain(name) for name in names if of_problems[name].n_unique() == 1]
 
 
 def _of_one_sample_each(tally: pl.DataFrame, name: str) -> bool:
     """Whether a field's values are integers, or seen once each, and differ within problems."""
-    others = [
-        column for column in tally.columns if column.startswith((RUN, SET)) and column != name
-    ]
-    number = pl.col("rewards").list.len().sum().alias("number")
-    within = tally.group_by([*others, "problem"]).agg(number, pl.col(name).n_unique())
+    others = [n for n in tally.columns if n.startswith((RUN, SET)) and n != name]
+    within = tally.group_by([*others, "problem"]).agg(_NUMBER, pl.col(name).n_unique())
     if (within["number"] != within[name]).any():
         return False
     known = tally[name].drop_nulls().unique()
     return bool(known.str.contains(r"^-?\d+$").all()) or len(known) == within["number"].sum()
-
-
-def _which(tally: pl.DataFrame, several: Sequence[str], source: str) -> str:
-    lines = [
-        f"  {_plain(name)}: {_listed(tally, name)}  ({_example(tally, name)})" for name in several
-    ]
-    pools = " ".join(f"--pool {shlex.quote(_plain(name))}" for name in several)
-    return (
-        f"{source} holds samples of several runs, which are as many policies:\n"
-        + "\n".join(lines)
-        + "\nChoose one with run= (--run) as shown, read the runs apart, or put them together on "
-        f"purpose with pool= ({pools})"
-    )
-
-
-def _which_step(tally: pl.DataFrame, source: str) -> str:
-    return (
-        f"{source} holds samples of {tally[STEP].n_unique()} steps of training "
-        f"({_listed(tally, STEP)}), which are as many policies: choose one with step= (--step), "
-        f"its number or last, or pool them with all"
-    )
 
 
 def _example(tally: pl.DataFrame, name: str) -> str:

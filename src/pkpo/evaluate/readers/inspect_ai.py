@@ -16,8 +16,8 @@ import zstandard
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, chosen, fields
-from pkpo.evaluate.readers.values import object_of
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, Reading, Sample, chosen, fields, one_by_one
+from pkpo.evaluate.readers.values import BadValueError, object_of, within
 
 _SAMPLES, _SUMMARIES = "samples/", "summaries.json"
 _HEADERS = ("header.json", "_journal/start.json")
@@ -32,6 +32,7 @@ _SAME_POLICY = {
 _LIMITS = {
     "cost_limit", "message_limit", "time_limit", "token_limit", "turn_limit", "working_limit",
 }  # fmt: skip
+_KEPT = ("id", "epoch", "uuid", "input", "choices", "target", "scores", "score", "error")
 _THIN = 5000  # summaries hold a little more of a text than this
 _MEDIA = re.compile(r"\((Image|Audio|Video|Document|Data)\)")  # what summaries have in its place
 # As inspect_ai's value_to_float has it.
@@ -39,21 +40,20 @@ _LETTERS = {"C": 1.0, "P": 0.5, "I": 0.0, "N": 0.0}
 _WORDS = {"yes": 1.0, "true": 1.0, "no": 0.0, "false": 0.0}
 
 
-def _matches(log: Log) -> bool:
-    if log.kind == "zip":
-        return any(name in log.columns for name in _HEADERS)
-    return log.kind == "json" and log.has("eval", "samples", "status")
+def is_archive(log: Log) -> bool:
+    """Whether it is an .eval archive."""
+    return log.kind == "zip" and any(name in log.columns for name in _HEADERS)
 
 
-def _read(log: Log, reading: Reading) -> pl.DataFrame:
-    document, samples = log.document, None
+def read(log: Log, reading: Reading) -> pl.DataFrame:
+    """The samples of a log; their scorer is chosen where there are several."""
+    document = log.document
     if log.kind == "zip":
         try:
-            document, samples = _from_archive(log)
+            document = _from_archive(log)
         except (zipfile.BadZipFile, zstandard.ZstdError, zlib.error, struct.error) as error:
             raise LogError(f"{log.path} is damaged: {error}") from error
-    else:
-        samples = document.get("samples")
+    samples = document.get("samples")
     if not isinstance(samples, list):
         raise LogError(f"{log.path} holds no samples, only a summary of them")
     if document.get("status") not in ("success", None):
@@ -62,36 +62,31 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame:
     run = str(spec.get("run_id", log.number))
     scorers = {name: None for sample in samples for name in _values(object_of(sample))}
     scorer = chosen(log, "score", [*scorers], reading.wanted.reward, no="scores of")
-    of_file = _of_run(spec, object_of(document.get("plan"))) | {f"{ONE}metric": scorer}
-    collector = Collector(reading, log, of_file, unit="sample")
-    for place, sample in enumerate(samples, start=1):
+
+    def samples_of(place: int, sample: Any) -> Iterator[Sample]:
         if not isinstance(sample, dict):
-            collector.bad(place, f"not an object but a {type(sample).__name__}")
-            continue
+            raise BadValueError(f"not an object but a {type(sample).__name__}")
         values = _values(sample)
         if scorer not in values:
             called = f"(id {sample.get('id')!r}, epoch {sample.get('epoch')})"
-            collector.bad(place, f"{called} {_why_unscored(sample, scorer)}")
-            continue
+            raise BadValueError(f"{called} {_why_unscored(sample, scorer)}")
         identity = sample.get("uuid") or f"{run}/{sample.get('id')}/{sample.get('epoch')}"
         known = {"sample": identity, **fields(ONE, _asked(sample))}
-        collector.add(place, sample.get("id"), _number(values[scorer]), known)
-    return collector.tally()
+        yield sample.get("id"), _number(values[scorer]), known
+
+    of_file = _of_run(spec, object_of(document.get("plan"))) | {f"{ONE}metric": scorer}
+    return one_by_one(log, reading, enumerate(samples, 1), samples_of, of_file, "sample")
 
 
 def _of_run(spec: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
     """Model, settings and solver of a run, its task and data set."""
-    dataset = object_of(spec.get("dataset"))
-    config = {
-        **object_of(spec.get("model_generate_config")),
-        **object_of(plan.get("config")),
-        **{key: value for key, value in object_of(spec.get("config")).items() if key in _LIMITS},
-    }
-    config = {key: value for key, value in config.items() if key not in _SAME_POLICY}
+    dataset, config = within(spec, "dataset"), within(spec, "config")
     return {
         f"{RUN}model": spec.get("model"),
         f"{RUN}model_base_url": spec.get("model_base_url"),
-        **fields(RUN, config),
+        **fields(RUN, spec.get("model_generate_config"), but=_SAME_POLICY),
+        **fields(RUN, plan.get("config"), but=_SAME_POLICY),
+        **fields(RUN, config, but=config.keys() - _LIMITS),
         **fields(f"{RUN}model_args.", spec.get("model_args")),
         **fields(f"{RUN}model_roles.", spec.get("model_roles")),
         **fields(f"{RUN}task_args.", spec.get("task_args")),
@@ -148,38 +143,31 @@ def _number(value: Any) -> Any:
     return value
 
 
-def _from_archive(log: Log) -> tuple[dict[str, Any], list[Any]]:
+def _from_archive(log: Log) -> dict[str, Any]:
+    """The log's document, its samples as their summaries if these leave nothing out."""
+
+    def entry(name: str) -> Any:
+        try:
+            return json.loads(_content(archive, log.local, name))
+        except ValueError as error:
+            raise LogError(f"{log.path}, {name}: not complete JSON: {error}") from error
+
     with zipfile.ZipFile(log.local) as archive:
         names = archive.namelist()
-        header = next(name for name in _HEADERS if name in names)
-        document = _entry(archive, log, header)
+        document = entry(next(name for name in _HEADERS if name in names))
         entries = [name for name in names if name.startswith(_SAMPLES) and name.endswith(".json")]
-        if _SUMMARIES in names:
-            summaries = _entry(archive, log, _SUMMARIES)
-            whole = isinstance(summaries, list) and len(summaries) == len(entries)
-            if whole and not any(map(_leaves_out_media, summaries)):
-                return document, summaries
-        return document, list(_entries(archive, log, entries))
+        summaries = entry(_SUMMARIES) if _SUMMARIES in names else None
+        whole = summaries if isinstance(summaries, list) and len(summaries) == len(entries) else []
+        if whole and not any(map(_leaves_out_media, whole)):
+            return document | {"samples": whole}
+        # The rest of a sample, its events and messages, is much the most of it.
+        samples = ({key: s[key] for key in _KEPT if key in s} for s in map(entry, entries))
+        return document | {"samples": list(samples)}
 
 
 def _leaves_out_media(summary: Any) -> bool:
     given = object_of(summary).get("input")
     return isinstance(given, list) and bool(_MEDIA.search(json.dumps(given)))
-
-
-def _entries(archive: zipfile.ZipFile, log: Log, names: list[str]) -> Iterator[Any]:
-    for name in names:
-        sample = _entry(archive, log, name)
-        # The rest of a sample, its events and messages, is much the most of it.
-        keys = ("id", "epoch", "uuid", "input", "choices", "target", "scores", "score", "error")
-        yield {key: sample[key] for key in keys if key in sample}
-
-
-def _entry(archive: zipfile.ZipFile, log: Log, name: str) -> Any:
-    try:
-        return json.loads(_content(archive, log.local, name))
-    except ValueError as error:
-        raise LogError(f"{log.path}, {name}: not complete JSON: {error}") from error
 
 
 def _content(archive: zipfile.ZipFile, local: Path, name: str) -> bytes:
@@ -195,11 +183,3 @@ def _content(archive: zipfile.ZipFile, local: Path, name: str) -> bytes:
     if zlib.crc32(content) != info.CRC:
         raise zipfile.BadZipFile(f"bad checksum of {name}")
     return content
-
-
-INSPECT_AI = Form(
-    name="inspect_ai",
-    looks_like="an .eval archive, or JSON with eval and samples",
-    matches=_matches,
-    read=_read,
-)

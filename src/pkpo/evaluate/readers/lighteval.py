@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +12,37 @@ import polars as pl
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log, rows
 from pkpo.evaluate.readers.files import json_at, matched
-from pkpo.evaluate.readers.tally import ONE, RUN, SET, Collector, Form, Reading, chosen, fields
-from pkpo.evaluate.readers.values import object_of, solved_of
+from pkpo.evaluate.readers.tally import ONE, RUN, SET, Reading, Sample, chosen, fields, one_by_one
+from pkpo.evaluate.readers.values import BadValueError, rewards_of, within
 
+COLUMNS = ("doc", "metric", "model_response")
 _PARAMETERS = re.compile(r"(k|n)=(\d+)")
 _OLD_PASS_AT = re.compile(r"pass@(\d+):(\d+)_samples")
 
 
-def _matches(log: Log) -> bool:
-    return log.kind == "parquet" and log.has("doc", "metric", "model_response")
-
-
-def _read(log: Log, reading: Reading) -> pl.DataFrame:
+def read(log: Log, reading: Reading) -> pl.DataFrame:
     """Metrics over several samples are read where they are solve rates."""
     kind = log.schema["metric"]
     metrics = [field.name for field in kind.fields] if isinstance(kind, pl.Struct) else []
     metric = _metric(log, metrics, reading.wanted.reward)
-    collector = Collector(reading, log, _of_run(log.path) | {f"{ONE}metric": metric})
-    for place, row in rows(log, ("doc", "metric", "model_response")):
-        if isinstance(row, str):
-            collector.bad(place, row)
+
+    def samples_of(place: int, row: Mapping[str, Any]) -> Iterator[Sample]:
+        document, score = row["doc"] or {}, (row["metric"] or {}).get(metric)
+        problem = document.get("id") or document.get("query")
+        known = {f"{SET}task": document.get("task_name"), f"{ONE}query": document.get("query")}
+        responses = len((row["model_response"] or {}).get("text") or [None])
+        number = _of_samples(metric)
+        if number is not None:
+            rewards = rewards_of(score, responses if number < 0 else number, metric)
+            for sample, reward in enumerate(rewards):
+                yield problem, reward, known | {"sample": f"{log.number}.{sample}"}
+        elif responses > 1:
+            raise BadValueError(f"{metric} is one score for {responses} responses")
         else:
-            _take(collector, log.number, place, row, metric)
-    return collector.tally()
+            yield problem, score, known | {"sample": f"{log.number}"}
+
+    of_file = _of_run(log.path) | {f"{ONE}metric": metric}
+    return one_by_one(log, reading, rows(log, COLUMNS), samples_of, of_file)
 
 
 def _of_run(path: Path) -> dict[str, Any]:
@@ -45,11 +53,9 @@ def _of_run(path: Path) -> dict[str, Any]:
         return {}
     at = len(folders) - 1 - folders[::-1].index("details")
     model = Path(*folders[at + 1 : -1])
-    results = Path(*folders[:at], "results", model, f"results_{folders[-1]}.json")
-    config = object_of(object_of(json_at(results).get("config_general")).get("model_config"))
-    generation = object_of(config.get("generation_parameters"))
-    known = {key: value for key, value in generation.items() if key != "seed"}
-    return {f"{RUN}model": str(model), **fields(RUN, known)}
+    results = json_at(Path(*folders[:at], "results", model, f"results_{folders[-1]}.json"))
+    settings = within(results, "config_general", "model_config", "generation_parameters")
+    return {f"{RUN}model": str(model), **fields(RUN, settings, but=["seed"])}
 
 
 def _metric(log: Log, metrics: list[str], wanted: str | None) -> str:
@@ -65,11 +71,8 @@ def _metric(log: Log, metrics: list[str], wanted: str | None) -> str:
 
 
 def _of_samples(metric: str) -> int | None:
-    """How many samples a metric is the solve rate of.
-
-    Returns:
-        None for a metric of one sample, -1 if the name doesn't say, 0 if it is no solve rate.
-    """
+    """How many samples a metric is the solve rate of: None for a metric of one sample, -1 if the
+    name doesn't say, 0 if it is no solve rate."""
     old = _OLD_PASS_AT.search(metric)
     if old:
         return int(old[2]) if old[1] == "1" else 0
@@ -80,36 +83,3 @@ def _of_samples(metric: str) -> int | None:
     if not solve_rate or ("avg@" not in metric and given.get("k") != "1"):
         return 0
     return int(given.get("n", -1))
-
-
-def _take(
-    collector: Collector, number_of_file: int, place: int, row: Mapping[str, Any], metric: str
-) -> None:
-    document, response = row["doc"] or {}, row["model_response"] or {}
-    score = (row["metric"] or {}).get(metric)
-    problem = document.get("id") or document.get("query")
-    known = {f"{SET}task": document.get("task_name"), f"{ONE}query": document.get("query")}
-    responses = len(response.get("text") or [None])
-    number = _of_samples(metric)
-    if number is None:
-        if responses > 1:
-            collector.bad(place, f"{metric} is one score for {responses} responses")
-        else:
-            collector.add(place, problem, score, known | {"sample": f"{number_of_file}"})
-        return
-    number = responses if number < 0 else number
-    solved = solved_of(score, number) if isinstance(score, int | float) else None
-    if solved is None:
-        collector.bad(place, f"{metric} is {score}, which no count of {number} samples gives")
-        return
-    for sample in range(number):
-        reward = float(sample < solved)
-        collector.add(place, problem, reward, known | {"sample": f"{number_of_file}.{sample}"})
-
-
-LIGHTEVAL = Form(
-    name="lighteval",
-    looks_like="Parquet with doc, metric and model_response (details_*.parquet)",
-    matches=_matches,
-    read=_read,
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import polars as pl
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log, rows
 from pkpo.evaluate.readers.files import json_at, matched
-from pkpo.evaluate.readers.tally import ONE, RUN, Collector, Form, Reading, chosen
-from pkpo.evaluate.readers.values import object_of, solved_of
+from pkpo.evaluate.readers.tally import ONE, RUN, Reading, Sample, chosen, one_by_one
+from pkpo.evaluate.readers.values import BadValueError, object_of, rewards_of
 
 _OWN = {
     "doc_id", "doc", "target", "arguments", "resps", "filtered_resps", "filter", "metrics",
@@ -22,11 +22,7 @@ _PROMPTING = ("system_instruction_sha", "chat_template_sha", "fewshot_as_multitu
 _SOLVE_RATE = "pass@1"
 
 
-def _matches(log: Log) -> bool:
-    return log.kind == "jsonl" and log.has("doc_id", "resps", "filtered_resps")
-
-
-def _read(log: Log, reading: Reading) -> pl.DataFrame:
+def read(log: Log, reading: Reading) -> pl.DataFrame:
     """A problem is a document; its hash tells those of different tasks apart."""
     wanted = reading.wanted
     filters, metrics = _choices(log)
@@ -35,20 +31,30 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame:
         raise LogError(f"{log.path} has no metric: no scores beside the responses")
     if wanted.filter is None and not {"filter", "all"} & {*wanted.pool}:
         chosen(log, "filter", filters, None, "filter= (--filter)")
-    collector = Collector(reading, log, _of_run(log.path) | {f"{ONE}metric": metric})
-    pooled = False
-    for place, row in rows(log):
-        if isinstance(row, str):
-            collector.bad(place, row)
-        # Where no line is of the filter, another file's may be.
-        elif wanted.filter not in filters or row.get("filter") == wanted.filter:
-            pooled |= _take(collector, log.number, place, row, metric)
-    if pooled:
-        reading.note(
-            f"The log holds one {metric} for several responses to a document: a sample is "
-            f"what the filter made of them, not a response."
-        )
-    return collector.tally()
+
+    def samples_of(place: int, row: Mapping[str, Any]) -> Iterator[Sample]:
+        if wanted.filter in filters and row.get("filter") != wanted.filter:
+            return  # where no line is of the filter, another file's may be
+        if metric not in row:
+            raise BadValueError(f"no {metric!r}")
+        problem, hashed = row.get("doc_id"), row.get("doc_hash")
+        if problem is not None and isinstance(hashed, str):
+            problem = f"{problem}-{hashed[:8]}"
+        known = {f"{RUN}filter": row.get("filter"), f"{ONE}prompt": row.get("prompt_hash")}
+        score, number = row[metric], _number_of(row.get("filtered_resps"))
+        if metric == _SOLVE_RATE and number > 1 and isinstance(score, int | float):
+            for response, reward in enumerate(rewards_of(score, number, metric)):
+                yield problem, reward, known | {"sample": f"{log.number}.{response}"}
+            return
+        yield problem, score, known | {"sample": f"{log.number}"}
+        if _number_of(row.get("resps")) > 1:
+            reading.note(
+                f"The log holds one {metric} for several responses to a document: a sample is "
+                f"what the filter made of them, not a response."
+            )
+
+    of_file = _of_run(log.path) | {f"{ONE}metric": metric}
+    return one_by_one(log, reading, rows(log), samples_of, of_file)
 
 
 def _of_run(path: Path) -> dict[str, Any]:
@@ -77,50 +83,13 @@ def _choices(log: Log) -> tuple[list[str], list[str]]:
         if isinstance(row.get("filter"), str):
             filters.setdefault(row["filter"])
         named = row.get("metrics")
-        numeric = [
-            key
-            for key, value in row.items()
-            if key not in _OWN and isinstance(value, bool | int | float)
-        ]
-        for name in named if isinstance(named, list) else numeric:
-            metrics.setdefault(str(name))
+        numbers = (key for key, value in row.items() if isinstance(value, bool | int | float))
+        numeric = [key for key in numbers if key not in _OWN]
+        metrics |= dict.fromkeys(map(str, named if isinstance(named, list) else numeric))
     return list(filters), list(metrics)
-
-
-def _take(
-    collector: Collector, number_of_file: int, place: int, row: Mapping[str, Any], metric: str
-) -> bool:
-    """Add a line's samples. Returns whether several responses share its one score."""
-    if metric not in row:
-        collector.bad(place, f"no {metric!r}")
-        return False
-    problem = row.get("doc_id")
-    if problem is not None and isinstance(row.get("doc_hash"), str):
-        problem = f"{problem}-{row['doc_hash'][:8]}"
-    known = {f"{RUN}filter": row.get("filter"), f"{ONE}prompt": row.get("prompt_hash")}
-    score, number = row[metric], _number_of(row.get("filtered_resps"))
-    if metric == _SOLVE_RATE and number > 1 and isinstance(score, int | float):
-        solved = solved_of(score, number)
-        if solved is None:
-            collector.bad(place, f"pass@1 is {score}, which no count of {number} responses gives")
-            return False
-        for response in range(number):
-            sample = {"sample": f"{number_of_file}.{response}"}
-            collector.add(place, problem, float(response < solved), known | sample)
-        return False
-    collector.add(place, problem, score, known | {"sample": f"{number_of_file}"})
-    return _number_of(row.get("resps")) > 1
 
 
 def _number_of(responses: Any) -> int:
     """How many responses to its first request a document has."""
     first = responses[0] if isinstance(responses, list) and responses else None
     return len(first) if isinstance(first, list) else 1
-
-
-LM_EVAL = Form(
-    name="lm-eval",
-    looks_like="JSONL with doc_id, resps and filtered_resps (--log_samples)",
-    matches=_matches,
-    read=_read,
-)

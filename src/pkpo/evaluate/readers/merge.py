@@ -28,13 +28,12 @@ class DividedError(Exception):
 
 def merge(tallies: Sequence[pl.DataFrame], reading: Reading, source: str) -> tuple[Samples, Known]:
     """Samples from the tallies of files, in the order of the files, and what the logs say of
-    each problem: its task, its text.
-
-    Raises:
-        LogError: nothing was good, samples of several runs, one id for two problems, the same
-            sample twice, or one problem in two clusters.
-    """
-    tally = _stacked(tallies)
+    each problem: its task, its text."""
+    placed, offset = [], 0
+    for tally in tallies:
+        placed.append(tally.with_columns(pl.col("first") + offset))
+        offset += 1 + int(tally["first"].max() or 0)  # type: ignore[arg-type]
+    tally = pl.concat(placed, how="diagonal")
     if tally.is_empty():
         bad = [
             f": all {reading.num_bad} records are bad, first {line}" for line in reading.bad_lines
@@ -44,19 +43,7 @@ def merge(tallies: Sequence[pl.DataFrame], reading: Reading, source: str) -> tup
     if columns := dividing(tally):
         raise DividedError(*columns)
     check_problems(tally, reading, source)
-    tally = _without_duplicates(tally, reading, source)
-    return _samples(tally, reading, source)
-
-
-def _stacked(tallies: Sequence[pl.DataFrame]) -> pl.DataFrame:
-    if len(tallies) == 1:
-        return tallies[0]
-    placed = []
-    offset = 0
-    for tally in tallies:
-        placed.append(tally.with_columns(pl.col("first") + offset))
-        offset += 1 + int(tally["first"].max() or 0)  # type: ignore[arg-type]
-    return pl.concat(placed, how="diagonal")
+    return _samples(_without_duplicates(tally, reading, source), reading, source)
 
 
 def _without_duplicates(tally: pl.DataFrame, reading: Reading, source: str) -> pl.DataFrame:
@@ -84,10 +71,18 @@ def _without_duplicates(tally: pl.DataFrame, reading: Reading, source: str) -> p
 
 
 def _samples(tally: pl.DataFrame, reading: Reading, source: str) -> tuple[Samples, Known]:
-    if "cluster" in tally.columns:
-        _check_clusters(tally, source)
+    clustered = "cluster" in tally.columns
+    if clustered:
+        first = tally.sort("first")
+        in_one = pl.col("cluster").n_unique().over("problem") == 1
+        bad = first.filter(~in_one | pl.col("cluster").is_null())
+        if not bad.is_empty():
+            raise LogError(
+                f"{source}: problem {shortened(bad['problem'][0])} has samples in several "
+                f"clusters or in none; each problem belongs to one"
+            )
     known = known_fields(tally, reading)
-    others = [name for name in ("cluster", *known) if name in tally.columns]
+    others = [*(["cluster"] if clustered else []), *known]
     if tally["problem"].n_unique() < len(tally):
         tally = tally.group_by("problem").agg(
             pl.col("rewards").explode(),
@@ -103,21 +98,7 @@ def _samples(tally: pl.DataFrame, reading: Reading, source: str) -> tuple[Sample
         problems=tuple(tally["problem"].to_list()),
         sizes_P=rewards.list.len().to_numpy(),
         rewards_N=rewards_N,
-        clusters_P=tuple(tally["cluster"].to_list()) if "cluster" in tally.columns else None,
+        clusters_P=tuple(tally["cluster"].to_list()) if clustered else None,
         source=source,
     )
     return samples, {name: tuple(tally[name].to_list()) for name in known}
-
-
-def _check_clusters(tally: pl.DataFrame, source: str) -> None:
-    of_problems = tally.group_by("problem").agg(
-        pl.col("cluster").n_unique().alias("number"),
-        pl.col("cluster").null_count().alias("without"),
-        pl.col("first").min(),
-    )
-    bad = of_problems.filter((pl.col("number") > 1) | (pl.col("without") > 0)).sort("first")
-    if not bad.is_empty():
-        raise LogError(
-            f"{source}: problem {shortened(bad['problem'][0])} has samples in several clusters or "
-            f"in none; each problem belongs to one"
-        )

@@ -9,101 +9,116 @@ from typing import Any
 import polars as pl
 
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.tally import MAY, ONE, RUN, SET, STEP, Wanted
+from pkpo.evaluate.readers.tally import FILE, MAY, ONE, RUN, SET, STEP, Wanted
 from pkpo.evaluate.readers.values import object_of
 
-_STEPS = {
-    "step", "global_step", "training_step", "train_step", "checkpoint_step", "iteration", "iter",
-}  # fmt: skip
-_RUNS = {
-    "model", "model_name", "model_id", "model_path", "model_name_or_path", "model_version",
-    "model_revision", "model_args", "base_model", "revision", "checkpoint", "checkpoint_path",
-    "ckpt", "ckpt_path", "adapter", "lora", "policy", "policy_id", "policy_version", "engine",
-    "quantization", "dtype", "agent", "agent_name", "scaffold", "harness", "solver", "method",
-    "algorithm", "variant", "arm", "experiment", "experiment_id", "experiment_name", "exp",
-    "exp_name", "run", "run_id", "run_name", "config", "config_id", "config_name", "system_prompt",
-    "prompt_template", "prompt_version", "template", "chat_template", "num_fewshot", "num_shots",
-    "n_shot", "n_shots", "fewshot", "few_shot", "temperature", "temp", "top_p", "top_k", "min_p",
-    "repetition_penalty", "presence_penalty", "frequency_penalty", "max_tokens", "max_new_tokens",
-    "max_gen_tokens", "max_completion_tokens", "max_length", "thinking", "thinking_budget",
-    "reasoning_effort",
-    "sampling_params", "sampling_args", "generation_config", "generation_kwargs", "gen_kwargs",
-    "decoding", "tau", "k_shot", "shots", "enable_thinking", "system_message", "prompt_style",
-    "filter", "seed", "random_seed", "sampling_seed", "training_seed", "train_seed",
-}  # fmt: skip
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_STEPS = _names("step global_step training_step train_step checkpoint_step iteration iter")
+_RUNS = _names("""
+    model model_name model_id model_path model_name_or_path model_version model_revision model_args
+    base_model revision checkpoint checkpoint_path ckpt ckpt_path adapter lora policy policy_id
+    policy_version engine quantization dtype agent agent_name scaffold harness solver method
+    algorithm variant arm experiment experiment_id experiment_name exp exp_name run run_id run_name
+    config config_id config_name system_prompt prompt_template prompt_version template
+    chat_template num_fewshot num_shots n_shot n_shots fewshot few_shot temperature temp top_p
+    top_k min_p repetition_penalty presence_penalty frequency_penalty max_tokens max_new_tokens
+    max_gen_tokens max_completion_tokens max_length thinking thinking_budget reasoning_effort
+    sampling_params sampling_args generation_config generation_kwargs gen_kwargs decoding tau
+    k_shot shots enable_thinking system_message prompt_style filter seed random_seed sampling_seed
+    training_seed train_seed
+""")
 # What the last word of any other name says, those aside that only qualify it.
-_RUN_WORDS = {
-    "temperature", "temp", "model", "llm", "checkpoint", "ckpt", "epoch", "epochs", "policy",
-    "adapter", "lora", "provider", "deployment", "generator",
-}  # fmt: skip
-_SET_WORDS = {
-    "dataset", "benchmark", "bench", "task", "suite", "corpus", "competition", "contest",
-    "collection",
-}  # fmt: skip
-_STEP_WORDS = {"step", "steps", "iter", "iters", "iteration", "iterations"}
-_TRAINING = {
-    "global", "train", "training", "trainer", "optimizer", "optim", "opt", "checkpoint", "ckpt",
-    "gradient", "grad", "update", "policy", "model", "rl", "sft", "grpo", "ppo", "iter",
-}  # fmt: skip
-_QUALIFIERS = {
-    "id", "name", "type", "alias", "path", "version", "revision", "pretty", "label", "key", "slug",
-    "tag", "c",
-}  # fmt: skip
-_DISTINCT = 0.9
+_RUN_WORDS = _names("""
+    temperature temp model llm checkpoint ckpt epoch epochs policy adapter lora provider deployment
+    generator
+""")
+_SET_WORDS = _names("dataset benchmark bench task suite corpus competition contest collection")
+_STEP_WORDS = _names("step steps iter iters iteration iterations")
+_TRAINING = _names("""
+    global train training trainer optimizer optim opt checkpoint ckpt gradient grad update policy
+    model rl sft grpo ppo iter
+""")
+_QUALIFIERS = _names("id name type alias path version revision pretty label key slug tag c")
 # A column with such a word is of a sample, its answer, score or number.
-_OF_SAMPLES = {
-    "answer", "answers", "output", "response", "completion", "text", "extracted", "prediction",
-    "pred", "reward", "rewards", "score", "scores", "correct", "passed", "pass", "acc", "accuracy",
-    "success", "advantage", "finish", "stop", "reason", "status", "result", "error", "tokens",
-    "length", "time", "cost", "sample", "samples", "index", "idx", "attempt", "rollout", "try",
-    "trial", "timestamp", "logprob", "exact", "match", "format", "solved", "valid",
-}  # fmt: skip
-_SETS = {
-    "task", "task_name", "dataset", "dataset_name", "data_set", "data_source", "subset", "split",
-    "benchmark", "suite", "subject", "domain", "env", "env_id", "env_name", "environment", "eval",
-    "eval_name", "language", "lang", "programming_language",
-}  # fmt: skip
-_TEXTS = {
-    "prompt", "question", "input", "instruction", "query", "problem_statement", "messages",
-    "conversation",
-}  # fmt: skip
-_NUMBERS = {"seed", "random_seed", "sampling_seed", "run", "run_id", "epoch"}
+_OF_SAMPLES = _names("""
+    answer answers output response completion text extracted prediction pred reward rewards score
+    scores correct passed pass acc accuracy success advantage finish stop reason status result
+    error tokens length time cost sample samples index idx attempt rollout try trial timestamp
+    logprob exact match format solved valid
+""")
+_SETS = _names("""
+    task task_name dataset dataset_name data_set data_source subset split benchmark suite subject
+    domain env env_id env_name environment eval eval_name language lang programming_language
+""")
+_TEXTS = _names("""
+    prompt question input instruction query problem_statement messages conversation
+""")
+_NUMBERS = _names("seed random_seed sampling_seed run run_id epoch")
+_DISTINCT = 0.9
 
 
 def known_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str, str]:
-    """A table's columns that say what a sample's run was and what its problem is.
-
-    Args:
-        log: the table.
-        taken: columns that hold something else.
-        wanted: fields that it names count as what it names them for.
-
-    Returns:
-        Column by its name in a tally.
-    """
-    columns = [column for column in log.all_columns() if column not in taken]
+    """A table's columns that say what a sample's run was and what its problem is, by their names
+    in a tally; those `taken` hold something else, and `wanted` names some for what they are."""
+    columns = [column for column in [*log.outer, *log.inner] if column not in taken]
     steps = [] if "step" in taken else sorted(filter(_is_step, columns), key="step".__ne__)
     found: dict[str, str] = {}
     for column in columns:
         role = _role(column, wanted, found)
-        if role is None and not _tells_samples_apart(log, column):
-            role = STEP if [column] == steps[:1] else _role_by_words(column)
+        if role is None and (role := STEP if [column] == steps[:1] else _role_by_words(column)):
+            role = None if _tells_samples_apart(log, column) else role
+        if role and column in log.inner:
+            role = role if _counts_inside(column, role, {*found.values(), *taken}) else None
         if role and (not role.startswith(ONE) or _is_text(log, column)):
             found[role] = column
     return found
 
 
+def _counts_inside(column: str, role: str, others: Collection[str]) -> bool:
+    """Whether a member of an object says what its name does: not of an object that counts as a
+    whole, and of one about an answer or a score only what model it is from, and the like."""
+    outer = column.rpartition(".")[0]
+    of_samples = set(_words(outer)) & _OF_SAMPLES and role != _role_by_words(column)
+    whole = any(column.startswith(f"{other}.") for other in others)
+    return not (whole or of_samples or role.startswith(ONE))
+
+
 def other_columns(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str, str]:
     """The columns that may divide samples into runs though their names don't say so."""
     found = {}
-    for column in log.all_columns():
+    for column, values in _plain_columns(log, taken, wanted):
+        if 2 <= len(set(map(str, values))) <= len(values) / 2:
+            found[MAY + column] = column
+    return found
+
+
+def of_file(log: Log, taken: Collection[str], wanted: Wanted) -> dict[str, Any]:
+    """What such columns say of all samples of a file, by its beginning and end."""
+    found = {}
+    for column, values in _plain_columns(log, taken, wanted):
+        if len({*map(str, values)}) == 1:
+            found[FILE + column] = values[0]
+    return found
+
+
+def _plain_columns(
+    log: Log, taken: Collection[str], wanted: Wanted
+) -> list[tuple[str, list[str | int | float | None]]]:
+    """Columns of text and numbers that may be of runs, with the values looked at."""
+    if "all" in wanted.pool:
+        return []
+    found = []
+    for column in log.outer:
         if column in taken or column in wanted.pool or set(_words(column)) & _OF_SAMPLES:
             continue
-        values = [record.get(column) for record in log.looked_at]
-        plain = all(value is None or isinstance(value, str | int | float) for value in values)
-        if plain and 2 <= len(set(map(str, values))) <= len(values) / 2:
-            found[MAY + column] = column
-    return {} if "all" in wanted.pool else found
+        values = log.values(column)
+        if all(value is None or isinstance(value, str | int | float) for value in values):
+            found.append((column, values))
+    return found
 
 
 def numbers_samples(field: str) -> bool:
@@ -145,7 +160,7 @@ def _role_by_words(column: str) -> str | None:
 
 def _tells_samples_apart(log: Log, column: str) -> bool:
     """Whether hardly a value of a column comes twice among the rows looked at."""
-    values = [str(record.get(column)) for record in log.looked_at]
+    values = list(map(str, log.values(column)))
     return len(values) > 9 and len(set(values)) > _DISTINCT * len(values)
 
 
@@ -166,12 +181,11 @@ def _spellings(column: str) -> set[str]:
 
 def _is_text(log: Log, column: str) -> bool:
     """Whether it holds texts or chats that no answer ends."""
-    if log.kind == "parquet" and log.schema[column] not in (pl.String, pl.List):
+    if log.kind == "parquet" and log.schema.get(column) not in (pl.String, pl.List):
         return False
-    values = [record.get(column) for record in log.looked_at]
     return all(
         value is None or (isinstance(value, str | list) and not _is_answered(value))
-        for value in values
+        for value in log.values(column)
     )
 
 

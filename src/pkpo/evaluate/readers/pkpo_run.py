@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,17 @@ import polars as pl
 
 from pkpo.errors import LogError
 from pkpo.evaluate.readers.contents import Log
-from pkpo.evaluate.readers.tally import Collector, Form, Reading, folder_of
-from pkpo.evaluate.readers.values import solved_of
+from pkpo.evaluate.readers.tally import Reading, Sample, folder_of, one_by_one
+from pkpo.evaluate.readers.values import rewards_of
 from pkpo.evaluate.samples import SolveProbabilities
+from pkpo.files import folder_name
 
-_EVALUATION = "evaluation.json"
-
-
-def _matches(log: Log) -> bool:
-    needed = ("problem_ids", "solve_probability", "num_samples", "exact")
-    return log.kind == "json" and isinstance(log.document, dict) and log.has(*needed)
+EVALUATION = "evaluation.json"
+_PLACES = ("warm_start/seed_*", "arms/*/seed_*")
 
 
-def _read(log: Log, reading: Reading) -> pl.DataFrame | SolveProbabilities:
+def read(log: Log, reading: Reading) -> pl.DataFrame | SolveProbabilities:
+    """An evaluation.json."""
     known = log.document
     if known.get("max_at_k") is not None:
         reading.note("A sample is correct if its reward is 1; the rewards took other values.")
@@ -44,98 +43,81 @@ def _read(log: Log, reading: Reading) -> pl.DataFrame | SolveProbabilities:
     number = known["num_samples"]
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
         raise LogError(f"{log.path}: num_samples is {number!r}, not an integer >= 1")
-    collector = Collector(reading, log, folder_of(r"evaluation\.json")(log.path), unit="problem")
-    for place, (problem, rate) in enumerate(zip(problems, rates), start=1):
-        solved = solved_of(rate, number) if isinstance(rate, int | float) else None
-        if solved is None:
-            collector.bad(place, f"solve_probability {rate!r} is no count of {number}")
-            continue
-        collector.add(place, problem, 1.0, count=solved)
-        collector.add(place, problem, 0.0, count=number - solved)
-    return collector.tally()
 
+    def samples_of(place: int, pair: Any) -> Iterator[Sample]:
+        problem, rate = pair
+        for reward in rewards_of(rate, number, "solve_probability"):
+            yield problem, reward, {}
 
-PKPO_EVALUATION = Form(
-    name="pkpo-evaluation",
-    looks_like="JSON with problem_ids, solve_probability and num_samples (evaluation.json)",
-    matches=_matches,
-    read=_read,
-)
+    records, folder = enumerate(zip(problems, rates), 1), folder_of(r"evaluation\.json")(log.path)
+    return one_by_one(log, reading, records, samples_of, folder, "problem")
 
 
 @dataclass(frozen=True)
-class _Stored:
-    """The evaluation of one policy of a run directory: its arm's name, or "base" for a warm
-    start, and the name that no other policy has."""
+class _Policy:
+    """One of a run directory: its evaluation, and the name that no other has."""
 
     path: Path
-    warm: bool
-    arm: str
-    seed: int
+    seed: int = 0
+    warm: bool = False
     name: str = ""
 
 
 def policies(folder: Path) -> dict[str, Path]:
     """The evaluation.json of each policy in a run directory, its warm starts first, then its
-    arms in the order of its settings; or the one of the folder of an arm and seed.
-
-    Raises:
-        LogError: there is none; lists what there is.
-    """
-    return {stored.name: stored.path for stored in _stored(folder)}
+    arms in the order of its settings; or the one of the folder of an arm and seed. Raises
+    LogError where there is none, with what there is."""
+    return {policy.name: policy.path for policy in _policies(folder)}
 
 
 def warm_starts(folder: Path) -> dict[str, str]:
     """For each trained policy of a run directory the warm start that it was trained from, where
     there is one; else the first policy. All by their names in `policies`."""
-    first, *others = stored = _stored(folder)
-    of_seed = {one.seed: one.name for one in stored if one.warm}
-    trained = [one for one in (stored if of_seed else others) if not one.warm]
-    return {one.name: of_seed.get(one.seed, first.name) for one in trained}
+    first, *others = found = _policies(folder)
+    of_seed = {policy.seed: policy.name for policy in found if policy.warm}
+    trained = [policy for policy in (found if of_seed else others) if not policy.warm]
+    return {policy.name: of_seed.get(policy.seed, first.name) for policy in trained}
 
 
-def _stored(folder: Path) -> list[_Stored]:
-    found = [
-        path
-        for pattern in ("", "seed_*/", "warm_start/seed_*/", "arms/*/seed_*/")
-        for path in folder.glob(pattern + _EVALUATION)
-    ]
+def unfinished(folder: Path) -> list[Path]:
+    """The folders of warm starts, arms and seeds in a run directory that have no evaluation yet,
+    or aren't even there."""
+    plan = _json(folder / "config.json")
+    arms = [folder / "arms" / folder_name(str(arm.get("name"))) for arm in plan.get("arms", [])]
+    planned = [arm / f"seed_{seed}" for arm in arms for seed in plan.get("seeds", [])]
+    begun = [path for place in _PLACES for path in sorted(folder.glob(place))]
+    return [p for p in dict.fromkeys([*planned, *begun]) if not (p / EVALUATION).exists()]
+
+
+def _policies(folder: Path) -> list[_Policy]:
+    places = [folder, *(path for place in ("seed_*", *_PLACES) for path in folder.glob(place))]
+    found = [path / EVALUATION for path in places if (path / EVALUATION).exists()]
     if not found:
         inside = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
         raise LogError(
-            f"{folder} is a folder, but no run of pkpo with an {_EVALUATION}; give files, or a "
+            f"{folder} is a folder, but no run of pkpo with an {EVALUATION}; give files, or a "
             f"pattern such as '{folder}/*.jsonl'. In it: {inside}"
         )
     if len(found) == 1:
-        return [_Stored(found[0], False, "", 0)]
+        return [_Policy(found[0])]
     order = [arm.get("name") for arm in _json(folder / "config.json").get("arms", [])]
-    stored = [_arm_and_seed(path) for path in found]
-    stored.sort(key=lambda one: (order.index(one.arm) if one.arm in order else -1, one.seed))
-    several = len({one.seed for one in stored}) > 1
-    return [
-        replace(one, name=f"{one.arm} seed {one.seed}" if several else one.arm) for one in stored
-    ]
+    arms = list(map(_arm_and_seed, found))
+    arms.sort(key=lambda one: (order.index(one.name) if one.name in order else -1, one.seed))
+    several = len({one.seed for one in arms}) > 1
+    return [replace(one, name=f"{one.name} seed {one.seed}") for one in arms] if several else arms
 
 
-def _arm_and_seed(path: Path) -> _Stored:
+def _arm_and_seed(path: Path) -> _Policy:
+    """By the name of its arm, or "base" for a warm start."""
     folder = path.parent
     warm = folder.parent.name == "warm_start"
     name = "base" if warm else _json(folder / "arm.json").get("name", folder.parent.name)
     digits = folder.name.removeprefix("seed_")
-    return _Stored(path, warm, str(name), int(digits) if digits.isdecimal() else 0)
-
-
-def unfinished(folder: Path) -> list[Path]:
-    """The folders of arms and seeds in a run directory that have no evaluation yet."""
-    return sorted(p for p in folder.glob("arms/*/seed_*") if not (p / _EVALUATION).exists())
+    return _Policy(path, int(digits) if digits.isdecimal() else 0, warm, str(name))
 
 
 def file_in(folder: Path) -> Path:
-    """The evaluation.json of a folder that holds one policy.
-
-    Raises:
-        LogError: there is none, or more than one; lists what there is.
-    """
+    """The evaluation.json of a folder that holds one policy; raises LogError for any other."""
     found = policies(folder)
     if len(found) > 1:
         listed = ", ".join(str(path.parent) for path in found.values())

@@ -13,15 +13,16 @@ A tally is a data frame; each of its rows holds samples that share all but the r
 
     may.NAME  UInt64         the sum over the samples of what stands for their values of a column
                              that is of none of these kinds by its name
+    file.NAME String         the one value that such a column seems to have in the whole file
 
-A null in the last three but one says that the log gives no value. `pkpo.evaluate.readers.identity`
+A null in those of a NAME says that the log gives no value. `pkpo.evaluate.readers.identity`
 decides by them what belongs together.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -46,15 +47,17 @@ from pkpo.evaluate.samples import SolveProbabilities
 OnBadLine = Literal["error", "count"]
 Duplicates = Literal["error", "drop", "keep"]
 Step = int | Literal["last", "all"]
-RUN, SET, ONE, STEP = "run.", "set.", "one.", "run.step"
-MAY = "may."
+RUN, SET, ONE, MAY, FILE, STEP = "run.", "set.", "one.", "may.", "file.", "run.step"
+Sample = tuple[Any, Any, Mapping[str, Any]]
+"""Problem, reward, and the optional columns of a tally, the same ones for all samples of a file;
+`step` stands for a run.step that must be an integer."""
 _EXAMPLES = 100
 
 
 @dataclass(frozen=True)
 class Wanted:
     """What the caller asked for; see `pkpo.evaluate.read.read`. None stands for: by the form's
-    own rule."""
+    own rule. `maybe` are columns that seem to divide the samples of every problem alike."""
 
     problem: str | None = None
     reward: str | None = None
@@ -62,7 +65,6 @@ class Wanted:
     sample: str | None = None
     run: tuple[str, ...] = ()
     maybe: tuple[str, ...] = ()
-    """Columns that seem to divide the samples of every problem alike, and so make runs."""
     task: tuple[str, ...] = ()
     step: Step | None = None
     filter: str | None = None
@@ -86,11 +88,7 @@ class Reading:
         self.notes.setdefault(text)
 
     def bad(self, line: BadLine) -> None:
-        """Count a bad record.
-
-        Raises:
-            LogError: under on_bad_line="error".
-        """
+        """Count a bad record; raises LogError under on_bad_line="error"."""
         if self.wanted.on_bad_line == "error":
             raise LogError(str(line))
         self.num_bad += 1
@@ -98,98 +96,67 @@ class Reading:
             self.bad_lines.append(line)
 
 
-class Collector:
-    """Takes the records of one file.
-
-    Args:
-        reading: takes the bad ones.
-        log: the file.
-        of_file: what is known of all its samples, by the name of a tally's column.
-        unit: what a place in it is called, if not by its kind.
-    """
-
-    def __init__(
-        self, reading: Reading, log: Log, of_file: Mapping[str, Any] | None = None, unit: str = ""
-    ) -> None:
-        self._reading, self._path = reading, log.path
-        self._unit = unit or UNITS[log.kind]
-        self._of_file = of_file or {}
-        self._ids: dict[str, int] = {}
-        self._problems, self._places = array("q"), array("q")
-        self._rewards = array("d")
-        self._optional: dict[str, list[str | None]] = {}
-        self._digests: dict[str, str] = {}
-
-    def add(
-        self,
-        place: int,
-        problem: Any,
-        reward: Any,
-        fields: Mapping[str, Any] | None = None,
-        *,
-        count: int = 1,
-    ) -> None:
-        """Take `count` equal samples as they stand at a place of the file, or count them as bad.
-
-        Fields are the optional columns of a tally, and `step` for a run.step that must be an
-        integer; always the same ones in a file.
-
-        Raises:
-            LogError: it is bad, and the caller wants to stop at that.
-        """
+def one_by_one(
+    log: Log,
+    reading: Reading,
+    records: Iterable[tuple[int, Any]],
+    samples_of: Callable[[int, Any], Iterable[Sample]],
+    of_file: Mapping[str, Any] | None = None,
+    unit: str = "",
+) -> pl.DataFrame:
+    """The tally of a file's records, which come with their places; text says what is wrong with
+    one. `samples_of` gives the samples of the record at a place, or raises BadValueError;
+    `of_file` is known of all samples, and `unit` is what a place is called."""
+    ids: dict[str, int] = {}
+    problems, places, rewards = array("q"), array("q"), array("d")
+    optional: dict[str, list[str | None]] = {}
+    digests: dict[str | None, str | None] = {None: None}
+    for place, record in records:
         try:
-            name, number = problem_of(problem), reward_of(reward)
-            values = {key: self._value(key, value) for key, value in (fields or {}).items()}
+            if isinstance(record, str):
+                raise BadValueError(record)
+            for problem, reward, known in samples_of(place, record):
+                name, number = problem_of(problem), reward_of(reward)
+                values = {key: _value(key, value, digests) for key, value in known.items()}
+                problems.append(ids.setdefault(name, len(ids)))
+                rewards.append(number)
+                places.append(place)
+                for key, value in values.items():
+                    optional.setdefault(key, []).append(value)
         except BadValueError as error:
-            self.bad(place, str(error))
-            return
-        index = self._ids.setdefault(name, len(self._ids))
-        for _ in range(count):
-            self._problems.append(index)
-            self._rewards.append(number)
-            self._places.append(place)
-            for key, value in values.items():
-                self._optional.setdefault(key, []).append(value)
+            reading.bad(BadLine(log.path, f"{unit or UNITS[log.kind]} {place}", str(error)))
+    names, index = pl.Series(list(ids), dtype=pl.String), pl.Series(problems, dtype=pl.Int64)
+    rows = pl.DataFrame(
+        {
+            "problem": names.gather(index) if ids else names,
+            "reward": pl.Series(rewards, dtype=pl.Float64),
+            "first": pl.Series(places, dtype=pl.Int64),
+            **{
+                STEP if key == "step" else key: pl.Series(values, dtype=pl.String)
+                for key, values in optional.items()
+            },
+        }
+    )
+    rows = rows.with_columns(stands_for(name) for name in rows.columns if name.startswith(MAY))
+    return with_file(gathered(rows.lazy()).collect(), of_file or {})
 
-    def _value(self, key: str, value: Any) -> str | None:
-        if key == "step":
-            return str(step_of(value))
-        if key.startswith((RUN, SET)):
-            return setting_of(value)
-        if key.startswith(ONE):
-            return self._digest(setting_of(value))
-        if key.startswith(MAY):
-            return value if value is None or isinstance(value, str) else text_of(value)
-        if value is None:
-            raise BadValueError(f"the {key} is missing (null)")
-        return text_of(value)
 
-    def _digest(self, text: str | None) -> str | None:
-        if text is not None and text not in self._digests:
-            self._digests[text] = str(pl.select(digest(pl.lit(text))).item())
-        return None if text is None else self._digests[text]
-
-    def bad(self, place: int, reason: str) -> None:
-        """Count the record at `place` as bad."""
-        self._reading.bad(BadLine(self._path, f"{self._unit} {place}", reason))
-
-    def tally(self) -> pl.DataFrame:
-        """All that was added."""
-        names = pl.Series("problem", list(self._ids), dtype=pl.String)
-        index = pl.Series("index", self._problems, dtype=pl.Int64)
-        rows = pl.DataFrame(
-            [
-                names.gather(index) if len(names) else names,
-                pl.Series("reward", self._rewards, dtype=pl.Float64),
-                pl.Series("first", self._places, dtype=pl.Int64),
-                *(
-                    pl.Series(STEP if key == "step" else key, values, dtype=pl.String)
-                    for key, values in self._optional.items()
-                ),
-            ]
-        )
-        rows = rows.with_columns(stands_for(name) for name in rows.columns if name.startswith(MAY))
-        return with_file(gathered(rows.lazy()).collect(), self._of_file)
+def _value(key: str, value: Any, digests: dict[str | None, str | None]) -> str | None:
+    """A value of an optional column; digests of texts are kept in `digests`."""
+    if key == "step":
+        return str(step_of(value))
+    if key.startswith((RUN, SET)):
+        return setting_of(value)
+    if key.startswith(ONE):
+        text = setting_of(value)
+        if text not in digests:
+            digests[text] = str(pl.select(digest(pl.lit(text))).item())
+        return digests[text]
+    if key.startswith(MAY):
+        return value if value is None or isinstance(value, str) else text_of(value)
+    if value is None:
+        raise BadValueError(f"the {key} is missing (null)")
+    return text_of(value)
 
 
 def gathered(rows: pl.LazyFrame) -> pl.LazyFrame:
@@ -211,10 +178,9 @@ def stands_for(column: str) -> pl.Expr:
 
 def with_file(tally: pl.DataFrame, of_file: Mapping[str, Any]) -> pl.DataFrame:
     """With what is known of all samples of a file, where its rows don't say otherwise."""
-    known = {name: setting_of(value) for name, value in of_file.items()}
     return tally.with_columns(
-        pl.lit(value, dtype=pl.String).alias(name)
-        for name, value in known.items()
+        pl.lit(setting_of(value), dtype=pl.String).alias(name)
+        for name, value in of_file.items()
         if name not in tally.columns
     )
 
@@ -224,9 +190,9 @@ def digest(text: pl.Expr) -> pl.Expr:
     return pl.when(text != "").then(text.hash())
 
 
-def fields(prefix: str, values: Any) -> dict[str, Any]:
-    """A JSON object's members as columns of a tally; of anything else, none."""
-    return {prefix + key: value for key, value in object_of(values).items()}
+def fields(prefix: str, values: Any, but: Iterable[str] = ()) -> dict[str, Any]:
+    """A JSON object's members as columns of a tally, `but` these; of anything else, none."""
+    return {prefix + key: value for key, value in object_of(values).items() if key not in but}
 
 
 def folder_of(pattern: str) -> Callable[[Path], dict[str, Any]]:
@@ -242,11 +208,8 @@ def chosen(
     flag: str = "reward= (--reward)",
     no: str = "",
 ) -> str | None:
-    """What is wanted of what was found, or the only one there is; None if there are none.
-
-    Raises:
-        LogError: it isn't there, or there are several to choose from; called `no` and `what`.
-    """
+    """What is wanted of what was found, or the only one there is; None if there are none. Raises
+    LogError if it isn't there or there are several; they are called `no` and `what`."""
     if wanted is not None and wanted not in found:
         there = ", ".join(found) or "none"
         raise LogError(f"{log.path} has no {no or what} {wanted!r}; it has {there}")

@@ -11,18 +11,16 @@ from typing import Any
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _WORDS = {"true": 1.0, "false": 0.0}
+_KINDS = {dict: "an object", list: "a list"}
 _TOLERANCE = 1e-6
 
 
 class BadValueError(ValueError):
-    """A value that is no reward or no problem id; the message says why."""
+    """A record that can't be taken; the message says why."""
 
 
 def reward_of(value: Any) -> float:
     """A finite number from a bool, a number, or text that is one.
-
-    Raises:
-        BadValueError: anything else, with what it was.
 
     >>> [reward_of(value) for value in (True, 2, "-0.5", "False")]
     [1.0, 2.0, -0.5, 0.0]
@@ -32,27 +30,37 @@ def reward_of(value: Any) -> float:
         if text.lower() in _WORDS:
             return _WORDS[text.lower()]
         if not _NUMBER.fullmatch(text):
-            raise BadValueError(f"the reward is {_shown(value)}, not a number")
-        number = float(text)
-    elif isinstance(value, bool | int | float | Decimal):
-        try:
-            number = float(value)
-        except OverflowError:
-            number = math.inf
+            shown = value if len(value) <= 40 else value[:37] + "..."
+            raise BadValueError(f"the reward is {shown!r}, not a number")
+        value = text
     elif value is None:
         raise BadValueError("the reward is missing (null)")
-    else:
-        raise BadValueError(f"the reward is {_kind(value)}, not a number")
+    elif not isinstance(value, bool | int | float | Decimal):
+        kind = _KINDS.get(type(value), f"of type {type(value).__name__}")
+        raise BadValueError(f"the reward is {kind}, not a number")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise BadValueError(f"the reward is {number}, not a finite number")
     return number
 
 
+def rewards_of(rate: Any, number: int, name: str) -> list[float]:
+    """The 0/1 rewards that a solve rate of so many samples stands for.
+
+    >>> rewards_of(0.75, 4, "pass@1")
+    [1.0, 1.0, 1.0, 0.0]
+    """
+    solved = round(rate * number) if isinstance(rate, int | float) and math.isfinite(rate) else -1
+    if not 0 <= solved <= number or abs(rate * number - solved) > _TOLERANCE * number:
+        raise BadValueError(f"{name} is {rate!r}, which no count of {number} samples gives")
+    return [1.0] * solved + [0.0] * (number - solved)
+
+
 def problem_of(value: Any) -> str:
     """The text of a problem id: a string as it is, all else as JSON, equal numbers alike.
-
-    Raises:
-        BadValueError: nothing, or empty text, or no finite number.
 
     >>> problem_of("a"), problem_of(7.0), problem_of([{"role": "user", "content": "2 + 2"}])
     ('a', '7', '[{"content": "2 + 2", "role": "user"}]')
@@ -94,11 +102,7 @@ def _alike(value: Any) -> Any:
 
 
 def step_of(value: Any) -> int:
-    """An integer from a number, or text that is one.
-
-    Raises:
-        BadValueError: anything else.
-    """
+    """An integer from a number, or text that is one."""
     try:
         number = float(value)
         if number == int(number) and not isinstance(value, bool):
@@ -108,26 +112,14 @@ def step_of(value: Any) -> int:
     raise BadValueError(f"the step is {value!r}, not an integer")
 
 
-def solved_of(score: float, num_samples: int) -> int | None:
-    """How many of the samples a solve rate stands for, or None if it is no solve rate of them.
-
-    >>> solved_of(0.75, 4), solved_of(0.7, 4)
-    (3, None)
-    """
-    solved = round(score * num_samples)
-    whole = abs(score * num_samples - solved) <= _TOLERANCE * num_samples
-    return solved if whole and 0 <= solved <= num_samples else None
-
-
 def object_of(value: Any) -> Mapping[str, Any]:
     """A JSON object, or an empty one for what is none."""
     return value if isinstance(value, dict) else {}
 
 
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list"}
-    return names.get(type(value), f"of type {type(value).__name__}")
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")
+def within(record: Any, *keys: str) -> Mapping[str, Any]:
+    """The JSON object at the end of these keys, each in the object of the one before; empty where
+    there is none."""
+    for key in keys:
+        record = object_of(record).get(key)
+    return object_of(record)

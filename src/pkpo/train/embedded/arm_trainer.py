@@ -13,7 +13,6 @@ import torch
 
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import sample
 from pkpo.offpolicy import effective_sample_size
 from pkpo.plans.plan import Choice, Plateau, plan
 from pkpo.streams import Stream, seed_of
@@ -21,7 +20,7 @@ from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.arm_log import ArmLog, StepRecord
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
-from pkpo.train.embedded.evaluation import Evaluator
+from pkpo.train.embedded.evaluation import Evaluator, draw
 from pkpo.train.embedded.warm_start import diverging, save_policy
 from pkpo.train.json_lines import write_json
 from pkpo.train.problems import problems_of_step
@@ -163,8 +162,7 @@ class ArmTrainer:
         return True
 
     def _train_step(self) -> StepRecord:
-        training, vocabulary = self.config.training, self.task.vocabulary
-        watch = _Stopwatch()
+        training, watch = self.config.training, _Stopwatch()
         chosen_P = problems_of_step(
             self.step, training.prompts_per_step, len(self.problems), self.seed
         )
@@ -173,18 +171,10 @@ class ArmTrainer:
         prompts = torch.as_tensor(self.problems.prompts_PT[chosen_P], device=self.device)
         lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
         with watch.part("sample"):
-            generator = torch.Generator(self.device)
-            generator.manual_seed(seed_of(self.seed, Stream.SAMPLING, self.step))
-            samples = sample(
-                self.policy,
-                prompts,
-                lengths,
-                num_generations=training.num_generations,
-                max_new_tokens=self.task.max_new_tokens,
-                eos_id=vocabulary.eos_id,
-                pad_id=vocabulary.pad_id,
-                generator=generator,
-            )
+            number = seed_of(self.seed, Stream.SAMPLING, self.step)
+            generator = torch.Generator(self.device).manual_seed(number)
+            n = training.num_generations
+            samples = draw(self.task, self.policy, prompts, lengths, n, generator)
             tokens_PGS = samples.tokens_PGS.cpu().numpy()
         with watch.part("verify"):
             rewards_PG = self.task.verify("train", chosen_P, tokens_PGS)
@@ -203,7 +193,7 @@ class ArmTrainer:
                 lengths,
                 samples,
                 weights,
-                eos_id=vocabulary.eos_id,
+                eos_id=self.task.vocabulary.eos_id,
                 reweigh=reweigh if training.reweighs else None,
             )
         self.plan.observe(self.step, names, rewards_PG)

@@ -9,6 +9,7 @@ from types import ModuleType
 
 from rich.console import Console
 
+from pkpo.report.run_files import ArmFiles
 from pkpo.tasks.registry import build_token_task
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.embedded.arm_trainer import ArmTrainer
@@ -43,9 +44,9 @@ def make_warm_start(
     Returns:
         False if `stop()` ended it early; nothing of it is kept then.
     """
-    config, folder = run.config, run.warm_start(seed)
+    config, files = run.config, ArmFiles(run.warm_start(seed))
     task = build_token_task(config.task.name, config.task.options)
-    progress = folder / WARM_START_PROGRESS
+    progress = files.path / WARM_START_PROGRESS
 
     def report(step: int, loss: float) -> None:
         if stop():
@@ -59,9 +60,9 @@ def make_warm_start(
             return False
         finally:
             progress.unlink(missing_ok=True)
-        save_policy(policy, folder / "model", task)
+        save_policy(policy, files.model, task)
         evaluator = Evaluator(task, "test", config.evaluation, policy.device)
-        write_json(folder / "evaluation.json", evaluator.full(policy, seed=seed, step=0))
+        write_json(files.evaluation, evaluator.full(policy, seed=seed, step=0))
     return True
 
 
@@ -71,6 +72,6 @@ def train_arm(
     """Train one arm with one seed, or continue it; see `pkpo.train.engine.Engine`."""
     config, directory = run.config, run.arm(arm, seed)
     task = build_token_task(config.task.name, config.task.options)
-    policy = load_policy(run.warm_start(seed) / "model", device=device_of(config.device))
+    policy = load_policy(ArmFiles(run.warm_start(seed)).model, device=device_of(config.device))
     with directory.locked():
         return ArmTrainer(task, config, arm, seed, policy, directory).run(stop)

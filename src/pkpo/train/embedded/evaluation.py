@@ -6,12 +6,33 @@ import numpy as np
 import torch
 
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import sample, solve_probabilities
+from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.devices import EVALUATED_AT_A_TIME
 from pkpo.train.measurement import Measuring, Sampled
+
+
+def draw(
+    task: TokenTask,
+    policy: Policy,
+    prompts: torch.Tensor,
+    lengths: torch.Tensor,
+    num_generations: int,
+    generator: torch.Generator,
+) -> Completions:
+    """Completions of a task's prompts."""
+    return sample(
+        policy,
+        prompts,
+        lengths,
+        num_generations=num_generations,
+        max_new_tokens=task.max_new_tokens,
+        eos_id=task.vocabulary.eos_id,
+        pad_id=task.vocabulary.pad_id,
+        generator=generator,
+    )
 
 
 class Evaluator(Measuring):
@@ -42,22 +63,13 @@ class Evaluator(Measuring):
         )
 
     def sampled(self, policy: Policy, seed: int, step: int) -> Sampled:
-        generator = torch.Generator(self.device)
-        generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
-        vocabulary = self.task.vocabulary
+        number = seed_of(seed, Stream.EVALUATION, self.split, step)
+        generator = torch.Generator(self.device).manual_seed(number)
         rewards, entropies, distinct = [], [], []
         for start in range(0, len(self.problems), EVALUATED_AT_A_TIME):
             rows = slice(start, min(start + EVALUATED_AT_A_TIME, len(self.problems)))
-            drawn = sample(
-                policy,
-                self._prompts[rows],
-                self._lengths[rows],
-                num_generations=self.settings.num_samples,
-                max_new_tokens=self.task.max_new_tokens,
-                eos_id=vocabulary.eos_id,
-                pad_id=vocabulary.pad_id,
-                generator=generator,
-            )
+            prompts, lengths = self._prompts[rows], self._lengths[rows]
+            drawn = draw(self.task, policy, prompts, lengths, self.settings.num_samples, generator)
             tokens_PGS = drawn.tokens_PGS.cpu().numpy()
             rewards_PG = self.task.verify(self.split, np.arange(rows.start, rows.stop), tokens_PGS)
             rewards.append(rewards_PG)

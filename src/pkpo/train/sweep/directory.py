@@ -59,7 +59,7 @@ class SweepDirectory:
             RunDirectoryError: `path` holds no readable sweep.json, or a cell has other
                 settings than the grid says.
         """
-        with settings_of(path, "sweep", _SETTINGS) as file:
+        with settings_of(path / _SETTINGS, "sweep") as file:
             settings = SweepSettings.model_validate_json(file.read_text(encoding="utf-8"))
         return cls(path, settings, f"pkpo sweep --resume {path}")
 

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, PrinterCallback
 
 from pkpo.engines.trl import PKPOConfig
 from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
+from pkpo.report.run_files import ArmFiles
 from pkpo.tasks.base import Task
 from pkpo.train.arm_log import ArmLog
 from pkpo.train.config import ArmSettings, TrlConfig, TrlTrainingSettings
@@ -248,7 +249,7 @@ class TrlArm:
 
     def _measure_base(self) -> None:
         """The untrained model, once for all arms of a seed."""
-        path = self.run_directory.warm_start(self.seed) / "evaluation.json"
+        path = ArmFiles(self.run_directory.warm_start(self.seed)).evaluation
         if on_main(path.exists):
             return
         found = self._evaluator("test").full(self.trainer, seed=self.seed, step=0)

@@ -4,7 +4,7 @@ where its tokenizer holds them, in plain language elsewhere."""
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -15,39 +15,6 @@ Prompt = str | list[dict[str, str]]
 """Text, or a conversation of one message for the tokenizer's chat template."""
 
 _LONGEST_ANSWER = 512
-
-
-class Prompts(Protocol):
-    """How one task is put to one tokenizer's models.
-
-    `completion` arguments are token ids up to the end token, which is among them where the
-    model drew it.
-    """
-
-    max_completion_length: int
-
-    @property
-    def task(self) -> Task: ...
-
-    def prompt(self, split: Split, problem: int) -> Prompt: ...
-
-    def score(
-        self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
-    ) -> list[float]:
-        """The reward of each completion."""
-        ...
-
-    def show_prompt(self, split: Split, problem: int) -> str:
-        """The problem as text for people."""
-        ...
-
-    def show_completion(self, completion: Sequence[int]) -> str:
-        """The completion as text for people."""
-        ...
-
-    def answer(self, completion: Sequence[int]) -> Hashable:
-        """Equal for completions that give the same answer."""
-        ...
 
 
 class TokenPrompts:
@@ -157,6 +124,12 @@ class QuestionPrompts:
 
     def answer(self, completion: Sequence[int]) -> Hashable:
         return last_answer(self.show_completion(completion))
+
+
+Prompts = TokenPrompts | QuestionPrompts
+"""How one task is put to one tokenizer's models. Completions are token ids up to the end token,
+which is among them where the model drew it; `show_prompt` and `show_completion` give text for
+people, and `answer` the same for completions that give the same answer."""
 
 
 def speaks_task(tokenizer: Any, task: TokenTask) -> bool:
