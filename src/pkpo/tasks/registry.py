@@ -19,7 +19,7 @@ TASKS: Mapping[str, str] = {
     "human-eval": "pkpo.tasks.code.task:HumanEvalTask",
     "code": "pkpo.tasks.code.task:CodeFileTask",
     "functions": "pkpo.tasks.code.functions:FunctionsTask",
-    "math": "pkpo.tasks.math:MathTask",
+    "math": "pkpo.tasks.mathematics:MathTask",
 }
 """Module and class of pkpo's own tasks. None is imported before it is asked for."""
 
