@@ -45,7 +45,7 @@ test-trl: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-trl-$(TRL)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-$(TRL)/constraints.txt
 	$(VENV)-trl-$(TRL)/bin/python -m pip install --quiet --constraint $(VENV)-trl-$(TRL)/constraints.txt \
-		--editable '.[trl,reasoning-gym]' 'trl==$(TRL)' requests pytest
+		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' requests pytest
 	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
 test-ray: pyproject.toml constraints.txt

@@ -64,7 +64,7 @@ def main() -> None:
             run("", sandbox=sandbox)
 
     task = HumanEvalTask()
-    bodies = [problem.solution[len(problem.prompt) :] for problem in task.problems("test")]
+    bodies = [problem.solution[len(problem.prompt) :] for problem in task.code_problems("test")]
     pairs = list(enumerate(bodies)) * REPEATS
     with Sandbox() as sandbox:
         run("", sandbox=sandbox)

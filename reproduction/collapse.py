@@ -156,8 +156,12 @@ def _along_figure(studies: Sequence[StudyData]) -> Figure:
         for axes in (gap, checked, signal):
             percent_axis(axes.yaxis, ".3g")
         entropy.set_ylim(bottom=0.0)
-    legend_above(figure, [method_handle(method, marker=True) for method in DRAWN])
+    legend_above(figure, [method_handle(method, marker=True) for method in _drawn(studies)])
     return figure
+
+
+def _drawn(studies: Sequence[StudyData]) -> list[str]:
+    return [method for method in DRAWN if any(data.present([method]) for data in studies)]
 
 
 def _phase_figure(studies: Sequence[StudyData]) -> Figure:
@@ -179,7 +183,7 @@ def _phase_figure(studies: Sequence[StudyData]) -> Figure:
         percent_axis(left.yaxis, ".3g")
         percent_axis(right.xaxis, ".3g")
         left.invert_xaxis()
-    legend_above(figure, [method_handle(method) for method in DRAWN])
+    legend_above(figure, [method_handle(method) for method in _drawn(studies)])
     return figure
 
 

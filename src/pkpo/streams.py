@@ -13,6 +13,7 @@ class Stream(StrEnum):
     """What random numbers are for, and by what their uses are told apart."""
 
     WEIGHTS = "weights of a new policy"
+    PROBLEMS = "problems of a task"
     DEMONSTRATIONS = "demonstrations of a task, by the task's seed"
     LESSONS = "order of demonstrations in a warm start"
     EPOCHS = "order of training problems, by epoch"
@@ -31,7 +32,7 @@ def seed_of(seed: int, stream: Stream, *use: int | str) -> int:
     >>> seed_of(0, Stream.SAMPLING, 7) == seed_of(0, Stream.SAMPLING, 7)
     True
     >>> len({seed_of(0, stream, *use) for stream in Stream for use in [(), (0,), (0, 0)]})
-    24
+    27
     """
     key = (stream.name, *(one if isinstance(one, str) else int(one) for one in (seed, *use)))
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1

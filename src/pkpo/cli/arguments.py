@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import tyro
 
 from pkpo.cli.errors import UsageError
+from pkpo.errors import InvalidInputError
 
 _Kind = Literal["positional", "switch", "one", "several", "each"]
 
@@ -104,3 +106,22 @@ def _is_flag(token: str) -> bool:
     """Whether the parser takes a token for a flag: not "-" for stdin, and not "-1" or "-inf"."""
     word = token.lstrip("-")
     return word != token and word[:1].isalpha() and word.lower() not in ("inf", "infinity", "nan")
+
+
+def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]:
+    """NAME=VALUE pairs; values are JSON where they parse as such, text otherwise."""
+    options: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidInputError(
+                f"{flag} takes NAME=VALUE, got {text!r}"
+                + ("; `--option help` lists the names" if flag == "--option" else "")
+            )
+        if name in options:
+            raise InvalidInputError(f"{flag} {name} is given twice")
+        try:
+            options[name] = json.loads(value)
+        except ValueError:
+            options[name] = value
+    return options

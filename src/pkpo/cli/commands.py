@@ -56,6 +56,13 @@ COMMANDS = {
         "Two or more runs on the same problems: differences with intervals.",
         "pkpo.cli.compare:Compare",
     ),
+    "tasks": _measuring(
+        "The tasks there are, or sample problems of one of them.", "pkpo.cli.tasks:Tasks"
+    ),
+    "verify": _measuring(
+        "Score any sampler's completions of a task into a log that `pkpo eval` reads.",
+        "pkpo.cli.verify:Verify",
+    ),
     "train": _training(
         "Train a small language model for several objectives, side by side.",
         "pkpo.cli.train:Train",
@@ -69,7 +76,7 @@ COMMANDS = {
     ),
 }
 
-LEAVE_FILES = ("train", "sweep", "report")
+LEAVE_FILES = ("verify", "train", "sweep", "report")
 """Commands whose work isn't lost with what they print."""
 
 
@@ -85,6 +92,7 @@ def run(arguments: Sequence[str]) -> int:
     if name.startswith("--tyro-"):
         return exit_code(lambda: _complete(arguments))
     hint = "; --resume continues the run" if name in ("train", "sweep") else ""
+    hint = "; the same command goes on" if name == "verify" else hint
     return exit_code(lambda: _call(name, rest), hint)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from pydantic import ValidationError
 
+from pkpo.cli.arguments import read_options
 from pkpo.core.weights import Baseline
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.tasks.registry import describe_options
@@ -37,7 +37,8 @@ class JobFlags:
     """Task, policy, objectives, seeds and training, each with a default."""
 
     task: str = "grid-programs"
-    """Problem set: grid-programs or reasoning-gym."""
+    """Problem set, one of those that `pkpo tasks` lists; the embedded engine takes grid-programs,
+    reasoning-gym and functions."""
 
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
     """Options of the task, such as reward=cells or dataset=countdown; `--option help` lists
@@ -203,22 +204,3 @@ def reading_config(path: Path) -> Iterator[None]:
 def _explain(problem: Any) -> str:
     place = ".".join(map(str, problem["loc"])) or "settings"
     return f"{place}: {problem['msg'].removeprefix('Value error, ')}"
-
-
-def read_options(texts: Sequence[str], flag: str = "--option") -> dict[str, Any]:
-    """NAME=VALUE pairs; values are JSON where they parse as such, text otherwise."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InvalidInputError(
-                f"{flag} takes NAME=VALUE, got {text!r}"
-                + ("; `--option help` lists the names" if flag == "--option" else "")
-            )
-        if name in options:
-            raise InvalidInputError(f"{flag} {name} is given twice")
-        try:
-            options[name] = json.loads(value)
-        except ValueError:
-            options[name] = value
-    return options

@@ -10,7 +10,6 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pkpo.evaluate.formats import to_json
 from pkpo.tables import Table, bullets, fits
 from pkpo.terminal import console, visible
 
@@ -71,6 +70,8 @@ def show_page(parts: Iterable[Sequence[str] | Table], *, markdown: bool) -> None
 
 def show_json(document: Any) -> None:
     """To stdout, in its encoding, with every character of the data."""
+    from pkpo.evaluate.formats import to_json
+
     sys.stdout.write(to_json(document, sys.stdout.encoding or "utf-8"))
 
 

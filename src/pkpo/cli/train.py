@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+from pkpo.cli.arguments import read_options
 from pkpo.cli.errors import UsageError
-from pkpo.cli.flags import JobFlags, optional, read_options, reading_config, refused_as
+from pkpo.cli.flags import JobFlags, optional, reading_config, refused_as
 from pkpo.errors import InvalidInputError
 from pkpo.terminal import console
 from pkpo.train.config import (

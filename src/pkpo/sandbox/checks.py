@@ -1,15 +1,15 @@
 """Checking a program that isn't trusted by tests that it never sees.
 
-The program runs in one sandbox, the tests in another. A call in a test goes to the program, and
-what comes back is a plain value (`inside/plain.py`): the program has no test to read, no `==` to
-override, no checker to patch, and its exit is a failed call.
+The program runs in one sandbox, the tests in another, both new. A call in a test goes to the
+program, and what comes back is a plain value (`inside/plain.py`): the program has no test to
+read, no `==` to override, no checker to patch, and its exit is a failed call.
 """
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pkpo.errors import InvalidInputError
@@ -82,12 +82,11 @@ class Checker:
     def __init__(self, limits: Limits | None = None, wall: Wall = "auto") -> None:
         self.limits = limits or Limits()
         self._sandbox = Sandbox(wall)
-        self._tests: Program | None = None
 
     def check(self, source: str, checks: Checks) -> Findings:
         """Run the program `source` and its checks.
 
-        Cost: some 5 ms of the processor, and the program's and its checks' own.
+        Cost: some 10 ms of the processor, and the program's and its checks' own.
         """
         with Program(self._sandbox, self.limits) as program:
             none = (False,) * len(checks.parts)
@@ -107,22 +106,22 @@ class Checker:
         remote = {name: name for name in checks.names & functions} | {
             alias: name for alias, name in checks.aliases if name in functions
         }
-        tests, ended = self._ready(), ""
         request = {"setup": checks.setup, "remote": remote, "parts": list(checks.parts)}
+        ended = ""
         try:
-            tests.send(request)
-            while "call" in (message := tests.receive()):
-                answer: dict[str, Any] = {"raised": ended}
-                if not ended:
-                    try:
-                        program.send(message)
-                        answer = program.receive()
-                    except ProgramEnded as error:
-                        ended = str(error)
-                        answer = {"raised": ended}
-                tests.send(answer)
+            with Program(self._sandbox, self.limits, "check") as tests:
+                tests.send(request)
+                while "call" in (message := tests.receive()):
+                    answer: dict[str, Any] = {"raised": ended}
+                    if not ended:
+                        try:
+                            program.send(message)
+                            answer = program.receive()
+                        except ProgramEnded as error:
+                            ended = str(error)
+                            answer = {"raised": ended}
+                    tests.send(answer)
         except ProgramEnded as error:
-            self._end_tests()
             return (False,) * len(checks.parts), f"the checks: {error}"
         if "raised" in message:
             return (False,) * len(checks.parts), f"the setup of the checks: {message['raised']}"
@@ -130,20 +129,7 @@ class Checker:
         passed = tuple(i not in failures for i in range(len(checks.parts)))
         return passed, next(iter(failures.values()), "")
 
-    def _ready(self) -> Program:
-        if self._tests is None:
-            limits = replace(self.limits, cpu_seconds=1e6)
-            self._tests = Program(self._sandbox, limits, "check")
-        self._tests.restart_clock()
-        return self._tests
-
-    def _end_tests(self) -> None:
-        if self._tests is not None:
-            self._tests.close()
-            self._tests = None
-
     def close(self) -> None:
-        self._end_tests()
         self._sandbox.close()
 
     def __enter__(self) -> Self:

@@ -62,7 +62,7 @@ class Program:
         sandbox: that starts it.
         limits: of its whole life.
         role: "serve" runs the program and then the calls that come; "check" runs trusted
-            checks whose functions are called outside.
+            checks, whose functions are called outside.
 
     Close it, or use it in a `with` statement: everything in it is killed.
 
@@ -212,10 +212,6 @@ class Program:
     @property
     def stderr(self) -> str:
         return self._output["stderr"].decode("utf-8", "replace")
-
-    def restart_clock(self) -> None:
-        """Let `wall_seconds` begin now."""
-        self._start = time.monotonic()
 
     @property
     def seconds(self) -> float:

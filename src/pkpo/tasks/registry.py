@@ -5,18 +5,21 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
-from pkpo.errors import BrokenPackageError, InvalidInputError
-from pkpo.tasks.base import Task, TokenTask
+from pkpo.errors import BrokenPackageError, InvalidInputError, PkpoError
+from pkpo.tasks.base import Split, Task, TokenTask
 
 TASKS: Mapping[str, str] = {
     "grid-programs": "pkpo.tasks.grid_programs:GridProgramTask",
     "reasoning-gym": "pkpo.tasks.reasoning:ReasoningGymTask",
     "human-eval": "pkpo.tasks.code.task:HumanEvalTask",
     "code": "pkpo.tasks.code.task:CodeFileTask",
+    "functions": "pkpo.tasks.code.functions:FunctionsTask",
+    "math": "pkpo.tasks.mathematics:MathTask",
     "arc": "pkpo.tasks.arc.grids:ArcTask",
     "arc-programs": "pkpo.tasks.arc.programs:ArcProgramTask",
 }
@@ -64,6 +67,54 @@ def build_token_task(name: str, options: Mapping[str, Any]) -> TokenTask:
             f"task {name!r} is in plain language alone; it takes a language model (--engine trl)"
         )
     return task
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A task as a list shows it.
+
+    Args:
+        summary: what it is.
+        rewards: those that it can give, the default first.
+        sizes: problems of each split by default; none where that can't be said.
+        note: why it can't.
+    """
+
+    summary: str
+    rewards: tuple[str, ...]
+    sizes: Mapping[str, int]
+    note: str = ""
+
+
+def outline(name: str) -> Outline:
+    """What the task `name` is with its default options. It is built unless its options say how
+    many problems it makes (`num_train` and so on).
+
+    Raises:
+        InvalidInputError: unknown task.
+    """
+    try:
+        build = _builder(name)
+    except BrokenPackageError as error:
+        return Outline("", (), {}, str(error))
+    summary = (inspect.getdoc(build) or "").split("\n\n")[0].replace("\n", " ")
+    options = inspect.signature(build).parameters
+    rewards = get_args(get_type_hints(build.__init__).get("reward", str)) or (
+        getattr(build, "reward_type", ""),
+    )
+    sizes = {
+        split: option.default
+        for split in get_args(Split)
+        if (option := options.get(f"num_{split}")) is not None
+    }
+    note = ""
+    try:
+        if not sizes:
+            task = build()
+            sizes = {split: len(task.ids(split)) for split in task.splits}
+    except (PkpoError, TypeError) as error:
+        note = str(error)
+    return Outline(summary, tuple(filter(None, rewards)), sizes, note)
 
 
 def describe_options(name: str) -> str:

@@ -26,8 +26,14 @@ def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
     return json_rows(path.read_bytes(), str(path))
 
 
-def json_rows(data: bytes, name: str) -> Iterator[tuple[str, Row]]:
-    """As `read_rows`, of the content of a file."""
+def json_rows(
+    data: bytes, name: str, on_bad: Callable[[str], object] | None = None
+) -> Iterator[tuple[str, Row]]:
+    """As `read_rows`, of the content of a file.
+
+    Args:
+        on_bad: is told of lines that are no objects, instead of an error.
+    """
     if data[:2] == b"\x1f\x8b":
         try:
             data = gzip.decompress(data)
@@ -39,14 +45,17 @@ def json_rows(data: bytes, name: str) -> Iterator[tuple[str, Row]]:
             continue
         place, empty = f"{name}, line {number}", False
         try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise InvalidInputError(f"{place}: not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise InvalidInputError(f"{place}: not an object")
-        yield place, row
+            row, wrong = json.loads(line), "not an object"
+        except (ValueError, RecursionError) as error:
+            row, wrong = None, f"not JSON: {error}"
+        if isinstance(row, dict):
+            yield place, row
+        elif on_bad is None:
+            raise InvalidInputError(f"{place}: {wrong}")
+        else:
+            on_bad(f"{place}: {wrong}")
     if empty:
-        raise InvalidInputError(f"{name}: no problems")
+        raise InvalidInputError(f"{name}: empty")
 
 
 def text_of(row: Row, field: str, place: str, default: str | None = None) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pkpo.errors import InvalidInputError
 from pkpo.plans.plan import plan
+from pkpo.tasks.registry import task_names
 from pkpo.train.config import ArmSettings, arm_name
 
 HALF = "HALF"
@@ -56,13 +57,14 @@ _PRESETS = {
 
 
 def preset(task: str) -> Preset:
-    """
+    """A task's own, or the usual one.
+
     Raises:
         InvalidInputError: no such task.
     """
-    if task not in _PRESETS:
-        raise InvalidInputError(f"no task {task!r}; tasks: {', '.join(_PRESETS)}")
-    return _PRESETS[task]
+    if task not in (known := task_names()):
+        raise InvalidInputError(f"no task {task!r}; tasks: {', '.join(known)}")
+    return _PRESETS.get(task, _PRESETS["grid-programs"])
 
 
 def one_each(learning_rates: tuple[float, ...], count: int) -> tuple[float, ...]:

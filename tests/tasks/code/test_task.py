@@ -23,7 +23,7 @@ from tests.tasks.code.test_problems import HUMAN_EVAL, MBPP, written
 @needs_sandbox
 def test_every_canonical_solution_of_human_eval_scores_one() -> None:
     task = HumanEvalTask()
-    problems = task.problems("test")
+    problems = task.code_problems("test")
     bodies = [(i, p.solution[len(p.prompt) :]) for i, p in enumerate(problems)]
     found = verify(task, "test", bodies, workers=2)
     assert [(p.id, v.reason) for p, v in zip(problems, found) if v.reward != 1.0] == []
@@ -43,7 +43,7 @@ def mutants(problem: CodeProblem) -> list[str]:
 def test_mutants_score_below_one() -> None:
     task = HumanEvalTask("tests")
     chosen = random.Random(0).sample(range(164), 12)
-    problems = task.problems("test")
+    problems = task.code_problems("test")
     pairs = [(i, f"```python\n{m}```") for i in chosen for m in mutants(problems[i])]
     found = verify(task, "test", pairs, workers=2)
     assert [problems[i].id for (i, _), v in zip(pairs, found) if v.reward == 1.0] == []
@@ -118,7 +118,7 @@ def test_human_eval_is_a_test_alone() -> None:
     [message] = task.messages("test", 0)
     assert message["content"].endswith(f"```python\n{prompt}```")
     copy = pickle.loads(pickle.dumps(task))
-    assert copy.problems("test") == task.problems("test")
+    assert copy.code_problems("test") == task.code_problems("test")
 
 
 @pytest.mark.parametrize(

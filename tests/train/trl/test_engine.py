@@ -23,6 +23,7 @@ from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
 from pkpo.tasks.base import Verdict
 from pkpo.tasks.grid_programs import GridProgramTask
+from pkpo.tasks.registry import build_token_task
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.evaluation import Evaluator
 from pkpo.train.job import JobError
@@ -365,6 +366,34 @@ def test_a_language_model_is_trained_on_questions(
         )
         assert row["completion_length"] <= 12
     assert load_run(tmp_path / "run").notes == ()
+
+
+def test_a_language_model_is_trained_on_a_task_in_plain_language(
+    text_model: Path, tmp_path: Path
+) -> None:
+    """One that has no tokens of its own; the embedded engine can't take it, and says so."""
+    splits = ["train"] * 4 + ["validation", "test"]
+    problems = [
+        {"problem": f"What is {i}+1?", "answer": str(i + 1), "split": split, "id": f"sum-{i}"}
+        for i, split in enumerate(splits)
+    ]
+    path = tmp_path / "sums.jsonl"
+    path.write_text("\n".join(map(json.dumps, problems)), encoding="utf-8")
+    options = {"path": str(path)}
+    config = make_config(
+        text_model,
+        task={"name": "math", "options": options},
+        steps=1,
+        prompts_per_step=2,
+        max_completion_length=4,
+    )
+    arm = start(config, tmp_path / "run")
+    names, frame = groups(arm, 0)
+    assert set(names) <= {f"sum-{i}" for i in range(4)}
+    assert all(text.startswith("What is ") for text in frame["prompt"])
+    assert set(column(frame, "reward").reshape(-1)) <= {0.0, 1.0}
+    with pytest.raises(InvalidInputError, match="'math' is in plain language alone"):
+        build_token_task("math", options)
 
 
 @pytest.mark.parametrize(

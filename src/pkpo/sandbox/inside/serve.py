@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import os
 import resource
@@ -143,22 +144,22 @@ def remote(name: str) -> Any:
 
 
 def check() -> None:
-    """Run trusted programs, one a request, whose proxies call functions outside."""
-    while True:
-        request = read()
-        names: dict[str, Any] = {"__name__": "checker"}
+    """Run trusted checks, whose proxies call functions outside."""
+    request = read()
+    names: dict[str, Any] = {"__name__": "checker"}
+    try:
+        exec(compile(request["setup"], "<setup>", "exec"), names)
+    except BaseException as error:
+        write({"raised": said(error)})
+        return
+    names |= {here: remote(there) for here, there in request["remote"].items()}
+    failures = []
+    for i, part in enumerate(request["parts"]):
         try:
-            exec(compile(request["setup"], "<setup>", "exec"), names)
-            names |= {here: remote(there) for here, there in request["remote"].items()}
-            failures = []
-            for i, part in enumerate(request["parts"]):
-                try:
-                    exec(compile(part, "<checks>", "exec"), names)
-                except BaseException as error:
-                    failures.append([i, said(error)])
-            write({"failures": failures})
+            exec(compile(part, "<checks>", "exec"), names)
         except BaseException as error:
-            write({"raised": said(error)})
+            failures.append([i, said(error)])
+    write({"failures": failures})
 
 
 def forked(libc: ctypes.PyDLL, clone: int) -> int:
@@ -220,6 +221,7 @@ def main() -> None:
     libc = ctypes.PyDLL(None, use_errno=True) if sys.argv[2] == "walled" else None
     for name in _WARM.split():
         __import__(name)
+    gc.freeze()
     control.send(b"{}")
     while True:
         message, files, _, _ = socket.recv_fds(control, 1 << 16, 4)

@@ -48,7 +48,7 @@ class CodeTask(Task):
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_checker": None}
 
-    def problems(self, split: Split) -> tuple[CodeProblem, ...]:
+    def code_problems(self, split: Split) -> tuple[CodeProblem, ...]:
         """
         Raises:
             InvalidInputError: there is no such split.
@@ -60,18 +60,18 @@ class CodeTask(Task):
         return self._problems[split]
 
     def ids(self, split: Split) -> tuple[str, ...]:
-        return tuple(problem.id for problem in self.problems(split))
+        return tuple(problem.id for problem in self.code_problems(split))
 
     def question(self, split: Split, problem: int) -> str:
-        return self.problems(split)[problem].prompt
+        return self.code_problems(split)[problem].prompt
 
     def messages(self, split: Split, problem: int) -> list[dict[str, str]]:
-        asked = self.problems(split)[problem]
+        asked = self.code_problems(split)[problem]
         text = _CHAT.format(asked.prompt) if asked.beginning else asked.prompt
         return [{"role": "user", "content": text}]
 
     def reference(self, split: Split, problem: int) -> str | None:
-        solution = self.problems(split)[problem].solution
+        solution = self.code_problems(split)[problem].solution
         return f"```python\n{solution}\n```" if solution else None
 
     def judge(self, split: Split, problem: int, text: str) -> Verdict:
@@ -81,7 +81,7 @@ class CodeTask(Task):
         """
         if self._checker is None:
             self._checker = Checker(self.limits, self.sandbox)
-        asked = self.problems(split)[problem]
+        asked = self.code_problems(split)[problem]
         found = self._checker.check(program_of(asked, text), asked.checks)
         share = sum(found.passed) / len(found.passed)
         counted = f"{sum(found.passed)} of {len(found.passed)} tests passed"
