@@ -4,11 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-trl test-ray lint benchmark results reproduce coverage clean
+.PHONY: help train test test-slow test-trl test-ray lint benchmark results reproduce coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
+	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
 	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
@@ -37,7 +38,10 @@ train: $(VENV)/.train
 	$(BIN)/pkpo train $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.dev
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow $(ARGS)
 
 # make test-trl TRL=1.8.0 for another version
 TRL ?= 0.29.0

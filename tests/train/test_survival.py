@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from execution.watching import alive, wait_for
 from pkpo.train.config import TrainConfig
@@ -69,6 +70,7 @@ def _moment(given: list[str]) -> Moment:
     return Moment(*given)
 
 
+@pytest.mark.slow
 def test_killed_at_every_kind_of_moment(attempts: Attempts, tmp_path: Path):
     """In the middle of every file that is written, and around every renaming."""
     config = job(completions_every=3).model_copy(update={"arms": job().arms[:1]})
@@ -141,6 +143,7 @@ def lock_owners(run: Path) -> list[int]:
     return [int(words[1]) for words in found if len(words) > 1]
 
 
+@pytest.mark.slow
 def test_the_command_killed_again_and_again(attempts: Attempts, tmp_path: Path):
     """All its processes at once, then the first of them alone: its workers must not go on
     and write beside those of the next start."""

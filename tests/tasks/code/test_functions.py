@@ -118,7 +118,7 @@ def test_a_copy_is_the_same_task(task: FunctionsTask) -> None:
         ({"min_stages": 0}, "min_stages"),
         ({"min_stages": 3, "max_stages": 2}, "min_stages"),
         ({"num_test": 0}, "splits >= 1"),
-        ({"max_stages": 1, "num_train": 70}, "100 problems, but 75 functions"),
+        ({"max_stages": 1, "num_train": 70}, "100 problems, but 78 functions"),
         ({"reward": "some"}, "reward must be"),
     ],
 )

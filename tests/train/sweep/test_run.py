@@ -328,6 +328,7 @@ def steps_made(path: Path) -> int:
     )
 
 
+@pytest.mark.slow
 def test_interrupted_and_killed_sweeps_end_like_others(attempts: Attempts, tmp_path: Path):
     base = settings(steps=100) | {"checkpoint_every": 10, "completions_every": 50}
     given = {"base": base, "vary": {"learning_rate": [0.003, 0.01]}}

@@ -224,7 +224,7 @@ def _padded(rows: list[list[int]], pad: int, width: int = 0) -> np.ndarray:
 @cache
 def _all_functions(least: int, most: int) -> tuple[_Function, ...]:
     """Those of so many stages; of two that do the same to the probes, the one of fewer."""
-    rng = np.random.default_rng(0)
+    rng = generator_of(0, Stream.PROBLEMS, "probes")
     probes = [rng.integers(-20, 40, size=n % 8 + 1).tolist() for n in range(_PROBES)]
     found: dict[str, _Function] = {}
     for function in itertools.starmap(_Function, itertools.product(_FILTERS, _MAPS, _ENDS)):

@@ -171,8 +171,8 @@ class ArmTrainer:
         prompts = torch.as_tensor(self.problems.prompts_PT[chosen_P], device=self.device)
         lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
         with watch.part("sample"):
-            number = seed_of(self.seed, Stream.SAMPLING, self.step)
-            generator = torch.Generator(self.device).manual_seed(number)
+            generator = torch.Generator(self.device)
+            generator.manual_seed(seed_of(self.seed, Stream.SAMPLING, self.step))
             n = training.num_generations
             samples = draw(self.task, self.policy, prompts, lengths, n, generator)
             tokens_PGS = samples.tokens_PGS.cpu().numpy()

@@ -63,8 +63,8 @@ class Evaluator(Measuring):
         )
 
     def sampled(self, policy: Policy, seed: int, step: int) -> Sampled:
-        number = seed_of(seed, Stream.EVALUATION, self.split, step)
-        generator = torch.Generator(self.device).manual_seed(number)
+        generator = torch.Generator(self.device)
+        generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
         rewards, entropies, distinct = [], [], []
         for start in range(0, len(self.problems), EVALUATED_AT_A_TIME):
             rows = slice(start, min(start + EVALUATED_AT_A_TIME, len(self.problems)))
