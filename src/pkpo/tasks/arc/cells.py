@@ -7,17 +7,24 @@ A function gives None where it has nothing to work on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
+from types import ModuleType
 
 import numpy as np
 
 from pkpo.errors import needing
 
-with needing("ARC-AGI-1", "arc", "scipy"):
-    from scipy import ndimage
-
 LARGEST, COLOURS = 30, 10
-_CROSS, _SQUARE = ndimage.generate_binary_structure(2, 1), np.ones((3, 3), dtype=bool)
+_SQUARE = np.ones((3, 3), dtype=bool)
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype=bool)
+
+
+@cache
+def _ndimage() -> ModuleType:
+    """Imported when it is first used: it is slow to import."""
+    with needing("ARC-AGI-1 by programs", "arc", "scipy"):
+        from scipy import ndimage
+    return ndimage
 
 
 def counts(grid: np.ndarray) -> np.ndarray:
@@ -137,12 +144,12 @@ def continued(grid: np.ndarray) -> np.ndarray | None:
 
 def neighbours(grid: np.ndarray) -> np.ndarray:
     """Where a cell or one of its 8 neighbours isn't 0."""
-    return ndimage.binary_dilation(grid != 0, _SQUARE)
+    return _ndimage().binary_dilation(grid != 0, _SQUARE)
 
 
 def inside(grid: np.ndarray) -> np.ndarray:
     """Where a cell and its 8 neighbours, the border of the grid among them, aren't 0."""
-    return ndimage.binary_erosion(grid != 0, _SQUARE)
+    return _ndimage().binary_erosion(grid != 0, _SQUARE)
 
 
 def enclosed(grid: np.ndarray) -> np.ndarray:
@@ -154,7 +161,7 @@ def enclosed(grid: np.ndarray) -> np.ndarray:
 def _components(mask: np.ndarray, neighbourhood: np.ndarray) -> tuple[np.ndarray, int]:
     """Connected cells, labelled from 1 on, and how many groups there are."""
     labels = np.zeros(mask.shape, dtype=np.int32)
-    return labels, int(np.asarray(ndimage.label(mask, neighbourhood, output=labels)))
+    return labels, int(np.asarray(_ndimage().label(mask, neighbourhood, output=labels)))
 
 
 class Objects:
@@ -167,7 +174,7 @@ class Objects:
 
     def __init__(self, grid: np.ndarray, labels: np.ndarray) -> None:
         self.labels = labels
-        self.boxes = ndimage.find_objects(labels)
+        self.boxes = _ndimage().find_objects(labels)
         self.masks = [labels[box] == i for i, box in enumerate(self.boxes, start=1)]
         self.parts = [np.where(mask, grid[box], 0) for mask, box in zip(self.masks, self.boxes)]
         self._values: dict[object, list[float]] = {}

@@ -90,6 +90,9 @@ class ArcProgramTask(TokenTask):
         """The tasks of each split."""
         return split_puzzles(self.subset, self.path)
 
+    def ids(self, split: Split) -> tuple[str, ...]:
+        return tuple(puzzle.name for puzzle in self.puzzles[split])
+
     def problems(self, split: Split) -> Problems:
         return _problems(self.subset, self.path)[split]
 
