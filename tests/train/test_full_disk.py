@@ -83,6 +83,7 @@ def test_lines_that_do_not_fit(tmp_path: Path):
 # An arm
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_full_at_any_write_of_an_arm(cache: Path, tmp_path: Path):
     config = make_config().model_copy(update={"completions_every": 3})
     make_policy(config, cache)

@@ -86,7 +86,11 @@ def started(
 
 @pytest.mark.parametrize(
     ("number", "group", "code"),
-    [(signal.SIGINT, True, 130), (signal.SIGINT, False, 130), (signal.SIGTERM, False, 143)],
+    [
+        (signal.SIGINT, True, 130),
+        pytest.param(signal.SIGINT, False, 130, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, False, 143, marks=pytest.mark.slow),
+    ],
     ids=["a terminal's", "to the parent", "a scheduler's"],
 )
 def test_an_interrupt_ends_after_a_step_and_changes_nothing(

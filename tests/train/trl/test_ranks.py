@@ -45,6 +45,9 @@ class Launched(NamedTuple):
     complaints: str
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def launched(warm_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Launched:
     folder = tmp_path_factory.mktemp("launch")
