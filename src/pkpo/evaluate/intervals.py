@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import betainc, betaincinv, ndtri, rel_entr, stdtr, stdtrit
 
 from pkpo.digits import decimal_text
-from pkpo.evaluate.support import ENOUGH, Support
+from pkpo.evaluate.support import ENOUGH, MOST_SKEWED, Support
 
 LARGEST_DF = 1e9
 Kind = Literal["interval", "lower bound", "upper bound", "none", "exact"]
@@ -183,7 +183,9 @@ def allow_for_selection(
         return interval
     lower, upper, mean = interval.lower, interval.upper, moments.mean
     if moments.bounds is None:
-        recedes = 1.0 / max(1.0 - ENOUGH / support.events, 1e-300)
+        skewness = abs(moments.skewness)
+        spare = MOST_SKEWED * (1.0 - np.sqrt(ENOUGH / support.events))
+        recedes = 1.0 / max(1.0 - (skewness / max(skewness + spare, 1e-300)) ** 2, 1e-300)
         if moments.skewness < 0:
             return replace(interval, lower=mean - (mean - lower) * recedes)
         return replace(interval, upper=mean + (upper - mean) * recedes)
