@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
+from collections.abc import Callable
 
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import RewardType, Split, Task, Verdict
+from pkpo.tasks.verification import VerificationError
+
+
+def refusal_in_a_thread(judge: Callable[[], object]) -> str:
+    """What a verifier says that is called in another thread than the main one."""
+    caught: list[VerificationError] = []
+
+    def call() -> None:
+        try:
+            judge()
+        except VerificationError as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+    return str(caught[0])
 
 
 class Obedient(Task):

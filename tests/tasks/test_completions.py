@@ -94,6 +94,12 @@ def test_references_are_the_task_s_own() -> None:
     assert len(references(TASK, None)) == 6
 
 
+def test_a_task_without_references_has_none_to_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Obedient, "reference", lambda self, split, problem: None)
+    with pytest.raises(InvalidInputError, match="obedient has no answers of its own to score"):
+        references(TASK, None)
+
+
 def scored(out: Path | None, *texts: str, seen: list[int] | None = None, **settings: Any) -> Any:
     names = ("test-0", "train-1")
     rows = [{"id": names[i % 2], "text": text, "model": "m"} for i, text in enumerate(texts)]

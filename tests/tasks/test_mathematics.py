@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import pickle
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from pkpo.tasks import mathematics
 from pkpo.tasks.base import Split, check_splits
 from pkpo.tasks.mathematics import MathTask
 from pkpo.tasks.registry import build_task
-from pkpo.tasks.verification import VerificationError, verify
+from pkpo.tasks.verification import verify
+from tests.tasks.made_up import refusal_in_a_thread
 
 pytest.importorskip("math_verify")
 
@@ -113,18 +113,7 @@ def test_judging_that_takes_too_long_costs_the_sample(
 
 def test_another_thread_is_refused(tmp_path: Path) -> None:
     task = MathTask(written(tmp_path / "test.jsonl", MATH_500))
-    caught: list[BaseException] = []
-
-    def judge() -> None:
-        try:
-            task.judge("test", 0, r"\boxed{7}")
-        except VerificationError as error:
-            caught.append(error)
-
-    thread = threading.Thread(target=judge)
-    thread.start()
-    thread.join()
-    assert "main thread" in str(caught[0])
+    assert "main thread" in refusal_in_a_thread(lambda: task.judge("test", 0, r"\boxed{7}"))
 
 
 def test_workers_judge_it(tmp_path: Path) -> None:

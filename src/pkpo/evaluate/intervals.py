@@ -209,9 +209,11 @@ def _selection_shift(hits: float, trials: float, confidence: float) -> float:
     least, alone = (
         float(betaincinv(count + 0.5, trials - count + 0.5, tail)) for count in (ENOUGH, hits)
     )
-    return alone - _root(
-        lambda chance: chance_of(hits, chance) - 2 * tail * chance_of(ENOUGH, chance), least, alone
-    )
+
+    def excess(chance: float) -> float:  # all misses may be on this side
+        return chance_of(hits, chance) - (1.0 - confidence) * chance_of(ENOUGH, chance)
+
+    return alone - _root(excess, least, alone)
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:

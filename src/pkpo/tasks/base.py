@@ -156,6 +156,16 @@ class Task(ABC):
     reward_type: RewardType
     splits: tuple[Split, ...] = ("train", "validation", "test")
 
+    def require_split(self, split: Split) -> None:
+        """
+        Raises:
+            InvalidInputError: the task has no such split.
+        """
+        if split not in self.splits:
+            raise InvalidInputError(
+                f"{self.name} has no problems in split {split!r}; it has {', '.join(self.splits)}"
+            )
+
     @abstractmethod
     def ids(self, split: Split) -> tuple[str, ...]:
         """One name a problem, unique over all splits. The other methods take its place here.

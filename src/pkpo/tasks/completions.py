@@ -87,13 +87,20 @@ def _completion(row: Row, places: Mapping[str, tuple[Split, int]]) -> Completion
 
 
 def references(task: Task, split: Split | None) -> list[Completion]:
-    """The task's own right completions."""
-    return [
+    """The task's own right completions.
+
+    Raises:
+        InvalidInputError: it has none.
+    """
+    found = [
         Completion(s, i, name, text, {})
         for s in _splits(task, split)
         for i, name in enumerate(task.ids(s))
         if (text := task.reference(s, i)) is not None
     ]
+    if not found:
+        raise InvalidInputError(f"{task.name} has no answers of its own to score")
+    return found
 
 
 def score(

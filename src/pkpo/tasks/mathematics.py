@@ -169,10 +169,7 @@ class MathTask(Task):
                 _check(problem)
 
     def _of(self, split: Split) -> tuple[_Problem, ...]:
-        if split not in self.splits:
-            raise InvalidInputError(
-                f"{self.name} has no problems in split {split!r}; it has {', '.join(self.splits)}"
-            )
+        self.require_split(split)
         return self._problems[split]
 
     def ids(self, split: Split) -> tuple[str, ...]:

@@ -53,10 +53,7 @@ class CodeTask(Task):
         Raises:
             InvalidInputError: there is no such split.
         """
-        if split not in self._problems:
-            raise InvalidInputError(
-                f"{self.name} has no problems in split {split!r}; it has {', '.join(self.splits)}"
-            )
+        self.require_split(split)
         return self._problems[split]
 
     def ids(self, split: Split) -> tuple[str, ...]:
