@@ -94,7 +94,7 @@ class ArmTrainer:
         with checkpoints.restoring():
             like = self._state()
             checkpoints.check(state, {name: like[name] for name in like if name != "lines"})
-            self.policy.load_state_dict(state["policy"])
+            self.learner.load_weights(state["policy"])
             self.learner.optimizer.load_state_dict(state["optimizer"])
             _check_moments(self.learner.optimizer)
             self.log.restore(state, state["solved"].numpy())
@@ -106,7 +106,7 @@ class ArmTrainer:
     def _state(self) -> dict[str, Any]:
         return self.log.state() | {
             "step": self.step,
-            "policy": self.policy.state_dict(),
+            "policy": self.learner.weights(),
             "optimizer": self.learner.optimizer.state_dict(),
             "solved": torch.from_numpy(self.log.solved_P),
             "plan": self.plan.state(),
