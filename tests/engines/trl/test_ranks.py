@@ -37,7 +37,7 @@ REUSE = {
 }
 RUNS = {"split_grpo": ("grpo", SPLIT), "split_rloo": ("rloo", SPLIT), "reuse": ("rloo", REUSE)}
 SCRIPT = """
-import json, os, sys
+import gc, json, os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
@@ -45,6 +45,7 @@ from engines.trl import tiny
 from pkpo.engines.trl import joint_rewards
 from trl import GRPOConfig
 
+gc.freeze()
 # Forked here, as torchrun would start them, the second process need not import all that again.
 first = os.fork()
 rank = "1" if first == 0 else "0"
