@@ -154,8 +154,13 @@ class ReasoningGymTask(TokenTask):
         vars(self).update(state)
         self._connect()
 
+    def _of(self, split: Split) -> list[_Item]:
+        self.require_split(split)
+        return self._items[split]
+
     def problems(self, split: Split) -> Problems:
         """The problems of one split, named dataset/first item of the seed/item."""
+        self.require_split(split)
         return self._problems[split]
 
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
@@ -198,7 +203,7 @@ class ReasoningGymTask(TokenTask):
             InvalidInputError: a shape or a problem index is wrong; never for a completion.
         """
         problems_P, completions_PGT = np.asarray(problems_P), np.asarray(completions_PGT)
-        items = self._items[split]
+        items = self._of(split)
         shapes = problems_P.shape, completions_PGT.shape
         if len(shapes[1]) != 3 or shapes[0] != shapes[1][:1]:
             raise InvalidInputError(f"need problems (P,) and completions (P, G, T), got {shapes}")
@@ -215,7 +220,7 @@ class ReasoningGymTask(TokenTask):
 
     def question(self, split: Split, problem: int) -> str:
         """The item's own question, and how to mark the answer."""
-        return f"{self._items[split][problem].entry['question'].strip()}\n\n{ANSWER_FORMAT}"
+        return f"{self._of(split)[problem].entry['question'].strip()}\n\n{ANSWER_FORMAT}"
 
     def judge(self, split: Split, problem: int, text: str) -> Verdict:
         """The rule of the class for an answer in the form that the item's question asks for."""
@@ -227,7 +232,7 @@ class ReasoningGymTask(TokenTask):
         return Verdict(reward, f"{word}: {answer[:80]}")
 
     def reference(self, split: Split, problem: int) -> str | None:
-        answer = self._items[split][problem].entry["answer"]
+        answer = self._of(split)[problem].entry["answer"]
         return f"<answer>{answer}</answer>" if isinstance(answer, str) else None
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
@@ -236,7 +241,7 @@ class ReasoningGymTask(TokenTask):
 
     def describe_prompt(self, split: Split, problem: int) -> str:
         """The prompt as the model reads it."""
-        return self._items[split][problem].prompt
+        return self._of(split)[problem].prompt
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         """The completion's characters up to the first EOS or PAD."""
@@ -259,7 +264,7 @@ class ReasoningGymTask(TokenTask):
         if key not in self._cache:
             if len(self._cache) >= _CACHE_SIZE:
                 del self._cache[next(iter(self._cache))]
-            entry = self._items[split][problem].entry
+            entry = self._of(split)[problem].entry
             answer = text if spelled else self._preset.spell_out(text, entry["metadata"])
             score = 0.0 if answer is None else self._scorer.score(entry, answer)
             self._cache[key] = float(score == 1.0) if self.reward == "binary" else score

@@ -95,8 +95,9 @@ class _Function(NamedTuple):
 class FunctionsTask(CodeTask, TokenTask):
     """Functions of a list of numbers to write: one of some 7,500 combinations of what is kept,
     what is made of each, and what is done at the end; as many stages as it has of these, as
-    hard it is. Language models read a sentence and the asserts; models of the task's own tokens
-    read the sentence's words and write the expression that is returned.
+    hard it is. Language models read a sentence and the shortest of the four asserts that judge
+    their program; models of the task's own tokens read the sentence's words and write the
+    expression that is returned.
 
     No two problems do the same to the lists that they are told apart by, so that the splits,
     cut from one shuffled list, share no function in other words either.
@@ -157,6 +158,10 @@ class FunctionsTask(CodeTask, TokenTask):
 
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "_rewards": {}}
+
+    def reference(self, split: Split, problem: int) -> str:
+        """Bare code, as the question asks for."""
+        return self.code_problems(split)[problem].solution
 
     def problems(self, split: Split) -> Problems:
         return Problems(self.ids(split), *self._prompts(self._functions[split]))
@@ -243,12 +248,15 @@ def _problem(name: str, function: _Function, rng: np.random.Generator) -> CodePr
         lists = [rng.integers(-20, 40, size=int(n)).tolist() for n in rng.integers(4, 8, _ASSERTS)]
         results = function.results(lists)
     tests = tuple(f"assert f({values}) == {result}" for values, result in zip(lists, results))
-    sentence = f"Write a function f of a list of numbers x: {function.words}.".replace(" ,", ",")
+    words = function.words.replace(" ,", ",")
     return CodeProblem(
         id=name,
-        prompt=f"{sentence}\nYour code should pass these tests:\n\n" + "\n".join(tests) + "\n",
+        prompt=(
+            f"Write a Python function f of a list of numbers x: {words}.\n"
+            f"For example, {min(tests, key=len)}\nAnswer with the code of f alone.\n"
+        ),
         beginning="",
         entry_point="f",
         checks=Checks(tests),
-        solution=f"def f(x):\n    return {function.code}\n",
+        solution=ast.unparse(ast.parse(f"def f(x):\n    return {function.code}\n")),
     )
