@@ -73,6 +73,10 @@ def json_rows(
         place, empty = f"{name}, line {number}", False
         try:
             row, wrong = json.loads(line), "not an object"
+            if b"\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            row, wrong = None, "not Unicode: half of a surrogate pair"
         except (ValueError, RecursionError) as error:
             row, wrong = None, f"not JSON: {error}"
         if isinstance(row, dict):

@@ -188,6 +188,7 @@ class FunctionsTask(CodeTask, TokenTask):
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
     ) -> np.ndarray:
         """What is no expression of the task's tokens gets 0 and is never run."""
+        self.require_split(split)
         rewards = np.zeros(completions_PGT.shape[:2])
         for p, g in np.ndindex(*rewards.shape):
             ids = completions_PGT[p, g].tolist()

@@ -83,8 +83,10 @@ def problems_of(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[CodeProb
 
 def _problem(row: Mapping[str, Any], place: str) -> CodeProblem:
     name = row.get("task_id")
-    if not isinstance(name, (str, int)):
+    if "task_id" not in row:
         raise InvalidInputError(f"{place}: no task_id; there are {', '.join(row)}")
+    if isinstance(name, bool) or not isinstance(name, (str, int)):
+        raise InvalidInputError(f"{place}: task_id must be text or a number, got {name!r:.80}")
     name = str(name)
     try:
         if isinstance(row.get("test"), str):
