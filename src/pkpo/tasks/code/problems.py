@@ -57,7 +57,7 @@ def human_eval() -> tuple[CodeProblem, ...]:
 
 
 def read_problems(path: Path) -> tuple[CodeProblem, ...]:
-    """Problems of a JSON Lines file, gzipped or not, whose rows have the form of
+    """Problems of a file (see `pkpo.tasks.rows.read_rows`) whose rows have the form of
 
     - HumanEval: `task_id`, `prompt`, `entry_point`, `test`, and maybe `canonical_solution`;
     - MBPP: `task_id`, `text` or `prompt`, `test_list`, and maybe `test_setup_code`,
