@@ -181,12 +181,10 @@ class ReasoningGymTask(TokenTask):
         size = self._settings["size"]
         indices = iter(lambda: rng.randrange(size // 2, size), None)
         items = self._distinct_items(indices, count, taken, "demonstrations", self._is_solved)
-        prompts_PT, lengths_P = self._encode_prompts(items)
-        answers_PT = np.full((count, self.max_new_tokens), self.vocabulary.pad_id, dtype=np.int64)
-        for row_T, item in zip(answers_PT, items, strict=True):
-            ids = [*self.vocabulary.encode(item.answer or ""), self.vocabulary.eos_id]
-            row_T[: len(ids)] = ids[: self.max_new_tokens]
-        return Demonstrations(prompts_PT, lengths_P, answers_PT)
+        answers = (item.answer or "" for item in items)
+        return Demonstrations(
+            *self._prompts(items), self.vocabulary.answers(answers, self.max_new_tokens)
+        )
 
     def verify(
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
@@ -316,13 +314,7 @@ class ReasoningGymTask(TokenTask):
 
     def _as_problems(self, items: Sequence[_Item]) -> Problems:
         ids = tuple(f"{self.dataset}/{self._settings['seed']}/{item.index}" for item in items)
-        return Problems(ids, *self._encode_prompts(items))
+        return Problems(ids, *self._prompts(items))
 
-    def _encode_prompts(self, items: Sequence[_Item]) -> tuple[np.ndarray, np.ndarray]:
-        vocabulary = self.vocabulary
-        rows = [[*vocabulary.encode(item.prompt), vocabulary.answer_id] for item in items]
-        lengths_P = np.array([len(row) for row in rows], dtype=np.int64)
-        prompts_PT = np.full((len(rows), lengths_P.max()), vocabulary.pad_id, dtype=np.int64)
-        for prompt_T, row in zip(prompts_PT, rows, strict=True):
-            prompt_T[: len(row)] = row
-        return prompts_PT, lengths_P
+    def _prompts(self, items: Sequence[_Item]) -> tuple[np.ndarray, np.ndarray]:
+        return self.vocabulary.prompts(item.prompt for item in items)

@@ -104,16 +104,8 @@ class ArcProgramTask(TokenTask):
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
         rng = generator_of(seed, Stream.DEMONSTRATIONS, 0)
         drawn = [self.draw(rng) for _ in range(count)]
-        answers = self._answers([program for program, _ in drawn])
+        answers = self.vocabulary.answers((program for program, _ in drawn), self.max_new_tokens)
         return Demonstrations(*_prompts([shown.pairs for _, shown in drawn]), answers)
-
-    def _answers(self, programs: Sequence[Sequence[str]]) -> np.ndarray:
-        """Token ids of programs: EOS after one shorter than max_ops, then PAD."""
-        answers = np.full((len(programs), self.max_new_tokens), self.vocabulary.pad_id)
-        for row, program in zip(answers, programs):
-            row[: len(program)] = self.vocabulary.encode(program)
-            row[len(program) : len(program) + 1] = self.vocabulary.eos_id
-        return answers
 
     def draw(self, rng: np.random.Generator) -> tuple[list[str], Shown]:
         """A random program each of whose operations changes something, and what it does to

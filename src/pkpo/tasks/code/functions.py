@@ -167,22 +167,17 @@ class FunctionsTask(CodeTask, TokenTask):
         return Problems(self.ids(split), *self._prompts(self._functions[split]))
 
     def _prompts(self, functions: Sequence[_Function]) -> tuple[np.ndarray, np.ndarray]:
-        vocabulary = self.vocabulary
-        rows = [
-            [*vocabulary.encode(_TOKEN.findall(one.words)), vocabulary.answer_id]
-            for one in functions
-        ]
-        return _padded(rows, vocabulary.pad_id), np.array([len(row) for row in rows])
+        return self.vocabulary.prompts(_TOKEN.findall(one.words) for one in functions)
 
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
         """Drawn from train's functions and those of no split, with what the others return."""
         rng = generator_of(seed, Stream.DEMONSTRATIONS, self._seed)
         known = [*self._functions["train"], *self._unused]
         functions = [known[i] for i in rng.integers(len(known), size=count)]
-        eos = self.vocabulary.eos_id
-        answers = [[*self.vocabulary.encode(_TOKEN.findall(f.code)), eos] for f in functions]
-        padded = _padded(answers, self.vocabulary.pad_id, self.max_new_tokens)
-        return Demonstrations(*self._prompts(functions), padded)
+        answers = (_TOKEN.findall(one.code) for one in functions)
+        return Demonstrations(
+            *self._prompts(functions), self.vocabulary.answers(answers, self.max_new_tokens)
+        )
 
     def verify(
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
@@ -218,13 +213,6 @@ class FunctionsTask(CodeTask, TokenTask):
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         return self.vocabulary.decode(ids_T.tolist())
-
-
-def _padded(rows: list[list[int]], pad: int, width: int = 0) -> np.ndarray:
-    made = np.full((len(rows), max(width, *map(len, rows))), pad, dtype=np.int64)
-    for padded, row in zip(made, rows):
-        padded[: len(row)] = row
-    return made
 
 
 @cache
