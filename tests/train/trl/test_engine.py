@@ -23,8 +23,8 @@ from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
 from pkpo.report.figures import draw_figures
 from pkpo.tasks.base import Verdict
-from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.tasks.registry import build_token_task
+from pkpo.tasks.verification import Verifier
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.evaluation import Evaluator
 from pkpo.train.job import JobError
@@ -350,10 +350,11 @@ def test_a_language_model_is_trained_on_questions(
 ) -> None:
     """A random model solves nothing, so here a text is worth the parity of its length."""
 
-    def parity(self: GridProgramTask, split: str, problem: int, text: str) -> Verdict:
-        return Verdict(len(text) % 2, "")
+    class Parity(Verifier):
+        def judge(self, split: Any, pairs: Any, *_: Any) -> list[Verdict]:
+            return [Verdict(len(text) % 2, "") for _, text in pairs]
 
-    monkeypatch.setattr(GridProgramTask, "judge", parity)
+    monkeypatch.setattr("pkpo.train.trl.prompts.Verifier", Parity)
     config = make_config(text_model, steps=2, max_completion_length=12)
     arm = start(config, tmp_path / "run")
     for step, row in enumerate(rows(arm.metrics)):
