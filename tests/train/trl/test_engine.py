@@ -21,6 +21,7 @@ from pkpo.engines.embedded.sampling import token_logprobs
 from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
+from pkpo.report.figures import draw_figures
 from pkpo.tasks.base import Verdict
 from pkpo.tasks.registry import build_token_task
 from pkpo.tasks.verification import Verifier
@@ -75,6 +76,7 @@ def test_the_report_reads_the_run(run: Path) -> None:
     assert loaded.base[0].step == 0
     assert {"trl", "transformers", "accelerate", "datasets", "pkpo"} <= set(loaded.versions)
     assert loaded.command == "pkpo train"
+    assert [picture.filename for picture in draw_figures(loaded)]
 
 
 def test_rewards_are_of_the_completions_and_advantages_of_the_objective(arm: ArmDirectory) -> None:
