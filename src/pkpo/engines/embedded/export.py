@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,18 +105,37 @@ def load_pretrained(directory: Path, *, device: str = "cpu") -> Policy:
         InvalidInputError: the directory holds no readable checkpoint, or one of another
             architecture.
     """
-    try:
-        stored = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    with _reading(directory):
         weights = load_file(directory / "model.safetensors", device=device)
-        policy = Policy(_policy_config(stored)).to(device)
+        policy = Policy(load_config(directory)).to(device)
         weights.pop("lm_head.weight", None)  # a copy of the embeddings
         policy.load_state_dict(weights)
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{directory}: {error}") from error
+    return policy
+
+
+def load_config(directory: Path) -> PolicyConfig:
+    """The sizes of a checkpoint.
+
+    Raises:
+        InvalidInputError: as `load_pretrained`.
+    """
+    with _reading(directory):
+        stored = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        try:
+            return _policy_config(stored)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{directory}: {error}") from error
+
+
+@contextmanager
+def _reading(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except InvalidInputError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise InvalidInputError(f"can't read a checkpoint from {directory}: {reason}") from error
-    return policy
 
 
 def _policy_config(stored: Any) -> PolicyConfig:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import (
     Completions,
+    Ends,
     padding,
     token_logprobs,
     token_logprobs_and_entropies,
@@ -79,7 +80,7 @@ class Distinct(NamedTuple):
     row_N: Tensor  # of each of these, its row
 
     @classmethod
-    def of(cls, tokens_PGS: Tensor, kept_PG: Tensor, kind_PG: Tensor, eos_id: int) -> Distinct:
+    def of(cls, tokens_PGS: Tensor, kept_PG: Tensor, kind_PG: Tensor, eos_id: Ends) -> Distinct:
         """Those of the completions kept; completions of different kinds differ."""
         tokens_PGS, kept_PG, kind_PG = tokens_PGS.cpu(), kept_PG.cpu(), kind_PG.cpu()
         tokens_NS = tokens_PGS[kept_PG]
@@ -153,7 +154,7 @@ class Learner:
         samples: Completions,
         advantages_PG: Tensor,
         *,
-        eos_id: int,
+        eos_id: Ends,
         reweigh: Reweigh | None = None,
     ) -> UpdateStats:
         """One batch, in `passes` passes.
@@ -207,7 +208,7 @@ class Learner:
         samples: Completions,
         reweigh: Reweigh,
         *,
-        eos_id: int,
+        eos_id: Ends,
     ) -> tuple[Tensor, np.ndarray]:
         """The loss of a later pass over samples of an earlier policy, and the log ratios (P, G)
         of their completions. All groups take part: one whose on-policy advantages cancel
@@ -228,7 +229,7 @@ class Learner:
         return loss + bonus, log_ratios_PG
 
     def _evaluate(
-        self, prompts_PT: Tensor, lengths_P: Tensor, batch: Distinct, eos_id: int
+        self, prompts_PT: Tensor, lengths_P: Tensor, batch: Distinct, eos_id: Ends
     ) -> tuple[Tensor, Tensor | float]:
         """Log-probabilities of the tokens (R, S), and what the entropy term adds to the loss."""
         chosen_Q = batch.prompts_Q.to(prompts_PT.device)
@@ -244,7 +245,7 @@ class Learner:
         return logprobs, -self.entropy_coef * mean_token_entropy(entropies, drawn_RS)
 
     def imitate(
-        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, eos_id: int
+        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, eos_id: Ends
     ) -> float:
         """One supervised step; returns the mean negative log-likelihood of an answer, in nats.
 
