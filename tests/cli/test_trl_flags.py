@@ -67,7 +67,7 @@ def test_without_objectives_the_task_s_own_are_compared() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--model m", "--model: only with --engine trl"),
+        ("--max-completion-length 3", "--max-completion-length: only with --engine trl"),
         ("--trl a=1 --max-completion-length 3", "--max-completion-length, --trl: only with"),
         ("--engine trl", "needs --model"),
         ("--engine trl --model m", "needs --learning-rates"),

@@ -186,7 +186,9 @@ class JobFlags:
         else:
             policy = {"model": ModelSettings(**{**base.model, **model, "name": self.model})}
         training = TrainingSettings(**{**base.training, **self.given(TrainingSettings)})
-        return TrainConfig(**policy, **self.of_any_engine(training), keep_models=not self.no_keep_models)
+        return TrainConfig(
+            **policy, **self.of_any_engine(training), keep_models=not self.no_keep_models
+        )
 
     @property
     def preset(self) -> Preset:
