@@ -9,7 +9,8 @@ import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from pkpo.engines.embedded.export import save_pretrained
-from pkpo.engines.embedded.model import Policy, PolicyConfig
+from pkpo.engines.embedded.config import PolicyConfig
+from pkpo.engines.embedded.model import Policy
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (

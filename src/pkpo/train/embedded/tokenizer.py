@@ -15,14 +15,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pkpo.errors import InvalidInputError
 
-_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "chat_template.jinja",
-    "generation_config.json",
-)
-
 
 class Tokenizer:
     """What a folder in the transformers format tells of its text.
@@ -135,11 +127,6 @@ class Tokenizer:
         """Tokens with a line break in their text."""
         each = self._tokenizer.decode_batch([[token] for token in range(len(self))])
         return tuple(token for token, text in enumerate(each) if "\n" in text)
-
-
-def tokenizer_files(directory: Path) -> list[Path]:
-    """Those that there are in a checkpoint, for a copy of its tokenizer."""
-    return [directory / name for name in _FILES if (directory / name).is_file()]
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import pkpo
-from pkpo.engines.embedded.export import load_pretrained, save_pretrained
+from pkpo.engines.embedded.export import load_pretrained, save_finetuned, save_pretrained
 from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import DivergenceError, InvalidInputError, RunDirectoryError
@@ -22,7 +22,6 @@ from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import TokenTask
 from pkpo.train.config import TrainConfig, WarmStartSettings
 from pkpo.train.embedded.devices import device_of, new_shape
-from pkpo.train.embedded.pretrained import save_trained
 from pkpo.train.embedded.stored import check_folder, whole_folder
 from pkpo.train.embedded.text_task import TextTask
 
@@ -41,7 +40,7 @@ def save_policy(policy: Policy, directory: Path, task: TokenTask | TextTask) -> 
     """
     with whole_folder(directory) as folder:
         if isinstance(task, TextTask):
-            save_trained(policy, task.tokenizer.directory, folder)
+            save_finetuned(policy, folder, source=task.tokenizer.directory)
             return
         vocabulary = task.vocabulary
         save_pretrained(
