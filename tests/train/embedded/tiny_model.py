@@ -8,8 +8,8 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
-from pkpo.engines.embedded.export import save_pretrained
 from pkpo.engines.embedded.config import PolicyConfig
+from pkpo.engines.embedded.export import save_pretrained
 from pkpo.engines.embedded.model import Policy
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")

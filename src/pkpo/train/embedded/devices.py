@@ -7,14 +7,15 @@ from pathlib import Path
 
 import torch
 
+from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.export import load_config
-from pkpo.engines.embedded.model import PolicyConfig
+from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 from pkpo.execution.processes import worker_number
 from pkpo.files import default_cache
 from pkpo.tasks.base import TokenTask
 from pkpo.tasks.registry import build_task, build_token_task
-from pkpo.train.config import TrainConfig
+from pkpo.train.config import ModelSettings, TrainConfig
 from pkpo.train.embedded.pretrained import find_checkpoint
 from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.embedded.tokenizer import Tokenizer
@@ -25,6 +26,7 @@ PROBLEMS_AT_A_TIME = 64
 """Whose samples an evaluation holds at once, where policies are small."""
 
 _SAMPLES_AT_A_TIME = 256
+_PARTS_BYTES = 2**31
 
 
 def evaluated_at_a_time(config: TrainConfig) -> int:
@@ -107,7 +109,9 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
         (
             f"a step of {training.prompts_per_step} x {training.num_generations} completions",
             "prompts_per_step or num_generations",
-            _update_bytes(policy, task, training.prompts_per_step, step),
+            _update_bytes(policy, task, training.prompts_per_step, step)
+            if config.model is None
+            else _tuning_bytes(policy, config.model),
         ),
         (
             f"an evaluation with {evaluation.num_samples} samples a problem",
@@ -124,7 +128,7 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
 
 def _sampling_bytes(policy: PolicyConfig, task: TokenTask | TextTask, completions: int) -> int:
     """Keys, values and samples of all tokens; activations and distributions of one."""
-    a_token = 8 * policy.layers * policy.hidden + 16
+    a_token = 8 * policy.layers * policy.key_heads * policy.head_size + 16
     last = 4 * (10 * policy.hidden + 3 * policy.intermediate) + 24 * len(task.vocabulary)
     return completions * (a_token * task.max_new_tokens + last)
 
@@ -139,6 +143,16 @@ def _update_bytes(
     of_prompts = prompts * length * policy.layers * dense
     a_token = policy.layers * (dense + attended) + 4 * len(task.vocabulary)
     return 4 * (of_prompts + completions * task.max_new_tokens * a_token)
+
+
+def _tuning_bytes(policy: PolicyConfig, model: ModelSettings) -> int:
+    """Weights and, of what is trained, gradients and moments in single precision; and what is kept
+    of the parts that a wide policy's batches are computed in."""
+    with torch.device("meta"):
+        weights = sum(one.numel() for one in Policy(policy, seed=None).parameters())
+    own = {"float32": 4, "bfloat16": 2}[model.dtype] * weights
+    moved = {"float32": 12, "bfloat16": 14}[model.dtype] * weights if model.lora_rank is None else 0
+    return own + moved + _PARTS_BYTES
 
 
 def _memory(device: str) -> int | None:

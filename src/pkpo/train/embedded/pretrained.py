@@ -91,6 +91,8 @@ def read_source(file: Path, name: str, cache: Path) -> Path:
 
 def load_checkpoint(settings: ModelSettings, checkpoint: Path, *, device: str) -> Policy:
     """A pretrained policy, to be trained."""
+    if settings.lora_rank is not None:
+        raise InvalidInputError("the embedded engine has no adapters yet")
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
     return load_pretrained(checkpoint, device=device, dtype=dtype)
 
