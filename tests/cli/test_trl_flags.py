@@ -138,7 +138,7 @@ def test_settings_of_the_job_can_t_be_set_again() -> None:
 
 def test_python_dash_m_is_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pkpo", "train", "--model", "m"], capture_output=True, text=True
+        [sys.executable, "-m", "pkpo", "train", "--trl", "a=1"], capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr == "pkpo: --model: only with --engine trl\n"
+    assert done.stderr == "pkpo: --trl: only with --engine trl\n"
