@@ -7,8 +7,9 @@ RUN/arms/ARM/seed_S/{arm.json, metrics.jsonl, evaluations.jsonl, choices.jsonl, 
 
 A pretrained model isn't copied: in place of model/ warm_start/seed_S/ has a model.json, which names
 the checkpoint and its digest. The samples that it and its arms were measured by are in
-samples.parquet, and guesser/seed_S/evaluation.json is of answers drawn from those to the training
-problems. Where an arm of such a job has ended, its state.pt is removed.
+samples.parquet, an arm's adapters in adapter/, and guesser/seed_S/evaluation.json is of answers
+drawn from those to the training problems. Where an arm of such a job has ended, its state.pt is
+removed.
 
 On TRL transformers' checkpoints stand in checkpoints/ in place of state.pt, and warm_start/ has
 the measurement of the untrained model alone.

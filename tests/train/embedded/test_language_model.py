@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 import torch
 
+from pkpo.engines.embedded.export import load_pretrained
+from pkpo.engines.embedded.lora import load_adapter
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.readers import pkpo_run
 from pkpo.tasks.base import Split, Verdict
@@ -137,6 +139,21 @@ def test_a_stopped_arm_ends_as_one_that_was_not(tmp_path: Path, checkpoint: Path
         assert (folder.path / name).read_bytes() == (expected.path / name).read_bytes()
     for name in ("samples.parquet", "completions.parquet"):
         assert pl.read_parquet(folder.path / name).equals(pl.read_parquet(expected.path / name))
+
+
+def test_adapters_are_stored_apart_and_merged(tmp_path: Path, checkpoint: Path):
+    model = {"name": str(checkpoint), "shots": 1, "max_new_tokens": 3, "lora_rank": 2}
+    run = make_run(tmp_path / "run", checkpoint, model=model)
+    arm = trained(run, tmp_path / "cache")
+    adapted, merged = load_pretrained(checkpoint), load_pretrained(arm / "model")
+    ids, place = torch.arange(3, 20)[None], torch.tensor([0])
+    given = ids, torch.tensor([17]), torch.zeros(1, 1, dtype=torch.int64), place
+    with torch.no_grad():
+        before = adapted.completion_logits(*given)
+        load_adapter(adapted, arm / "adapter")
+        after = adapted.completion_logits(*given)
+        torch.testing.assert_close(merged.completion_logits(*given), after, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(before, after, atol=1e-3)
 
 
 def test_models_need_not_be_kept(tmp_path: Path, checkpoint: Path):

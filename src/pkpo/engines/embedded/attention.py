@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,31 @@ class Prefix:
     last_PE: Tensor
     parent: Prefix | None = None
     parent_P: Tensor | None = None
+
+
+def cut(prefix: Prefix) -> tuple[Prefix, Callable[[], None]]:
+    """The prefix as leaves of a graph, which several backward passes may end in, and what then
+    goes on from their gradients to the parameters."""
+    pairs: list[tuple[Tensor, Tensor]] = []
+
+    def leaf(x: Tensor) -> Tensor:
+        pairs.append((x, x.detach().requires_grad_(x.requires_grad)))
+        return pairs[-1][1]
+
+    def leaves(found: Prefix) -> Prefix:
+        return replace(
+            found,
+            keys_PHTD=tuple(map(leaf, found.keys_PHTD)),
+            values_PHTD=tuple(map(leaf, found.values_PHTD)),
+            last_PE=leaf(found.last_PE),
+            parent=None if found.parent is None else leaves(found.parent),
+        )
+
+    def finish() -> None:
+        given = [(x, end.grad) for x, end in pairs if end.grad is not None]
+        torch.autograd.backward([x for x, _ in given], [gradient for _, gradient in given])
+
+    return leaves(prefix), finish
 
 
 class Rows:

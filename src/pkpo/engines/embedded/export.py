@@ -123,8 +123,11 @@ def save_finetuned(policy: Policy, directory: Path, *, source: Path) -> None:
         source: a checkpoint.
 
     Raises:
-        InvalidInputError: `source` is no readable checkpoint of the policy's sizes.
+        InvalidInputError: `source` is no readable checkpoint of the policy's sizes, or the
+            policy has adapters.
     """
+    if any(".lora_" in name for name in policy.state_dict()):
+        raise InvalidInputError("merge the policy's adapters first")
     with _reading(source):
         stored = json.loads((source / "config.json").read_text(encoding="utf-8"))
         if _policy_config(stored) != policy.config:

@@ -167,13 +167,13 @@ class Policy(nn.Module):
         In the last layer only a prompt's last token goes on: completions see the keys and
         values of the others.
         """
-        shared = self._shared(prompts_PT, lengths_P)
+        shared = self.shared(prompts_PT, lengths_P)
         if not shared:
             return self._read(prompts_PT, lengths_P, None)
         root = self._read(prompts_PT[:1, :shared], lengths_P.new_tensor([shared]), None)
         return self._read(prompts_PT[:, shared:], lengths_P - shared, root)
 
-    def _shared(self, prompts_PT: Tensor, lengths_P: Tensor) -> int:
+    def shared(self, prompts_PT: Tensor, lengths_P: Tensor) -> int:
         """How many tokens all prompts begin with that are worth a pass of their own."""
         if len(prompts_PT) == 1 or not self.config.wide:
             return 0

@@ -24,7 +24,7 @@ from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.embedded.devices import evaluated_at_a_time
 from pkpo.train.embedded.evaluation import Evaluator, draw
 from pkpo.train.embedded.text_task import TextTask
-from pkpo.train.embedded.warm_start import diverging, save_policy
+from pkpo.train.embedded.warm_start import diverging, save_adapters, save_policy
 from pkpo.train.json_lines import write_json
 from pkpo.train.problems import problems_of_step
 from pkpo.train.run_directory import ArmDirectory
@@ -100,7 +100,7 @@ class ArmTrainer:
         with checkpoints.restoring():
             like = self._state()
             checkpoints.check(state, {name: like[name] for name in like if name != "lines"})
-            self.policy.load_state_dict(state["policy"])
+            self.learner.load_weights(state["policy"])
             self.learner.optimizer.load_state_dict(state["optimizer"])
             _check_moments(self.learner.optimizer)
             self.log.restore(state, state["solved"].numpy())
@@ -112,7 +112,7 @@ class ArmTrainer:
     def _state(self) -> dict[str, Any]:
         return self.log.state() | {
             "step": self.step,
-            "policy": self.policy.state_dict(),
+            "policy": self.learner.weights(),
             "optimizer": self.learner.optimizer.state_dict(),
             "solved": torch.from_numpy(self.log.solved_P),
             "plan": self.plan.state(),
@@ -134,6 +134,8 @@ class ArmTrainer:
             with self.log.open(self.step):
                 if not self._train(stop):
                     return False
+            if self.config.model is not None:
+                save_adapters(self.policy, self.directory.adapter, self.config.model.name)
             if self.config.keep_models:
                 save_policy(self.policy, self.directory.model, self.task)
             samples = None if self.config.model is None else self.directory.samples

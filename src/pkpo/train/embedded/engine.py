@@ -117,6 +117,6 @@ def train_arm(
     else:
         checkpoint = read_source(files.model_source, config.model.name, default_cache())
         task, _ = build_job(config, checkpoint)
-        policy = load_checkpoint(config.model, checkpoint, device=device)
+        policy = load_checkpoint(config.model, checkpoint, device=device, seed=seed)
     with directory.locked():
         return ArmTrainer(task, config, arm, seed, policy, directory).run(stop)

