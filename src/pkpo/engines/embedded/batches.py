@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pkpo.engines.embedded.sampling import padding
+from pkpo.engines.embedded.sampling import Ends, padding
 
 
 class Distinct(NamedTuple):
@@ -22,7 +22,7 @@ class Distinct(NamedTuple):
     row_N: Tensor  # of each of these, its row
 
     @classmethod
-    def of(cls, tokens_PGS: Tensor, kept_PG: Tensor, kind_PG: Tensor, eos_id: int) -> Distinct:
+    def of(cls, tokens_PGS: Tensor, kept_PG: Tensor, kind_PG: Tensor, eos_id: Ends) -> Distinct:
         """Those of the completions kept; completions of different kinds differ."""
         tokens_PGS, kept_PG, kind_PG = tokens_PGS.cpu(), kept_PG.cpu(), kind_PG.cpu()
         tokens_NS = tokens_PGS[kept_PG]
@@ -45,11 +45,11 @@ class Distinct(NamedTuple):
         found_RS = values_NS.new_empty(size, longest).index_copy_(0, self.row_N, values_NS)
         return found_RS.to(values_PGS.device)
 
-    def lengths_R(self, eos_id: int) -> Tensor:
+    def lengths_R(self, eos_id: Ends) -> Tensor:
         return (~padding(self.tokens_RS, eos_id)).sum(-1)
 
     def parts(
-        self, lengths_Q: Tensor, eos_id: int, *, at_once: int | None, wasted: int | None
+        self, lengths_Q: Tensor, eos_id: Ends, *, at_once: int | None, wasted: int | None
     ) -> list[Part]:
         """All prompts and rows, in parts of like length; see `of_like_size`.
 

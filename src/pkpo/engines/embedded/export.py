@@ -168,6 +168,12 @@ def load_pretrained(
     return policy
 
 
+def load_config(directory: Path) -> PolicyConfig:
+    """The sizes of a checkpoint; refused as by `load_pretrained`."""
+    with _reading(directory):
+        return _policy_config(json.loads((directory / "config.json").read_text(encoding="utf-8")))
+
+
 @contextmanager
 def _reading(directory: Path) -> Iterator[None]:
     try:

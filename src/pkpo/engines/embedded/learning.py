@@ -16,7 +16,7 @@ from pkpo.engines.embedded.attention import Prefix, cut
 from pkpo.engines.embedded.batches import Distinct
 from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Completions, padding, score, token_logprobs
+from pkpo.engines.embedded.sampling import Completions, Ends, padding, score, token_logprobs
 from pkpo.errors import DivergenceError, InvalidInputError
 
 Reweigh = Callable[[np.ndarray], np.ndarray]
@@ -198,7 +198,7 @@ class Learner:
         samples: Completions,
         advantages_PG: Tensor,
         *,
-        eos_id: int,
+        eos_id: Ends,
         reweigh: Reweigh | None = None,
     ) -> UpdateStats:
         """One batch, in `passes` passes.
@@ -256,7 +256,7 @@ class Learner:
         return UpdateStats(loss, norms / self.passes, log_ratios_PG)
 
     def imitate(
-        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, eos_id: int
+        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, eos_id: Ends
     ) -> float:
         """One supervised step; returns the mean negative log-likelihood of an answer, in nats.
 
@@ -278,7 +278,7 @@ class Learner:
         prompts: tuple[Tensor, Tensor],
         batch: Distinct,
         objective: Callable[[Tensor], Tensor],
-        eos_id: int,
+        eos_id: Ends,
         known: Completions | None,
     ) -> tuple[float, float]:
         """A step down the gradient of `objective` of the rows' log-probabilities, less the

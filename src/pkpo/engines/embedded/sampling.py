@@ -56,11 +56,22 @@ def draw(probs_RV: Tensor, row_N: Tensor, generator: torch.Generator) -> Tensor:
     return drawn_N.clamp(max=probs_RV.shape[-1] - 1)
 
 
-def padding(tokens: Tensor, eos_id: int) -> Tensor:
+Ends = int | tuple[int, ...]
+"""The token that ends a completion, or several of which each does."""
+
+
+def is_end(tokens: Tensor, eos_id: Ends) -> Tensor:
+    """Which of the tokens end a completion."""
+    if isinstance(eos_id, int):
+        return tokens == eos_id
+    return torch.isin(tokens, torch.tensor(eos_id, device=tokens.device))
+
+
+def padding(tokens: Tensor, eos_id: Ends) -> Tensor:
     """Which of the tokens (..., S) come after the first EOS. A PAD that the policy drew
     itself, before any EOS, is a token like others."""
-    is_end = (tokens == eos_id).int()
-    return is_end.cumsum(-1) - is_end > 0
+    ends = is_end(tokens, eos_id).int()
+    return ends.cumsum(-1) - ends > 0
 
 
 @torch.no_grad()
@@ -71,7 +82,7 @@ def sample(
     *,
     num_generations: int,
     max_new_tokens: int,
-    eos_id: int,
+    eos_id: Ends,
     pad_id: int,
     generator: torch.Generator,
 ) -> Completions:
@@ -104,7 +115,7 @@ def sample(
         logprobs_NS[places, step] = logs_RV[rows, drawn]
         entropies_NS[places, step] = -(probs_RV * logs_RV).sum(-1)[rows]
         drawn_N = drawn.cpu()
-        unended = drawn_N != eos_id
+        unended = ~is_end(drawn_N, eos_id)
         if step + 1 == max_new_tokens or not bool(unended.any()):
             break
         going_N, row_N = going_N[unended], row_N[unended]
@@ -146,7 +157,7 @@ def score(
     completions_RS: Tensor,
     prompt_R: Tensor,
     *,
-    eos_id: int,
+    eos_id: Ends,
     entropies: bool = False,
 ) -> tuple[Tensor, ...]:
     """`token_logprobs`, and the entropies too if asked for, after prompts that have been read.
@@ -184,7 +195,7 @@ def token_logprobs(
     completions_RS: Tensor,
     prompt_R: Tensor,
     *,
-    eos_id: int,
+    eos_id: Ends,
 ) -> Tensor:
     """log pi of each completion token (R, S), 0 after EOS. Carries gradients.
 
@@ -203,7 +214,7 @@ def token_logprobs_and_entropies(
     completions_RS: Tensor,
     prompt_R: Tensor,
     *,
-    eos_id: int,
+    eos_id: Ends,
 ) -> tuple[Tensor, Tensor]:
     """`token_logprobs`, and the entropy in nats of the distribution at each token (R, S), 0
     after EOS. Both carry gradients."""
@@ -221,7 +232,7 @@ def solve_probabilities(
     lengths_P: Tensor,
     solutions: Sequence[Sequence[tuple[int, ...]]],
     *,
-    eos_id: int,
+    eos_id: Ends,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Probability (P,) float64 that one sample of the policy is one of `solutions`.
