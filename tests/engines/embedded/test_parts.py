@@ -78,7 +78,7 @@ def test_small_steps_of_half_precision_weights_add_up():
     for learner in learners:
         for _ in range(60):
             learner.imitate(*PROMPTS, answers, eos_id=EOS)
-    after, exact = learners[0].weights(), single.state_dict()
+    after, exact = learners[0].masters.weights(), single.state_dict()
     assert {value.dtype for value in after.values()} == {torch.float32}
     moved = torch.cat([(after[n] - before[n].float()).flatten() for n in after])
     theirs = torch.cat([(exact[n] - before[n].float()).flatten() for n in after])
@@ -86,8 +86,8 @@ def test_small_steps_of_half_precision_weights_add_up():
     for name, value in half.state_dict().items():
         assert torch.equal(value, after[name].bfloat16())
     again = Learner(copy.deepcopy(half), learning_rate=0.0)
-    again.load_weights(after)
-    assert all(torch.equal(value, again.weights()[name]) for name, value in after.items())
+    again.masters.load(after)
+    assert all(torch.equal(value, again.masters.weights()[name]) for name, value in after.items())
 
 
 def test_a_wide_policy_takes_a_bounded_number_of_tokens_at_once():
