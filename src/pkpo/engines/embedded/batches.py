@@ -129,8 +129,9 @@ class ScoredRows:
         root, finish_root = (None, lambda: None) if root is None else cut(root)
         for prompts_G, groups in self._parts:
             places = prompts_G.to(self._device)
-            prompts = (self._prompts_QT[places], self._lengths_Q[places])
-            prefix, finish = cut(self.policy.read(*prompts, root))
+            lengths_G = self._lengths_Q[places]
+            prompts_GT = self._prompts_QT[places, : int(lengths_G.max())]
+            prefix, finish = cut(self.policy.read(prompts_GT, lengths_G, root))
             for rows_R in groups:
                 width = int(self.batch.lengths_R[rows_R].max())
                 owner_R = torch.searchsorted(prompts_G, self.batch.prompt_R[rows_R])
