@@ -72,7 +72,7 @@ def test_what_prompts_begin_with_is_read_once_for_all_parts(monkeypatch: pytest.
         learner = Learner(policy, learning_rate=0.0, tokens_at_once=bound)
         found.append(learner.step(prompts, lengths, samples, advantages, eos_id=EOS))
     assert sizes == [(1, 25), (1, 13), (1, 9), (1, 6), (1, 5), (1, 1), (1, 25), (5, 13)]
-    assert found[0][:2] == pytest.approx(found[1][:2], rel=1e-5)
+    assert found[0][:2] == pytest.approx(found[1][:2], rel=1e-5, abs=1e-6)
     for mine, theirs in zip(parts.parameters(), whole.parameters()):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-9)
 
