@@ -74,7 +74,6 @@ def make(context: Context) -> Result:
         (
             "All methods have the same samples a step, steps, learning rates to choose among and "
             f"seeds. The paper's best setting, by validation for each k: {chosen}.",
-            *([data.record["origin"]] if data.record["origin"] else []),
         ),
         {"study": data.name},
     )

@@ -57,7 +57,6 @@ def make(context: Context) -> Result:
         drawings += _drawings(data, methods)
         way = "each cell's candidate chosen for its k" if data.each_k else "one policy a method"
         notes.append(f"{data.title} stands for {data.record['stands_for']}; {way}.")
-        notes += [data.record["origin"]] if data.record["origin"] else []
     return Result(measures, tables, tuple(drawings), tuple(notes), {"studies": list(STUDIES)})
 
 

@@ -62,7 +62,7 @@ class ArmData:
             "hard pass@16" on those that are hard for the warm start, "entropy" and "distinct"
             solutions there, and "solved", the cumulative solve rate on training problems.
         steps: at which each row of the curves ends (S,).
-        curves: FIELDS (A, S); empty where they weren't kept.
+        curves: FIELDS (A, S).
         validation: steps (C,) and by k pass@k (A, C) of the evaluations during training.
         switches: steps at which the objective changes.
     """
@@ -88,7 +88,7 @@ class StudyData:
     Args:
         record: NAME.json.
         arms: the reported arms by name.
-        tuning: those of the tuning runs whose curves were kept.
+        tuning: those of the tuning runs without an entropy bonus.
     """
 
     record: Mapping[str, Any]
@@ -161,9 +161,6 @@ class StudyData:
     def has(self, name: str) -> bool:
         """Whether `name` was measured at the end of every run."""
         return all(name in arm.ends for arm in self.arms.values())
-
-    def has_curves(self) -> bool:
-        return all(len(arm.steps) for arm in self.arms.values())
 
     def control(self, kind: str) -> np.ndarray:
         """Cumulative solve rate (A, S) of a sampler that doesn't learn."""
@@ -253,7 +250,6 @@ def condensed(study: Study, tuning: Run, reported: Run) -> tuple[dict[str, Any],
         "name": study.name,
         "title": study.title,
         "stands_for": study.stands_for,
-        "origin": "",
         "task": {"name": study.task, "options": dict(study.options)},
         "config": study.tuning().model_dump(mode="json", exclude={"arms", "seeds"}),
         "steps": study.steps,
@@ -308,7 +304,7 @@ def study_data(record: Mapping[str, Any], curves: str) -> StudyData:
         by_k = {k: checks[:, :, i] for i, k in enumerate(K_VALUES)} if shared else {}
         arms[arm] = _arm(
             record,
-            series.get(("reported", arm), {}),
+            series["reported", arm],
             arm,
             tuple(map(int, runs)),
             ends,
@@ -333,10 +329,9 @@ def _arm(
     validation: tuple[np.ndarray, Mapping[int, np.ndarray]],
     switches: tuple[int, ...] = (),
 ) -> ArmData:
-    rows = np.array([series[seed] for seed in seeds]) if series else np.zeros((len(seeds), 0, 0))
-    curves = {field: rows[:, :, i + 1] for i, field in enumerate(FIELDS)} if series else {}
-    steps = rows[0, :, 0] if series else np.array([])
-    return ArmData(record["arms"][name], seeds, ends, steps, curves, validation, switches)
+    rows = np.array([series[seed] for seed in seeds])
+    curves = {field: rows[:, :, i + 1] for i, field in enumerate(FIELDS)}
+    return ArmData(record["arms"][name], seeds, ends, rows[0, :, 0], curves, validation, switches)
 
 
 def _setting(settings: Mapping[str, Any]) -> str:

@@ -154,10 +154,10 @@ def test_data_is_read_as_written_and_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / "programs.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "programs.csv").write_text(curves, encoding="utf-8")
     data = load_data(tmp_path, "programs")
-    assert data.has_curves()
     assert data.methods == ("k_opt=1", "k_opt=8")
     (tmp_path / "programs.csv").write_text(curves.splitlines()[0] + "\n", encoding="utf-8")
-    assert not load_data(tmp_path, "programs").has_curves()
+    with pytest.raises(RunDirectoryError, match="can't be read"):
+        load_data(tmp_path, "programs")
     for text in ("{}", "{"):
         (tmp_path / "programs.json").write_text(text, encoding="utf-8")
         with pytest.raises(RunDirectoryError, match="can't be read"):

@@ -16,7 +16,6 @@ from reproduction.results import Result
 from reproduction.rules import Judged, Verdict
 from reproduction.studies.data import StudyData, load_data
 from reproduction.studies.drawing import first_mean, last_mean, smoothed, window_of
-from reproduction.studies.settings import STUDIES
 from reproduction.tests.made_up_studies import write_studies
 from reproduction.topics import TOPICS, Context
 
@@ -74,24 +73,6 @@ def test_figures_have_every_study(results: dict[str, Result]):
     assert drawn["arc"] == ["puzzles", "figure8", "solve_rate"]
     assert drawn["collapse"] == ["along", "phase"]
     assert drawn["beyond"] == ["over_best", "baselines"]
-
-
-def test_without_curves_the_held_out_numbers_remain_and_it_is_said(out: Path, tmp_path: Path):
-    shutil.copytree(out / "studies", tmp_path / "studies")
-    for name in STUDIES:
-        path = tmp_path / "studies" / f"{name}.csv"
-        path.write_text(path.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
-        record = path.with_suffix(".json")
-        found = json.loads(record.read_text(encoding="utf-8")) | {"origin": "Converted."}
-        record.write_text(json.dumps(found), encoding="utf-8")
-    context = Context(quick=False, studies=tmp_path / "studies")
-    for topic in TOPICS_OF_TRAINING:
-        made = topic.make(context)
-        assert any("Converted." in note for note in made.notes), topic.name
-        if topic.name in ("figure6", "figure7"):
-            assert not made.measures
-        else:
-            assert not any("rolling" in name for name in made.measures)
 
 
 def test_quick_studies_have_fewer_methods_and_every_topic_is_made_of_them(tmp_path: Path):
