@@ -86,7 +86,7 @@ def _results_table(data: StudyData, measures: dict[str, Measure], kinds: Sequenc
         found = measures.get(f"arc {row} {name}")
         return "-" if found is None else percent(found)
 
-    columns = ("solved", "policy pass@1", "policy pass@16", "solved at 50 %")
+    columns = ("solved", "pass@1", "pass@16", "solved at 50 %")
     columns += ("share of the last quarter",)
     rows = []
     for row in (WARM_START, *data.methods, *(SAMPLERS[kind] for kind in kinds)):

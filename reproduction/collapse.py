@@ -114,7 +114,7 @@ def _table(data: StudyData, measures: dict[str, Measure]) -> Table:
         of = f"{data.name} {method}"
         gap = measures[f"{of} gap"]
         cells = [percent(gap), "-" if method == WARM_START else points(gap.minus(before))]
-        cells.append(percent(measures[f"{of} policy pass@1"]))
+        cells.append(percent(measures[f"{of} pass@1"]))
         cells.append(number(data.end(method, "entropy")) if data.has("entropy") else "-")
         for name, text in zip(last, (number, percent, percent)):
             cells.append(text(measures[f"{of} {name}"]) if f"{of} {name}" in measures else "-")

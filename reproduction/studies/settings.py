@@ -111,7 +111,6 @@ class Study:
         methods: compared.
         learning_rates: tried for every method.
         tuning_seeds, seeds: to choose and to report; none in common.
-        each_k: whether the candidates that are chosen for one k alone are reported too.
         controls: whether the samplers that don't learn are run too.
         hidden: width of the policy.
     """
@@ -128,7 +127,6 @@ class Study:
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
     tuning_seeds: tuple[int, ...] = (100, 101)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    each_k: bool = True
     controls: bool = False
     hidden: int = 64
 
@@ -197,7 +195,6 @@ STUDIES: Mapping[str, Study] = {
             training={"steps": 200, "prompts_per_step": 32},
             methods=PAPER_METHODS,
             learning_rates=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
-            each_k=False,
         ),
         Study(
             name="programs",
@@ -218,7 +215,6 @@ STUDIES: Mapping[str, Study] = {
             warm_start={"steps": 500},
             training={"steps": 300, "prompts_per_step": 32},
             methods=PAPER_METHODS,
-            each_k=False,
         ),
         Study(
             name="arc",
@@ -236,7 +232,6 @@ STUDIES: Mapping[str, Study] = {
             learning_rates=(3e-4, 1e-3, 3e-3),
             tuning_seeds=(100,),
             seeds=(0, 1, 2),
-            each_k=False,
             controls=True,
         ),
     )

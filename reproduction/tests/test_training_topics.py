@@ -84,15 +84,15 @@ def test_quick_studies_have_fewer_methods_and_every_topic_is_made_of_them(tmp_pa
 
 def test_what_training_for_pass_at_1_lacks(programs: StudyData):
     measures = tables.study_measures(programs)
-    own, plain = programs.end("k_opt=4", "pass@4", 4), programs.end("k_opt=1", "pass@4", 4)
+    own, plain = programs.end("k_opt=4", "pass@4"), programs.end("k_opt=1", "pass@4")
     over = measures["programs over k_opt=1 at pass@4"]
     assert over.values == pytest.approx(np.subtract(own.values, plain.values))
-    better = max(plain.value, programs.end("TZSM25", "pass@4", 4).value)
+    better = max(plain.value, programs.end("TZSM25", "pass@4").value)
     both = measures["programs over k_opt=1 and n at pass@4"]
     assert both.value == pytest.approx(own.value - better)
-    eight = programs.end("k_opt=8", "pass@16", 16).value
+    eight = programs.end("k_opt=8", "pass@16").value
     assert measures["programs over k_opt=1 at pass@16"].value == pytest.approx(
-        eight - programs.end("k_opt=1", "pass@16", 16).value
+        eight - programs.end("k_opt=1", "pass@16").value
     )
 
 
@@ -150,9 +150,9 @@ def test_correlation_follows_the_gap_and_is_nan_for_constant_curves(programs: St
 
 def test_the_paper_s_best_setting_is_chosen_on_validation(programs: StudyData):
     assert beyond.paper_best(programs, 8) == "k_opt=8"
-    own = programs.end("MaxRL", "pass@8", 8)
+    own = programs.end("MaxRL", "pass@8")
     gap = beyond.over_best(programs, "MaxRL")[8]
-    assert gap.value == pytest.approx(own.value - programs.end("k_opt=8", "pass@8", 8).value)
+    assert gap.value == pytest.approx(own.value - programs.end("k_opt=8", "pass@8").value)
 
 
 def test_arc_without_samplers_has_no_measures_of_them(out: Path, tmp_path: Path):
