@@ -7,7 +7,7 @@ reported seeds, from another warm start for each. docs/reproduce.md says why.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pkpo.core.weights import Baseline
@@ -15,6 +15,7 @@ from pkpo.errors import InvalidInputError
 from pkpo.train.config import (
     ArmSettings,
     EvaluationSettings,
+    ModelSettings,
     PolicySettings,
     TaskSettings,
     TrainConfig,
@@ -113,6 +114,8 @@ class Study:
         tuning_seeds, seeds: to choose and to report; none in common.
         controls: whether the samplers that don't learn are run too.
         hidden: width of the policy.
+        model: a pretrained one to train instead, fields of the settings of that name; then
+            `warm_start` and `hidden` mean nothing.
     """
 
     name: str
@@ -120,9 +123,10 @@ class Study:
     stands_for: str
     task: str
     options: Mapping[str, Any]
-    warm_start: Mapping[str, Any]
     training: Mapping[str, Any]
     methods: tuple[Method, ...]
+    warm_start: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] | None = None
     num_samples: int = 64
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
     tuning_seeds: tuple[int, ...] = (100, 101)
@@ -144,10 +148,16 @@ class Study:
 
     def config(self, arms: tuple[ArmSettings, ...], seeds: tuple[int, ...]) -> TrainConfig:
         """The job that trains these arms with these seeds."""
+        if self.model is None:
+            start: dict[str, Any] = {
+                "policy": PolicySettings(hidden=self.hidden),
+                "warm_start": WarmStartSettings(**self.warm_start),
+            }
+        else:
+            start = {"model": ModelSettings(**self.model), "keep_models": False}
         return TrainConfig(
+            **start,
             task=TaskSettings(name=self.task, options=dict(self.options)),
-            policy=PolicySettings(hidden=self.hidden),
-            warm_start=WarmStartSettings(**self.warm_start),
             training=TrainingSettings(num_generations=NUM_GENERATIONS, **self.training),
             evaluation=EvaluationSettings(
                 k_values=K_VALUES, num_samples=self.num_samples, every=max(1, self.steps // 4)
@@ -173,7 +183,7 @@ class Study:
         return replace(
             self,
             methods=few,
-            warm_start={**self.warm_start, "steps": max(40, self.warm_start["steps"] // 5)},
+            warm_start={**self.warm_start, "steps": max(40, self.warm_start.get("steps", 0) // 5)},
             training={**self.training, "steps": 24},
             learning_rates=self.learning_rates[1:2],
             tuning_seeds=self.tuning_seeds[:1],
