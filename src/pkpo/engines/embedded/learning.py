@@ -105,7 +105,7 @@ class UpdateStats(NamedTuple):
 _PADDING = 48
 """Tokens of padding that are computed rather than a pass more over the weights of a wide policy,
 whose products and sums of gradients take about as long."""
-_ACTIVATION_BYTES = 2**30
+_ACTIVATION_BYTES = 3 * 2**29
 """What is kept for the backward pass of a part, about, where a policy is wide."""
 
 
@@ -136,7 +136,7 @@ class Learner:
         clip: see `policy_gradient_loss`.
         entropy_coef: how much of `mean_token_entropy` is added to what is maximised.
         tokens_at_once: of prompts, and of completions, in a part of a batch. By default all
-            where the policy is narrow, else about what a gigabyte of activations allows.
+            where the policy is narrow, else about what 1.5 GiB of activations allows.
     """
 
     def __init__(
