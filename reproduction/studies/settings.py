@@ -244,6 +244,24 @@ STUDIES: Mapping[str, Study] = {
             seeds=(0, 1, 2),
             controls=True,
         ),
+        Study(
+            name="smollm2-products",
+            title="Products of two numbers, by SmolLM2",
+            stands_for="training a pretrained model on maths, with SmolLM2-135M-Instruct",
+            task="reasoning-gym",
+            options={
+                "dataset": "products",
+                "options": {"max_digits": 2},
+                "num_train": 1000,
+                "num_validation": 32,
+            },
+            training={"steps": 40, "prompts_per_step": 16},
+            model={"name": "smollm2", "shots": 4, "max_new_tokens": 6},
+            methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
+            learning_rates=(1e-5, 3e-5),
+            tuning_seeds=(100,),
+            seeds=(0, 1, 2),
+        ),
     )
 }
 """By name, in the order in which they are run."""
