@@ -36,9 +36,7 @@ class Audit:
     Exit codes: 0 each is exact, or exact up to a constant factor; 1 one isn't; 2 wrong usage.
     """
 
-    what: Annotated[
-        tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")
-    ]
+    what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")]
     """verl, or a function that can be imported from here."""
 
     objective: str = "max@2"
@@ -58,7 +56,11 @@ class Audit:
                 found.append(result.is_constant)
                 rows.append((name, " and ".join(map(str, sizes)), result.verdict))
         title = f"The gradient of {objective}, and the expected one of:"
-        show(Table(("path", "groups of", "verdict"), tuple(rows), title=title, words=frozenset({0, 2})))
+        show(
+            Table(
+                ("path", "groups of", "verdict"), tuple(rows), title=title, words=frozenset({0, 2})
+            )
+        )
         return int(not all(found))
 
     def _paths(self) -> dict[str, Path]:
@@ -74,7 +76,8 @@ def _imported(place: str) -> Callable[..., Any]:
         raise UsageError(
             f"{place!r} is neither an engine ({', '.join(_ENGINES)}) nor a MODULE:FUNCTION"
         )
-    sys.path.insert(0, os.getcwd())
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     try:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -26,7 +27,7 @@ from pkpo.errors import InvalidInputError
 TOLERANCE = 1e-5
 """Of the expected gradient's norm: engines compute in float32."""
 
-_MOST_BATCHES = 30_000
+_MOST_DRAWS = 30_000
 _TOKENS = ((0,), (1, 2), (1, 3, 4))
 """The completions of every prompt: of one, two and three tokens."""
 
@@ -139,9 +140,10 @@ def audit(
         rewards: of the three completions of each prompt.
 
     Raises:
-        InvalidInputError: too many batches to go through.
+        InvalidInputError: the path tells apart more orders of samples than can be gone through.
 
-    Cost: 3^(sum of sizes) calls of the path.
+    Cost: two calls of the path for each pair of groups without order, 300 at k = 2; where the
+    order of a group's samples matters to the path, one for each of 3^(sum of sizes) more.
 
     >>> from pkpo import advantages
     >>> audit(of_advantages(lambda rewards: advantages(rewards, "max@2")), "max@2").verdict
@@ -151,24 +153,26 @@ def audit(
     """
     objective = as_objective(objective)
     sizes = (objective.k + 1, objective.k + 2) if sizes is None else sizes
-    if len(_TOKENS) ** sum(sizes) > _MOST_BATCHES:
-        raise InvalidInputError(
-            f"groups of {' and '.join(map(str, sizes))} can be drawn in 3^{sum(sizes)} ways, too "
-            "many to go through: audit an objective of k <= 3"
-        )
     prompts = [_Prompt(*given) for given in zip(_CHANCES, rewards)]
     group_ids_B = np.repeat(np.arange(len(sizes)), sizes)
     of_arms = ("chances_A", "rewards_A", "logps_AT", "scores_ATD")
     chances_PA, rewards_PA, logps_PAT, scores_PATD = (
         np.array([getattr(prompt, name) for prompt in prompts]) for name in of_arms
     )
-    found = np.zeros((len(prompts), _Prompt.SIZE))
-    for arms in itertools.product(range(len(_TOKENS)), repeat=sum(sizes)):
-        drawn = group_ids_B, np.array(arms)
-        mask_BT = _MASK_AT[drawn[1]]
+
+    def weights_of(arms_B: np.ndarray) -> np.ndarray:
+        drawn, mask_BT = (group_ids_B, arms_B), _MASK_AT[arms_B]
         given = path(Batch(rewards_PA[drawn], group_ids_B, logps_PAT[drawn], mask_BT))
-        weights_BT = chances_PA[drawn].prod() * np.asarray(given, dtype=np.float64) * mask_BT
-        np.add.at(found, group_ids_B, np.einsum("bt,btd->bd", weights_BT, scores_PATD[drawn]))
+        return np.asarray(given, dtype=np.float64) * mask_BT
+
+    found, mirror_B = np.zeros((len(prompts), _Prompt.SIZE)), _mirror(sizes)
+    draws = [(weights_of(arms_B), arms_B, count) for arms_B, count in _sorted_draws(sizes)]
+    if not all(_alike(w_BT, weights_of(a_B[mirror_B])[mirror_B]) for w_BT, a_B, _ in draws):
+        draws = [(weights_of(arms_B), arms_B, 1) for arms_B in _all_draws(sizes)]
+    for weights_BT, arms_B, count in draws:
+        drawn = group_ids_B, arms_B
+        of_rows = np.einsum("bt,btd->bd", weights_BT, scores_PATD[drawn])
+        np.add.at(found, group_ids_B, count * chances_PA[drawn].prod() * of_rows)
     most = range(2, min(sizes) + 1)
     family = [mean_reward(), *map(max_at, most), *map(min_at, most)]
     return Audit(
@@ -177,6 +181,38 @@ def audit(
         _gradient(prompts, objective),
         {str(other): _gradient(prompts, other) for other in family},
     )
+
+
+def _sorted_draws(sizes: Sequence[int]) -> Iterator[tuple[np.ndarray, int]]:
+    """What the groups can hold, in one order, and in how many it can be drawn."""
+    arms = range(len(_TOKENS))
+    groups = (itertools.combinations_with_replacement(arms, size) for size in sizes)
+    for drawn in itertools.product(*groups):
+        orders = (
+            math.factorial(len(g)) / math.prod(map(math.factorial, Counter(g).values()))
+            for g in drawn
+        )
+        yield np.concatenate(drawn), round(math.prod(orders))
+
+
+def _all_draws(sizes: Sequence[int]) -> Iterator[np.ndarray]:
+    if len(_TOKENS) ** sum(sizes) > _MOST_DRAWS:
+        raise InvalidInputError(
+            f"the path depends on the order of a group's samples, and groups of "
+            f"{' and '.join(map(str, sizes))} can be drawn in 3^{sum(sizes)} orders, too many to "
+            "go through: audit an objective of smaller k"
+        )
+    yield from map(np.array, itertools.product(range(len(_TOKENS)), repeat=sum(sizes)))
+
+
+def _mirror(sizes: Sequence[int]) -> np.ndarray:
+    """The rows with each group's in reverse."""
+    ends = np.cumsum(sizes)
+    return np.concatenate([np.arange(end - size, end)[::-1] for end, size in zip(ends, sizes)])
+
+
+def _alike(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE))
 
 
 def of_advantages(function: Callable[..., Any]) -> Path:

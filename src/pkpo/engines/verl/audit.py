@@ -74,7 +74,7 @@ def path(
             rollout_n=n,
             loss_agg_mode=loss_agg_mode,
             loss_scale_factor=10,
-            policy_loss=PolicyLossConfig(loss_mode=loss_mode),
+            policy_loss=PolicyLossConfig(loss_mode=loss_mode, dro_beta=1.0),
         )
         logps_BT = torch.tensor(batch.logps_BT, requires_grad=True)
         loss, _ = ppo_loss(actor, *_as_engine_gives(logps_BT, mask_BT.bool(), advantages_BT, 2 * n))
