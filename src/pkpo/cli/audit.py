@@ -18,7 +18,7 @@ from pkpo.engines.audit import BINARY, CONTINUOUS, Path, audit, of_advantages
 from pkpo.errors import needing
 from pkpo.tables import Table
 
-_ENGINES = {"verl": "pkpo.engines.verl.audit"}
+_ENGINES = {"trl": "pkpo.engines.trl.audit", "verl": "pkpo.engines.verl.audit"}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Audit:
     """
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")]
-    """verl, or a function that can be imported from here."""
+    """trl, verl, or a function that can be imported from here."""
 
     objective: str = "max@2"
     """What it should train for, with k <= 3."""
@@ -48,9 +48,10 @@ class Audit:
     def __call__(self, command: str) -> int:
         objective = as_objective(self.objective)
         rewards = BINARY if self.rewards == "binary" else CONTINUOUS
+        paths, equal_alone = self._paths()
         n, rows, found = objective.k + 1, [], []
-        for name, path in self._paths().items():
-            for sizes in ((n, n), (n, n + 1)):
+        for name, path in paths.items():
+            for sizes in ((n, n),) if equal_alone else ((n, n), (n, n + 1)):
                 with progress(f"Going through all batches of {name} ..."):
                     result = audit(path, objective, sizes=sizes, rewards=rewards)
                 found.append(result.is_constant)
@@ -63,11 +64,13 @@ class Audit:
         )
         return int(not all(found))
 
-    def _paths(self) -> dict[str, Path]:
-        if self.what in _ENGINES:
-            with needing(f"pkpo audit {self.what}", self.what):
-                return importlib.import_module(_ENGINES[self.what]).paths(self.objective)
-        return {self.what: of_advantages(_imported(self.what))}
+    def _paths(self) -> tuple[dict[str, Path], bool]:
+        """By name, and whether they take groups of one size alone."""
+        if self.what not in _ENGINES:
+            return {self.what: of_advantages(_imported(self.what))}, False
+        with needing(f"pkpo audit {self.what}", self.what):
+            engine = importlib.import_module(_ENGINES[self.what])
+            return engine.paths(self.objective), getattr(engine, "GROUPS_OF_ONE_SIZE", False)
 
 
 def _imported(place: str) -> Callable[..., Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import warnings
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,8 @@ else:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """verl, Ray and what they import warn of things that are no fault of ours."""
     for item in items:
-        item.add_marker(pytest.mark.filterwarnings("ignore"))
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
 
 
 @pytest.fixture
