@@ -43,7 +43,7 @@ class Engine:
     """An engine beside which pkpo can be installed.
 
     Args:
-        package: that it is imported and installed by.
+        package: that it is imported by.
         probe: Python source that raises, or exits with text, where pkpo won't work with it.
         tested: versions that pkpo's tests pass with.
         works: what that means.
@@ -59,6 +59,7 @@ ENGINES = {
     "embedded": Engine("torch", "import pkpo.engines.embedded", "2.13", "pkpo train"),
     "trl": Engine("trl", "import pkpo.engines.trl", "0.29 to 1.16", "pkpo.engines.trl"),
     "verl": Engine("verl", _VERL, "0.9.1", "algorithm.adv_estimator=pkpo"),
+    "tunix": Engine("tunix", "import pkpo.engines.tunix", "0.1.7", "pkpo.engines.tunix"),
 }
 
 
@@ -102,10 +103,8 @@ def _engine(name: str, engine: Engine) -> Finding:
 
 
 def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return ""
+    names = metadata.packages_distributions().get(package, ())
+    return metadata.version(names[0]) if names else ""
 
 
 def _run(source: str) -> tuple[str, str]:

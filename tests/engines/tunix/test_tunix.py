@@ -24,7 +24,9 @@ REWARDS = [0.0, 1.0, 1.0, 3.0, 2.0, 0.0, 5.0, 1.0]
 
 def config(**changes: Any) -> GRPOConfig:
     exact = {"advantage_estimator": "pkpo", "loss_agg_mode": "seq-mean-token-sum"}
-    return GRPOConfig(**(exact | {"num_generations": 4, "beta": 0.0} | changes))
+    made = GRPOConfig(**(exact | {"num_generations": 4, "beta": 0.0} | changes))
+    made.temperature = 1.0  # as the learner does
+    return made
 
 
 def expected(kernel: Any, baseline: str = "loo_minus_one") -> list[float]:
