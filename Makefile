@@ -20,20 +20,23 @@ help:
 	@echo "make reproduce  the papers' figures, tables and claims again, from the studies' data in results/reproduction"
 	@echo "make coverage   how often the intervals of evaluations hold, by simulation (half an hour)"
 
+# Compiling every module takes a minute: what is imported is compiled then.
+INSTALL = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[train,eval]'
+	$(INSTALL) '.[train,eval]'
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) '.[dev]'
 	@touch $@ $(VENV)/.train $(VENV)/.reproduce
 
 $(VENV)/.reproduce: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[reproduction]'
+	$(INSTALL) '.[reproduction]'
 	@touch $@
 
 train: $(VENV)/.train

@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 
 import numpy as np
 
@@ -37,23 +37,29 @@ class Term:
     def k(self) -> int:
         return len(self.weights)
 
-    @property
+    @cached_property
     def is_maximum(self) -> bool:
         return self.weights == _unit(self.k, self.k - 1)
 
-    @property
+    @cached_property
     def is_minimum(self) -> bool:
         return self.weights == _unit(self.k, 0)
 
+    @cached_property
+    def integers(self) -> tuple[tuple[int, ...], int]:
+        """The weights as integers, and what these are divided by."""
+        return _as_integers(self.weights)
+
     def of(self, rewards: Sequence[Number]) -> Fraction:
         """The weighted sum of k rewards, coefficient left out."""
-        ranked = sorted(rewards)
-        return sum((w * g for w, g in zip(self.weights, ranked, strict=True)), Fraction(0))
+        ranked = zip(self.weights, sorted(rewards), strict=True)
+        return sum((w * g for w, g in ranked if w), Fraction(0))
 
 
 Kernel = tuple[Term, ...]
 
 
+@cache
 def _unit(k: int, rank: int) -> tuple[Fraction, ...]:
     return tuple(Fraction(int(r == rank)) for r in range(k))
 
@@ -62,10 +68,12 @@ def order_statistics(weights: Sequence[Number]) -> Kernel:
     return (Term(Fraction(1), tuple(Fraction(w) for w in weights)),)
 
 
+@cache
 def maximum(k: int) -> Kernel:
     return order_statistics(_unit(k, k - 1))
 
 
+@cache
 def minimum(k: int) -> Kernel:
     return order_statistics(_unit(k, 0))
 
@@ -115,24 +123,26 @@ def is_defined(kernel: Kernel, baseline: str, n: int) -> bool:
 
 def estimate(rewards: Sequence[Number], kernel: Kernel) -> Fraction:
     """The average over all subsets of size k: equation (12) for the maximum."""
-    return sum((t.coefficient * _average(rewards, t) for t in kernel), Fraction(0))
+    return sum((t.coefficient * _average(tuple(rewards), t) for t in kernel), Fraction(0))
 
 
-def _average(rewards: Sequence[Number], term: Term) -> Fraction:
+@lru_cache(maxsize=5000)
+def _average(rewards: tuple[Number, ...], term: Term) -> Fraction:
     values = [term.of(subset) for subset in itertools.combinations(rewards, term.k)]
     return Fraction(sum(values, Fraction(0)), len(values))
 
 
 def advantages(rewards: Sequence[Number], kernel: Kernel, baseline: str) -> list[Fraction]:
     """Equations (27), (29), (33) and the centred leave-one-out, by their definitions."""
-    per_term = [_ENUMERATED[baseline](rewards, term) for term in kernel]
+    per_term = [_ENUMERATED[baseline](tuple(rewards), term) for term in kernel]
     return [
         sum((t.coefficient * a for t, a in zip(kernel, column, strict=True)), Fraction(0))
         for column in zip(*per_term, strict=True)
     ]
 
 
-def _effective(rewards: Sequence[Number], term: Term) -> list[Fraction]:
+@lru_cache(maxsize=5000)
+def _effective(rewards: tuple[Number, ...], term: Term) -> tuple[Fraction, ...]:
     """S(i, k, {1..n}) of equations (27) and (28)."""
     n = len(rewards)
     totals = [Fraction(0)] * n
@@ -140,14 +150,14 @@ def _effective(rewards: Sequence[Number], term: Term) -> list[Fraction]:
         value = term.of([rewards[j] for j in subset])
         for i in subset:
             totals[i] += value
-    return [total / math.comb(n, term.k) for total in totals]
+    return tuple(total / math.comb(n, term.k) for total in totals)
 
 
-def _without(rewards: Sequence[Number], i: int) -> list[Number]:
-    return [g for j, g in enumerate(rewards) if j != i]
+def _without(rewards: tuple[Number, ...], i: int) -> tuple[Number, ...]:
+    return rewards[:i] + rewards[i + 1 :]
 
 
-def _enumerated_loo(rewards: Sequence[Number], term: Term) -> list[Fraction]:
+def _enumerated_loo(rewards: tuple[Number, ...], term: Term) -> Sequence[Fraction]:
     share = Fraction(term.k, len(rewards))
     return [
         s - share * _average(_without(rewards, i), term)
@@ -155,14 +165,15 @@ def _enumerated_loo(rewards: Sequence[Number], term: Term) -> list[Fraction]:
     ]
 
 
-def _enumerated_paper_loo(rewards: Sequence[Number], term: Term) -> list[Fraction]:
+def _enumerated_paper_loo(rewards: tuple[Number, ...], term: Term) -> Sequence[Fraction]:
     return [
         s - sum(_effective(_without(rewards, i), term), Fraction(0)) / (len(rewards) - 1)
         for i, s in enumerate(_effective(rewards, term))
     ]
 
 
-def _enumerated_loo_minus_one(rewards: Sequence[Number], term: Term) -> list[Fraction]:
+@lru_cache(maxsize=5000)
+def _enumerated_loo_minus_one(rewards: tuple[Number, ...], term: Term) -> Sequence[Fraction]:
     n, k = len(rewards), term.k
     if k == 1:
         values = [term.of([g]) for g in rewards]
@@ -178,13 +189,13 @@ def _enumerated_loo_minus_one(rewards: Sequence[Number], term: Term) -> list[Fra
 
 def _one_fewer(term: Term) -> Term:
     if term.is_maximum:
-        return Term(term.coefficient, maximum(term.k - 1)[0].weights)
+        return maximum(term.k - 1)[0]
     if term.is_minimum:
-        return Term(term.coefficient, minimum(term.k - 1)[0].weights)
+        return minimum(term.k - 1)[0]
     raise ValueError(f"no baseline with one sample fewer for weights {term.weights}")
 
 
-_ENUMERATED: dict[str, Callable[[Sequence[Number], Term], list[Fraction]]] = {
+_ENUMERATED: dict[str, Callable[[tuple[Number, ...], Term], Sequence[Fraction]]] = {
     "none": _effective,
     "loo": _enumerated_loo,
     "loo_minus_one": _enumerated_loo_minus_one,
@@ -207,7 +218,7 @@ def exact_estimate(rewards: Sequence[Number], kernel: Kernel) -> float:
     ranked = sorted(scaled)
     parts = []
     for term in kernel:
-        weights, unit = _as_integers(term.weights)
+        weights, unit = term.integers
         total = sum(map(int.__mul__, _rank_counts(len(ranked), weights), ranked))
         parts.append((term.coefficient, [total], unit * math.comb(len(ranked), term.k)))
     return _combine(parts, scale)[0]
@@ -217,7 +228,7 @@ def exact_magnitude(rewards: Sequence[Number], term: Term) -> float:
     """The estimate with every product of weight and sorted reward replaced by its magnitude:
     the scale of rounding errors in any sum of them."""
     scaled, scale = _as_integers(rewards)
-    weights, unit = _as_integers(term.weights)
+    weights, unit = term.integers
     counts = _rank_counts(len(scaled), weights)
     total = sum(abs(w * g) for w, g in zip(counts, sorted(scaled), strict=True))
     return total / (scale * unit * math.comb(len(scaled), term.k))
@@ -237,13 +248,13 @@ def exact_advantages(rewards: Sequence[Number], kernel: Kernel, baseline: str) -
 def _ranked_advantages(ranked: list[int], term: Term, baseline: str) -> tuple[list[int], int]:
     """Numerators and their common denominator."""
     n, k = len(ranked), term.k
-    weights, unit = _as_integers(term.weights)
+    weights, unit = term.integers
     subsets = math.comb(n, k) * unit
     totals = _totals_with(ranked, weights)
     if baseline == "none":
         return totals, subsets
     if baseline == "loo_minus_one" and k > 1:
-        smaller, _ = _as_integers(_one_fewer(term).weights)
+        smaller, _ = _one_fewer(term).integers
         baselines = _totals_without(ranked, smaller)
         return [s - b for s, b in zip(totals, baselines, strict=True)], subsets
     # C(n, k) = C(n-1, k) n / (n-k)

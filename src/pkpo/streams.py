@@ -21,6 +21,8 @@ class Stream(StrEnum):
     EVALUATION = "completions of an evaluation, by split and step"
     FROZEN = "completions of a policy that doesn't learn, by step"
     UNIFORM = "completions drawn uniformly, by step"
+    SHOTS = "solved problems shown in every prompt"
+    GUESSES = "answers drawn from those to training problems"
 
 
 def seed_of(seed: int, stream: Stream, *use: int | str) -> int:
@@ -32,7 +34,7 @@ def seed_of(seed: int, stream: Stream, *use: int | str) -> int:
     >>> seed_of(0, Stream.SAMPLING, 7) == seed_of(0, Stream.SAMPLING, 7)
     True
     >>> len({seed_of(0, stream, *use) for stream in Stream for use in [(), (0,), (0, 0)]})
-    27
+    33
     """
     key = (stream.name, *(one if isinstance(one, str) else int(one) for one in (seed, *use)))
     return int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big") >> 1

@@ -156,12 +156,17 @@ TINY = (
     "lengths=[1,2] --hidden 16 --layers 1 --warm-start-steps 2 --prompts-per-step 8 --steps 2 "
     "--num-generations 4 --objectives 1 --workers 1 --out run"
 )
-WITHOUT_FIGURES = """
+QUICK = """
+import sys
 from pkpo import cli
 
 def run(arguments, whole=cli.run):
     from pkpo.report import write
     write.draw_figures = lambda run: ()
+    if sys.__stdout__ is not None:
+        from pkpo.execution.pool import ThisProcess
+        from pkpo.train import job
+        job.LocalProcesses = lambda slots: ThisProcess(lambda: False)
     return whole(arguments)
 
 if __name__ == "__main__":
@@ -179,7 +184,8 @@ if __name__ == "__main__":
     ],
 )
 def test_training_goes_on_where_nobody_listens(where: str, said: str):
-    Path("quick.py").write_text(WITHOUT_FIGURES)
+    """Worker processes, which import for seconds, are there where they inherit no streams."""
+    Path("quick.py").write_text(QUICK)
     done = shell(f"set -o pipefail; pkpo {TINY} {where}", "quick.py", PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr

@@ -91,7 +91,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
         patch.setenv("PKPO_CACHE", str(path / "cache"))
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
-            code = run([*JOB, "--workers", "2", "--out", str(run_path)])
+            code = run([*JOB, "--workers", "1", "--out", str(run_path)])
     return Finished(run_path, path / "cache", Outcome(code, out.getvalue(), err.getvalue()))
 
 

@@ -67,7 +67,7 @@ def test_without_objectives_the_task_s_own_are_compared() -> None:
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ("--model m", "--model: only with --engine trl"),
+        ("--max-completion-length 3", "--max-completion-length: only with --engine trl"),
         ("--trl a=1 --max-completion-length 3", "--max-completion-length, --trl: only with"),
         ("--engine trl", "needs --model"),
         ("--engine trl --model m", "needs --learning-rates"),
@@ -138,7 +138,7 @@ def test_settings_of_the_job_can_t_be_set_again() -> None:
 
 def test_python_dash_m_is_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pkpo", "train", "--model", "m"], capture_output=True, text=True
+        [sys.executable, "-m", "pkpo", "train", "--trl", "a=1"], capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert done.stderr == "pkpo: --model: only with --engine trl\n"
+    assert done.stderr == "pkpo: --trl: only with --engine trl\n"

@@ -8,11 +8,13 @@ import platform
 import shutil
 import stat
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
 
 from pkpo.errors import InvalidInputError
+from pkpo.sandbox import wall
 from pkpo.sandbox.limits import Limits
 from pkpo.sandbox.program import run
 from pkpo.sandbox.server import Sandbox
@@ -100,10 +102,27 @@ def test_unsafe_is_no_wall_but_has_limits(tmp_path: Path) -> None:
 
 def test_no_folder_of_the_environment_is_inside() -> None:
     """An environment's packages aren't the interpreter's, nor is what they lead to."""
-    for wall in ("bubblewrap", "nsjail"):
-        bound = " ".join(command(wall, 3))
+    for name in ("bubblewrap", "nsjail"):
+        bound = " ".join(command(name, 3))
         assert sys.prefix == sys.base_prefix or sys.prefix not in bound
         assert str(Path.home()) not in bound.replace(sys.base_prefix, "")
+
+
+def test_the_command_for_nsjail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no namespace of its own or read-only is named here: devices and an empty /tmp."""
+    python = "/opt/python/bin/python3"
+    monkeypatch.setattr(wall, "_interpreter", lambda: (python, ("/opt/python/lib", python)))
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_, **__: "/opt/python/none")
+    devices = " ".join(f"--bindmount /dev/{name}" for name in ("null", "zero", "urandom", "random"))
+    inside = Path(wall.__file__).parent / "inside"
+    assert " ".join(command("nsjail", 7)) == (
+        "nsjail --mode o --really_quiet --chroot  --disable_proc --iface_no_lo "
+        "--cap CAP_SYS_ADMIN --user 65534 --group 65534 --hostname sandbox --time_limit 0 "
+        "--pass_fd 7 --rlimit_as max --rlimit_cpu max --rlimit_fsize max "
+        f"--bindmount_ro /opt/python/lib --bindmount_ro {python} {devices} "
+        f"--bindmount_ro {inside}:/sandbox --tmpfsmount /tmp --cwd /tmp "
+        f"-- {python} -I -S -B /sandbox/serve.py 7 walled"
+    )
 
 
 @pytest.mark.skipif(not shutil.which("nsjail"), reason="nsjail isn't installed")

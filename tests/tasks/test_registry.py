@@ -12,6 +12,7 @@ import pytest
 
 from pkpo.errors import BrokenPackageError, InvalidInputError
 from pkpo.tasks import registry
+from pkpo.tasks.base import TokenTask
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.tasks.registry import TASKS, build_task, build_token_task, describe_options, task_names
 from tests.tasks.made_up import Obedient
@@ -26,6 +27,29 @@ def test_options_reach_the_task():
     np.testing.assert_array_equal(
         task.problems("test").prompts_PT, expected.problems("test").prompts_PT
     )
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name not in ("code", "math")])
+def test_a_split_that_a_task_hasn_t_is_refused(name: str) -> None:
+    task = build_task(
+        name, SIZES if name in ("grid-programs", "reasoning-gym", "functions") else {}
+    )
+    exam: Any = "exam"
+    calls = [
+        lambda: task.ids(exam),
+        lambda: task.question(exam, 0),
+        lambda: task.judge(exam, 0, "flip_h"),
+    ]
+    if isinstance(task, TokenTask):
+        completions = np.full((1, 1, 1), task.vocabulary.answer_id + 1)
+        calls += [
+            lambda: task.problems(exam),
+            lambda: task.describe_prompt(exam, 0),
+            lambda: task.verify(exam, np.array([0]), completions),
+        ]
+    for call in calls:
+        with pytest.raises(InvalidInputError, match="has no problems in split 'exam'; it has"):
+            call()
 
 
 def test_unknown_task_names_the_known_ones():

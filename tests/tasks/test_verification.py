@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 
@@ -34,6 +35,15 @@ def test_workers_stay_for_the_next_call_and_one_that_died_meanwhile_costs_nothin
         time.sleep(0.1)
         assert [verdict.reward for verdict in verifier.judge("test", [(1, "1")])] == [1.0]
         assert verifier.judge("test", []) == []
+
+
+def test_workers_end_with_a_verifier_that_nobody_holds() -> None:
+    verifier = Verifier(Obedient(), workers=1)
+    pid = int(verifier.judge("test", [(0, "pid")])[0].reason)
+    del verifier
+    gc.collect()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 @pytest.mark.parametrize(

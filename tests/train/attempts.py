@@ -4,8 +4,9 @@ It reads one JSON object a line, forks, prints the child's process id, waits for
 prints how it ended as subprocess numbers it. An object is either
 {"run": PATH, "cache": PATH, "kill": [WHAT, NAME, NUMBER] or null, "record": PATH or null}, for
 the work of a run directory, or {"command": [ARGUMENT, ...], "env": {NAME: VALUE}, "out": PATH,
-"err": PATH, "most_bytes": NUMBER or null, "figures": BOOLEAN}, for a command of pkpo, whose
-workers are forked too and whose report may go without figures, which take most of its time.
+"err": PATH, "most_bytes": NUMBER or null, "figures": BOOLEAN, "slow_until": PATH or null}, for
+a command of pkpo, whose workers are forked too, whose report may go without figures, which take
+most of its time, and whose steps each wait a while until there is a file at the path.
 Forking saves the seconds that importing takes; a child is the leader of its own session.
 """
 
@@ -17,6 +18,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ import pkpo.train.sweep  # noqa: F401
 from pkpo.cli import main as pkpo_command
 from pkpo.execution import processes
 from pkpo.report import style, sweep, write
+from pkpo.train.embedded.arm_trainer import ArmTrainer
 from pkpo.train.embedded.engine import make_warm_start, train_arm
 from pkpo.train.run_directory import RunDirectory
 
@@ -71,6 +74,17 @@ def attempt(order: dict[str, Any]) -> None:
         Path(order["record"]).write_text(json.dumps(moments))
 
 
+def wait_before_steps(until: Path) -> None:
+    step = ArmTrainer._train_step
+
+    def waiting(trainer: ArmTrainer) -> Any:
+        if not until.exists():
+            time.sleep(0.1)
+        return step(trainer)
+
+    ArmTrainer._train_step = waiting
+
+
 def command(order: dict[str, Any]) -> None:
     for descriptor, name in ((1, "out"), (2, "err")):
         file = os.open(order[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
@@ -80,6 +94,8 @@ def command(order: dict[str, Any]) -> None:
     if order["most_bytes"] is not None:
         _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["most_bytes"], hard))
+    if order["slow_until"] is not None:
+        wait_before_steps(Path(order["slow_until"]))
     if not order["figures"]:
         write.draw_figures = lambda run: ()
         sweep.sweep_figure = lambda results: style.new_figure(1.0, 1.0)

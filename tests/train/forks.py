@@ -99,7 +99,12 @@ class Attempts:
 
     @contextlib.contextmanager
     def started(
-        self, *arguments: object, cache: Path, most_bytes: int | None = None, figures: bool = False
+        self,
+        *arguments: object,
+        cache: Path,
+        most_bytes: int | None = None,
+        figures: bool = False,
+        slow_until: Path | None = None,
     ) -> Iterator[Running]:
         """A command of pkpo, whose whole session is killed at the end.
 
@@ -107,6 +112,7 @@ class Attempts:
             cache: of warm starts.
             most_bytes: the system lets none of its files grow beyond that.
             figures: whether its report has some.
+            slow_until: its training waits a while before each step until this file is there.
         """
         out, err = self._folder / "out", self._folder / "err"
         child = self._order(
@@ -116,6 +122,7 @@ class Attempts:
             err=str(err),
             most_bytes=most_bytes,
             figures=figures,
+            slow_until=slow_until and str(slow_until),
         )
         running = Running(child, out, err, self._answer)
         try:

@@ -24,7 +24,7 @@ from pkpo.train.run_directory import RunDirectory
 from .forks import Attempts, Running
 from .tiny import assert_same_run, rows, settings
 
-STEPS = 200
+STEPS = 60
 ARMS = ("k=1", "k=2", "k=4")
 
 
@@ -79,7 +79,7 @@ def started(
         file = tmp_path / "config.json"
         file.write_text(json.dumps(config))
         arguments = ("train", "--config", file, "--out", path, "--workers", 2)
-        return attempts.started(*arguments, cache=cache)
+        return attempts.started(*arguments, cache=cache, slow_until=tmp_path / "faster")
 
     return start
 
@@ -185,6 +185,7 @@ def test_a_killed_worker_costs_its_own_arm_only(
         wait_for(lambda: steps_done(path, "k=1") >= 3)
         worker = int((folder(path, "k=1") / "lock").read_text().split()[1])
         os.kill(worker, signal.SIGKILL)
+        (tmp_path / "faster").touch()
         assert process.ended() == 1
     assert process.err.startswith("pkpo: 1 arms failed: k=1. ")
     assert "k=1 failed: its worker process was killed (SIGKILL" in process.out

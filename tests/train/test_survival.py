@@ -22,7 +22,6 @@ from .interference import Moment, first_and_last
 from .tiny import assert_same_run, settings
 
 TESTS = Path(__file__).parents[1]
-KILLS = 20
 KILLED = -signal.SIGKILL
 TIMED = ("metrics.jsonl", "state.pt", "state.previous.pt", "completions.parquet")
 """Files whose bytes may differ between equal runs."""
@@ -108,7 +107,8 @@ def test_killed_at_every_kind_of_moment(attempts: Attempts, tmp_path: Path):
 # At random moments
 
 
-def test_killed_at_random_moments(attempts: Attempts, tmp_path: Path):
+@pytest.mark.parametrize("least", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments(attempts: Attempts, tmp_path: Path, least: int):
     """Warm starts too, which have a cache of their own here."""
     config = job(steps=24, checkpoint_every=5, completions_every=3)
     whole = make(tmp_path / "whole", config)
@@ -117,7 +117,7 @@ def test_killed_at_random_moments(attempts: Attempts, tmp_path: Path):
     seconds = time.perf_counter() - start
     rng = random.Random(20)
     kills = number = 0
-    while kills < KILLS:
+    while kills < least:
         number += 1
         run, cache = make(tmp_path / f"run-{number}", config), tmp_path / f"cache-{number}"
         for _ in range(8):

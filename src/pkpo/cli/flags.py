@@ -17,6 +17,8 @@ from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.tasks.registry import describe_options
 from pkpo.train.config import (
     ArmSettings,
+    EvaluationSettings,
+    ModelSettings,
     PolicySettings,
     Settings,
     StepSettings,
@@ -26,7 +28,7 @@ from pkpo.train.config import (
     WarmStartSettings,
 )
 from pkpo.train.methods import method_arms
-from pkpo.train.presets import make_arms, one_each, preset
+from pkpo.train.presets import Preset, make_arms, one_each, preset, pretrained_preset
 
 _preset: Any = tyro.conf.arg(help_behavior_hint="(default: the task's preset)")
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
@@ -37,8 +39,8 @@ class JobFlags:
     """Task, policy, objectives, seeds and training, each with a default."""
 
     task: str = "grid-programs"
-    """Problem set, one of those that `pkpo tasks` lists; the embedded engine takes grid-programs,
-    reasoning-gym and functions."""
+    """Problem set, one of those that `pkpo tasks` lists; without a --model the embedded engine
+    takes grid-programs, reasoning-gym and functions."""
 
     option: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME=VALUE ..."), optional] = ()
     """Options of the task, such as reward=cells or dataset=countdown; `--option help` lists
@@ -83,6 +85,40 @@ class JobFlags:
 
     truncate: Annotated[float | None, optional] = None
     """Bound of the importance ratios under --reuse exact; biased."""
+
+    model: Annotated[str | None, optional] = None
+    """Pretrained language model to be trained: smollm2 (fetched, converted and cached), a folder
+    in the transformers format, or a name on the Hugging Face hub. With --engine trl also such as
+    the warm start of a run; {seed} in it stands for the seed there."""
+
+    dtype: Annotated[Literal["float32", "bfloat16"] | None, optional] = None
+    """Of the --model's weights (default: float32)."""
+
+    lora_rank: Annotated[int | None, optional] = None
+    """Train adapters of this rank on the --model instead of all its weights."""
+
+    prompt: Annotated[Literal["chat", "text"] | None, optional] = None
+    """How the --model is asked: by its chat template (default), or in plain text, where a line
+    break ends an answer."""
+
+    shots: Annotated[int | None, _preset] = None
+    """Solved training problems that every prompt of the --model shows first."""
+
+    max_new_tokens: Annotated[int | None, optional] = None
+    """Most tokens of a completion of the --model. By default as many as the longest reference
+    answer has."""
+
+    too_long: Annotated[Literal["refuse", "drop"] | None, optional] = None
+    """What happens to problems that are too long for the --model (default: refuse)."""
+
+    no_keep_models: bool = False
+    """Don't store the trained models."""
+
+    num_samples: Annotated[int | None, _preset] = None
+    """Samples of each problem in evaluations, where pass@k isn't computed exactly."""
+
+    evaluate_every: Annotated[int | None, _preset] = None
+    """Training steps from one evaluation on validation problems to the next."""
 
     hidden: Annotated[int | None, _preset] = None
     """Width of the transformer."""
@@ -135,21 +171,43 @@ class JobFlags:
 
     def settings(self) -> TrainConfig:
         """The whole job's settings: the task's preset, changed by the flags that were given."""
-        base = preset(self.task)
+        base = self.preset
         steps = {} if self.warm_start_steps is None else {"steps": self.warm_start_steps}
+        model = self.given(ModelSettings)
+        if self.model is None:
+            if model:
+                raise InvalidInputError(f"{', '.join(self.changed(model))}: only with --model")
+            policy: dict[str, Settings] = {
+                "policy": PolicySettings(**self.given(PolicySettings)),
+                "warm_start": WarmStartSettings(**{**base.warm_start, **steps}),
+            }
+        elif wrong := self.changed(("hidden", "layers", "warm_start_steps")):
+            raise InvalidInputError(f"{', '.join(wrong)}: not with --model")
+        else:
+            policy = {"model": ModelSettings(**{**base.model, **model, "name": self.model})}
+        training = TrainingSettings(**{**base.training, **self.given(TrainingSettings)})
         return TrainConfig(
-            policy=PolicySettings(**self.given(PolicySettings)),
-            warm_start=WarmStartSettings(**{**base.warm_start, **steps}),
-            **self.of_any_engine(
-                TrainingSettings(**{**base.training, **self.given(TrainingSettings)})
-            ),
+            **policy, **self.of_any_engine(training), keep_models=not self.no_keep_models
         )
+
+    @property
+    def preset(self) -> Preset:
+        """What the job has unless flags say otherwise."""
+        if self.model is None or getattr(self, "engine", "embedded") != "embedded":
+            return preset(self.task)
+        return pretrained_preset(self.task, lora=self.lora_rank is not None)
 
     def of_any_engine(self, training: StepSettings) -> dict[str, Any]:
         """The settings that every engine's job has, by name."""
-        options = {**preset(self.task).options, **read_options(self.option)}
-        given = {} if self.checkpoint_every is None else {"checkpoint_every": self.checkpoint_every}
+        base = self.preset
+        options = {**base.options, **read_options(self.option)}
+        given = dict(base.intervals)
+        if self.checkpoint_every is not None:
+            given["checkpoint_every"] = self.checkpoint_every
+        measured = {"num_samples": self.num_samples, "every": self.evaluate_every}
+        measured = {name: value for name, value in measured.items() if value is not None}
         return given | {
+            "evaluation": EvaluationSettings(**{**base.evaluation, **measured}),
             "task": TaskSettings(name=self.task, options=options),
             "training": training,
             "arms": self.arms(training),
@@ -159,7 +217,7 @@ class JobFlags:
 
     def arms(self, training: StepSettings) -> tuple[ArmSettings, ...]:
         """Of the objectives, then of the methods; the preset's without either."""
-        base = preset(self.task)
+        base = self.preset
         count = len(self.objectives) + len(self.methods)
         if not count:
             arms = base.arms(training.steps)

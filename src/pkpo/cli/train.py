@@ -21,8 +21,23 @@ from pkpo.train.config import (
     read_config,
 )
 
-_TRL_ALONE = ("model", "max_completion_length", "per_device_batch_size", "trl")
-_EMBEDDED_ALONE = ("passes", "reuse", "truncate", "hidden", "layers", "warm_start_steps", "workers")
+_TRL_ALONE = ("max_completion_length", "per_device_batch_size", "trl")
+_EMBEDDED_ALONE = (
+    "passes",
+    "reuse",
+    "truncate",
+    "hidden",
+    "layers",
+    "warm_start_steps",
+    "workers",
+    "dtype",
+    "lora_rank",
+    "prompt",
+    "shots",
+    "max_new_tokens",
+    "too_long",
+    "no_keep_models",
+)
 
 
 @dataclass(frozen=True)
@@ -36,10 +51,6 @@ class Train(JobFlags):
 
     engine: Literal["embedded", "trl"] = "embedded"
     """What trains: the embedded engine, or TRL on a transformers model (--model)."""
-
-    model: Annotated[str | None, optional] = None
-    """With --engine trl: folder or name of a model, such as the warm start of a run;
-    {seed} in it stands for the seed."""
 
     max_completion_length: Annotated[int | None, optional] = None
     """With --engine trl: most tokens of a completion. By default the task's limit where the

@@ -41,6 +41,9 @@ class ArmFiles:
         self.evaluation = path / "evaluation.json"
         self.completions = path / "completions.parquet"
         self.model = path / "model"
+        self.adapter = path / "adapter"
+        self.model_source = path / "model.json"
+        self.samples = path / "samples.parquet"
         self.failure = path / "failure.txt"
 
 

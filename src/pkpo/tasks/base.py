@@ -6,8 +6,9 @@ Axis suffixes: P problems, G completions of one problem, T tokens.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -74,11 +75,30 @@ class Vocabulary:
 
     def encode(self, symbols: Sequence[str]) -> list[int]:
         """Ids of `symbols`; an unknown symbol raises InvalidInputError."""
-        index = {token: i for i, token in enumerate(self.tokens)}
         try:
-            return [index[symbol] for symbol in symbols]
+            return [self._index[symbol] for symbol in symbols]
         except KeyError as error:
             raise InvalidInputError(f"symbol {error.args[0]!r} is not in the vocabulary") from None
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {token: i for i, token in enumerate(self.tokens)}
+
+    def prompts(self, texts: Iterable[Sequence[str]]) -> tuple[np.ndarray, np.ndarray]:
+        """Prompts of symbols with ANSWER behind them, and their lengths, as in `Problems`."""
+        rows = [[*self.encode(symbols), self.answer_id] for symbols in texts]
+        lengths_P = np.array([len(row) for row in rows], dtype=np.int64)
+        return self._padded(rows, int(lengths_P.max())), lengths_P
+
+    def answers(self, texts: Iterable[Sequence[str]], width: int) -> np.ndarray:
+        """Answers of symbols as in `Demonstrations`."""
+        return self._padded([[*self.encode(symbols), self.eos_id] for symbols in texts], width)
+
+    def _padded(self, rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
+        ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
+        for padded, row in zip(ids, rows, strict=True):
+            padded[: len(row)] = row[:width]
+        return ids
 
     def decode(self, ids: Sequence[int], *, separator: str = " ") -> str:
         """Text of `ids` up to the first EOS or PAD, special tokens left out."""

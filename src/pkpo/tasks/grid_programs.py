@@ -162,6 +162,10 @@ class GridProgramTask(TokenTask):
         ends = np.cumsum(list(sizes.values()))
         return {split: examples[slice(end - sizes[split], end)] for split, end in zip(sizes, ends)}
 
+    def _of(self, split: Split) -> _Examples:
+        self.require_split(split)
+        return self._splits[split]
+
     def _draw(
         self,
         rng: np.random.Generator,
@@ -212,7 +216,7 @@ class GridProgramTask(TokenTask):
         return prompts, np.full(len(examples), prompts.shape[1])
 
     def problems(self, split: Split) -> Problems:
-        examples = self._splits[split]
+        examples = self._of(split)
         ids = tuple(f"{split}-{i}" for i in range(len(examples)))
         return Problems(ids, *self._prompts(examples))
 
@@ -235,7 +239,7 @@ class GridProgramTask(TokenTask):
     def verify(
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
     ) -> np.ndarray:
-        examples = self._splits[split]
+        examples = self._of(split)
         num_generations = completions_PGT.shape[1]
         tokens = completions_PGT.reshape(-1, completions_PGT.shape[2])
         programs = tokens - self._first_operation
@@ -256,7 +260,7 @@ class GridProgramTask(TokenTask):
     def question(self, split: Split, problem: int) -> str:
         shown = [
             f"Input {number}:\n{_grid_text(before)}\nOutput {number}:\n{_grid_text(after)}"
-            for number, (before, after) in enumerate(self._splits[split].pairs(problem), start=1)
+            for number, (before, after) in enumerate(self._of(split).pairs(problem), start=1)
         ]
         operations = [f"{name}: {one.words}" for name, one in self._language.operations.items()]
         answer = " ".join(self._language.names[3:0:-2][: self.max_ops])
@@ -292,14 +296,14 @@ class GridProgramTask(TokenTask):
         return Verdict(reward, f"{made} {unit} are made".replace("% ", "% of the "))
 
     def reference(self, split: Split, problem: int) -> str:
-        program = self._answers(self._splits[split].programs_PL[[problem]])[0]
+        program = self._answers(self._of(split).programs_PL[[problem]])[0]
         return f"<answer>{self.describe_completion(program)}</answer>"
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
         language = self._language
         if len(language.names) ** self.max_ops > _LARGEST_ENUMERATION:
             return None
-        example = self._splits[split][[problem]]
+        example = self._of(split)[[problem]]
         states, target = example.inputs_PEHW, example.outputs_PEHW[0]
         found: list[tuple[int, ...]] = []
         for length in range(1, self.max_ops + 1):
@@ -317,7 +321,7 @@ class GridProgramTask(TokenTask):
         return drawn + self._first_operation
 
     def describe_prompt(self, split: Split, problem: int) -> str:
-        shown = (map(_grid_line, pair) for pair in self._splits[split].pairs(problem))
+        shown = (map(_grid_line, pair) for pair in self._of(split).pairs(problem))
         return "  ".join(map(" -> ".join, shown))
 
     def describe_completion(self, ids_T: np.ndarray) -> str:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pkpo.errors import InvalidInputError, needing
 from pkpo.tasks.base import RewardType, Split, Task, Verdict, last_answer
@@ -238,7 +236,7 @@ def _rows(
     named = Path(path).name.partition(".")[0] if path else "row"
     counts: Counter[str] = Counter()
     places: dict[str, str] = {}
-    for place, row in _placed(path, dataset, config):
+    for place, row in load_rows(path, dataset, config):
         split = row.get("split") or (named if named in ("test", "validation") else "")
         counts[split] += 1
         problem = _problem(row, place, f"{split or named}/{counts[split]}")
@@ -250,31 +248,6 @@ def _rows(
         yield split, problem
     if not places:
         raise InvalidInputError(f"{path or dataset}: no problems in train, validation or test")
-
-
-def _placed(path: str | None, dataset: str | None, config: str | None) -> Iterator[tuple[str, Row]]:
-    """Rows with their places."""
-    suffix = Path(path).suffix if path and not dataset else ""
-    rows: Any
-    if suffix == ".json":
-        try:
-            rows = json.loads(Path(str(path)).read_bytes())
-        except ValueError as error:
-            raise InvalidInputError(f"{path}: not JSON: {error}") from error
-        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-            raise InvalidInputError(f"{path}: not a list of objects")
-    elif suffix == ".parquet":
-        with needing("problems of a Parquet file", "datasets"):
-            import datasets
-        try:
-            rows = datasets.load_dataset("parquet", data_files=path, split="train")
-        except Exception as error:
-            raise InvalidInputError(f"{path} can't be loaded: {error}") from error
-    else:
-        yield from load_rows(path, dataset, config)
-        return
-    for number, row in enumerate(rows, start=1):
-        yield f"{path}, row {number}", row
 
 
 def _problem(row: Row, place: str, name: str) -> _Problem:

@@ -154,8 +154,13 @@ class ReasoningGymTask(TokenTask):
         vars(self).update(state)
         self._connect()
 
+    def _of(self, split: Split) -> list[_Item]:
+        self.require_split(split)
+        return self._items[split]
+
     def problems(self, split: Split) -> Problems:
         """The problems of one split, named dataset/first item of the seed/item."""
+        self.require_split(split)
         return self._problems[split]
 
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
@@ -176,12 +181,10 @@ class ReasoningGymTask(TokenTask):
         size = self._settings["size"]
         indices = iter(lambda: rng.randrange(size // 2, size), None)
         items = self._distinct_items(indices, count, taken, "demonstrations", self._is_solved)
-        prompts_PT, lengths_P = self._encode_prompts(items)
-        answers_PT = np.full((count, self.max_new_tokens), self.vocabulary.pad_id, dtype=np.int64)
-        for row_T, item in zip(answers_PT, items, strict=True):
-            ids = [*self.vocabulary.encode(item.answer or ""), self.vocabulary.eos_id]
-            row_T[: len(ids)] = ids[: self.max_new_tokens]
-        return Demonstrations(prompts_PT, lengths_P, answers_PT)
+        answers = (item.answer or "" for item in items)
+        return Demonstrations(
+            *self._prompts(items), self.vocabulary.answers(answers, self.max_new_tokens)
+        )
 
     def verify(
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
@@ -198,7 +201,7 @@ class ReasoningGymTask(TokenTask):
             InvalidInputError: a shape or a problem index is wrong; never for a completion.
         """
         problems_P, completions_PGT = np.asarray(problems_P), np.asarray(completions_PGT)
-        items = self._items[split]
+        items = self._of(split)
         shapes = problems_P.shape, completions_PGT.shape
         if len(shapes[1]) != 3 or shapes[0] != shapes[1][:1]:
             raise InvalidInputError(f"need problems (P,) and completions (P, G, T), got {shapes}")
@@ -215,7 +218,7 @@ class ReasoningGymTask(TokenTask):
 
     def question(self, split: Split, problem: int) -> str:
         """The item's own question, and how to mark the answer."""
-        return f"{self._items[split][problem].entry['question'].strip()}\n\n{ANSWER_FORMAT}"
+        return f"{self._of(split)[problem].entry['question'].strip()}\n\n{ANSWER_FORMAT}"
 
     def judge(self, split: Split, problem: int, text: str) -> Verdict:
         """The rule of the class for an answer in the form that the item's question asks for."""
@@ -227,7 +230,7 @@ class ReasoningGymTask(TokenTask):
         return Verdict(reward, f"{word}: {answer[:80]}")
 
     def reference(self, split: Split, problem: int) -> str | None:
-        answer = self._items[split][problem].entry["answer"]
+        answer = self._of(split)[problem].entry["answer"]
         return f"<answer>{answer}</answer>" if isinstance(answer, str) else None
 
     def solutions(self, split: Split, problem: int) -> list[tuple[int, ...]] | None:
@@ -236,7 +239,7 @@ class ReasoningGymTask(TokenTask):
 
     def describe_prompt(self, split: Split, problem: int) -> str:
         """The prompt as the model reads it."""
-        return self._items[split][problem].prompt
+        return self._of(split)[problem].prompt
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         """The completion's characters up to the first EOS or PAD."""
@@ -259,7 +262,7 @@ class ReasoningGymTask(TokenTask):
         if key not in self._cache:
             if len(self._cache) >= _CACHE_SIZE:
                 del self._cache[next(iter(self._cache))]
-            entry = self._items[split][problem].entry
+            entry = self._of(split)[problem].entry
             answer = text if spelled else self._preset.spell_out(text, entry["metadata"])
             score = 0.0 if answer is None else self._scorer.score(entry, answer)
             self._cache[key] = float(score == 1.0) if self.reward == "binary" else score
@@ -311,13 +314,7 @@ class ReasoningGymTask(TokenTask):
 
     def _as_problems(self, items: Sequence[_Item]) -> Problems:
         ids = tuple(f"{self.dataset}/{self._settings['seed']}/{item.index}" for item in items)
-        return Problems(ids, *self._encode_prompts(items))
+        return Problems(ids, *self._prompts(items))
 
-    def _encode_prompts(self, items: Sequence[_Item]) -> tuple[np.ndarray, np.ndarray]:
-        vocabulary = self.vocabulary
-        rows = [[*vocabulary.encode(item.prompt), vocabulary.answer_id] for item in items]
-        lengths_P = np.array([len(row) for row in rows], dtype=np.int64)
-        prompts_PT = np.full((len(rows), lengths_P.max()), vocabulary.pad_id, dtype=np.int64)
-        for prompt_T, row in zip(prompts_PT, rows, strict=True):
-            prompt_T[: len(row)] = row
-        return prompts_PT, lengths_P
+    def _prompts(self, items: Sequence[_Item]) -> tuple[np.ndarray, np.ndarray]:
+        return self.vocabulary.prompts(item.prompt for item in items)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -17,19 +18,45 @@ _Problem = TypeVar("_Problem")
 
 
 def read_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    """Rows of a JSON Lines file, gzipped or not, each with its place.
+    """Rows of a file, each with its place: JSON Lines, gzipped or not; a list in a file *.json; or
+    a file *.parquet.
 
     Raises:
-        InvalidInputError: a line is no JSON object, or there is none.
+        InvalidInputError: a row is no JSON object, or there is none.
+        MissingExtraError: the package `datasets`, for Parquet, is missing.
         OSError: the file can't be read.
     """
-    return json_rows(path.read_bytes(), str(path))
+    rows: Any
+    if path.suffix == ".json":
+        try:
+            rows = json.loads(path.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise InvalidInputError(f"{path}: not JSON: {error}") from error
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise InvalidInputError(f"{path}: not a list of objects")
+    elif path.suffix == ".parquet":
+        rows = _loaded(str(path), "parquet", data_files=str(path), split="train")
+    else:
+        yield from json_rows(path.read_bytes(), str(path))
+        return
+    for number, row in enumerate(rows, start=1):
+        yield f"{path}, row {number}", row
+
+
+def _loaded(what: str, *args: Any, **kwargs: Any) -> Any:
+    """What `datasets.load_dataset` gives."""
+    with needing("problems of a data set", "datasets"):
+        import datasets
+    try:
+        return datasets.load_dataset(*args, **kwargs)
+    except Exception as error:
+        raise InvalidInputError(f"{what} can't be loaded: {error}") from error
 
 
 def json_rows(
     data: bytes, name: str, on_bad: Callable[[str], object] | None = None
 ) -> Iterator[tuple[str, Row]]:
-    """As `read_rows`, of the content of a file.
+    """Rows of the content of a JSON Lines file; see `read_rows`.
 
     Args:
         on_bad: is told of lines that are no objects, instead of an error.
@@ -46,6 +73,10 @@ def json_rows(
         place, empty = f"{name}, line {number}", False
         try:
             row, wrong = json.loads(line), "not an object"
+            if b"\\u" in line:
+                json.dumps(row, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            row, wrong = None, "not Unicode: half of a surrogate pair"
         except (ValueError, RecursionError) as error:
             row, wrong = None, f"not JSON: {error}"
         if isinstance(row, dict):
@@ -75,8 +106,12 @@ def load_rows(
 ) -> Iterator[tuple[str, Row]]:
     """Rows of a file, or of a data set's splits, whose rows then have a field `split`.
 
+    Of a data set, "dev" and "valid" are validation, and splits of other names than those of a task
+    are left out with a warning.
+
     Raises:
-        InvalidInputError: neither or both are named, or the data set can't be loaded.
+        InvalidInputError: neither or both are named, or the data set can't be loaded, or it has
+            none of the splits.
         MissingExtraError: the package `datasets` is missing.
     """
     if (path is None) == (dataset is None):
@@ -84,17 +119,20 @@ def load_rows(
     if path is not None:
         yield from read_rows(Path(path))
         return
-    with needing("problems of a data set", "datasets"):
-        import datasets
-    try:
-        found: Any = datasets.load_dataset(str(dataset), config)
-    except Exception as error:
-        raise InvalidInputError(f"data set {dataset!r} can't be loaded: {error}") from error
+    found: Any = _loaded(f"data set {dataset!r}", dataset, config)
+    splits = {name: "validation" if name in ("dev", "valid") else name for name in found}
+    others = [name for name, split in splits.items() if split not in get_args(Split)]
+    if len(others) == len(splits):
+        raise InvalidInputError(
+            f"data set {dataset!r} has none of the splits {', '.join(get_args(Split))}, but "
+            f"{', '.join(others) or 'no other'}"
+        )
+    if others:
+        warnings.warn(f"data set {dataset!r}: left out {', '.join(others)}", stacklevel=2)
     for name, rows in found.items():
-        split = "validation" if name in ("dev", "valid") else name
-        if split in get_args(Split):
+        if name not in others:
             for number, row in enumerate(rows):
-                yield f"{dataset}, {name}, row {number}", {**row, "split": split}
+                yield f"{dataset}, {name}, row {number}", {**row, "split": splits[name]}
 
 
 def split_rows(

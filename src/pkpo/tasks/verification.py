@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from multiprocessing.util import Finalize
 from typing import Any, Self
 
 from pkpo.errors import InvalidInputError, PkpoError
@@ -41,7 +42,7 @@ class Verifier:
 
     A completion whose judgement takes more than `timeout`, or takes its process down, gets 0
     with that reason; its worker is killed and replaced, and the others are judged all the same.
-    Close it, or use it in a `with` statement.
+    Close it, or use it in a `with` statement; else they end with it or with this process.
 
     Args:
         task: is pickled to the workers; what it holds open is opened once a worker.
@@ -59,6 +60,8 @@ class Verifier:
             raise InvalidInputError(f"{workers=} and {timeout=} must be positive")
         self._context = multiprocessing.get_context("spawn")
         self._workers: list[_Worker] = []
+        # At its end an interpreter waits for processes that are no daemons.
+        Finalize(self, _kill_all, (self._workers,), exitpriority=0)
 
     def judge(
         self,
@@ -159,14 +162,21 @@ class Verifier:
 
     def close(self) -> None:
         """Kill the workers."""
-        for worker in list(self._workers):
-            self._dismiss(worker, kill=True)
+        _kill_all(self._workers)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+def _kill_all(workers: list[_Worker]) -> None:
+    while workers:
+        worker = workers.pop()
+        worker.connection.close()
+        worker.process.kill()
+        worker.process.join()
 
 
 def verify(

@@ -17,7 +17,15 @@ from pkpo.report.jsonio import differences, told
 from pkpo.train.config import ArmSettings, TrainConfig
 
 _SETTINGS = "settings"
-UNDECIDING = {"evaluation", "arms", "seeds", "device", "checkpoint_every", "completions_every"}
+UNDECIDING = {
+    "evaluation",
+    "arms",
+    "seeds",
+    "device",
+    "checkpoint_every",
+    "completions_every",
+    "keep_models",
+}
 
 
 def deciding_settings(config: TrainConfig, arm: ArmSettings, seed: int) -> dict[str, Any]:
@@ -48,6 +56,11 @@ class Checkpoints:
         content = io.BytesIO()
         torch.save({**state, _SETTINGS: dict(settings)}, content)
         write_atomically(self.last, content.getvalue(), keep_as=self.previous)
+
+    def remove(self) -> None:
+        """Of an arm that has ended."""
+        self.previous.unlink(missing_ok=True)
+        self.last.unlink(missing_ok=True)
 
     def load(self, settings: Mapping[str, Any]) -> dict[str, Any] | None:
         """The last checkpoint on the CPU, the previous one where state.pt is missing, or None.

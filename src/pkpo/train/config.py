@@ -6,7 +6,15 @@ import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import from_json
 
 from pkpo.core.objectives import Objective, mean_reward
@@ -49,6 +57,25 @@ class WarmStartSettings(Settings):
     batch_size: int = Field(default=256, ge=1)
     learning_rate: float = Field(default=3e-3, gt=0, allow_inf_nan=False)
     demonstrations: int | None = Field(default=None, ge=1)
+
+
+class ModelSettings(Settings):
+    """A pretrained language model that a job of the embedded engine trains, and how it is asked.
+
+    `name` is what `pkpo.train.embedded.pretrained.find_checkpoint` takes. `lora_rank` None trains
+    all weights. Each prompt shows the same `shots` solved problems first, drawn from the train
+    split with `shots_seed` and left out of training. `max_new_tokens` None stands for the longest
+    reference answer. Problems too long for the model are refused or dropped.
+    """
+
+    name: str = Field(min_length=1)
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    lora_rank: int | None = Field(default=None, ge=1)
+    prompt: Literal["chat", "text"] = "chat"
+    shots: int = Field(default=0, ge=0)
+    shots_seed: int = Field(default=0, ge=0)
+    max_new_tokens: int | None = Field(default=None, ge=1)
+    too_long: Literal["refuse", "drop"] = "refuse"
 
 
 class StepSettings(Settings):
@@ -250,11 +277,26 @@ class JobSettings(Settings):
 
 
 class TrainConfig(JobSettings):
-    """A job of the embedded engine: all arms of a seed start from one warm start."""
+    """A job of the embedded engine: all arms of a seed start from one warm start, or from `model`,
+    a pretrained one, to which `policy` and `warm_start` mean nothing.
 
+    `keep_models` False stores none of the trained policies.
+    """
+
+    model: ModelSettings | None = None
     policy: PolicySettings = PolicySettings()
     warm_start: WarmStartSettings = WarmStartSettings()
     training: TrainingSettings = TrainingSettings()
+    keep_models: bool = True
+
+    @model_serializer(mode="wrap")
+    def _without_the_meaningless(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        meaningless = ("model",) if self.model is None else ("policy", "warm_start")
+        return {name: value for name, value in handler(self).items() if name not in meaningless}
+
+    def check_engine(self) -> None:
+        if self.model is not None and {"policy", "warm_start"} & self.model_fields_set:
+            raise ValueError("a pretrained model has its own sizes and needs no warm start")
 
 
 SEED = "{seed}"

@@ -21,7 +21,8 @@ class Preset:
 
     Args:
         learning_rates: by schedule text, one arm each.
-        warm_start, training: fields of the settings of those names.
+        warm_start, training, evaluation, model: fields of the settings of those names.
+        intervals: fields of the job's own settings.
         options: of the task.
         default_learning_rate: for objectives that the preset doesn't name.
     """
@@ -31,6 +32,9 @@ class Preset:
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     default_learning_rate: float = 3e-4
+    evaluation: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] = field(default_factory=dict)
+    intervals: Mapping[str, Any] = field(default_factory=dict)
 
     def arms(self, steps: int) -> dict[str, float]:
         """Learning rates by schedule, for a job of `steps` steps. One step has no half, so
@@ -65,6 +69,27 @@ def preset(task: str) -> Preset:
     if task not in (known := task_names()):
         raise InvalidInputError(f"no task {task!r}; tasks: {', '.join(known)}")
     return _PRESETS.get(task, _PRESETS["grid-programs"])
+
+
+_FULL_RATE, _LORA_RATE = 1e-5, 1e-4
+
+
+def pretrained_preset(task: str, *, lora: bool) -> Preset:
+    """Of a pretrained model, on any task.
+
+    Raises:
+        InvalidInputError: no such task.
+    """
+    rate = _LORA_RATE if lora else _FULL_RATE
+    return Preset(
+        dict.fromkeys(_LEARNING_RATES, rate),
+        training={"steps": 40, "prompts_per_step": 8, "num_generations": 16},
+        options=preset(task).options,
+        default_learning_rate=rate,
+        evaluation={"k_values": (1, 2, 4, 8, 16), "num_samples": 16, "every": 10},
+        model={"shots": 4},
+        intervals={"checkpoint_every": 10, "completions_every": 10},
+    )
 
 
 def one_each(learning_rates: tuple[float, ...], count: int) -> tuple[float, ...]:

@@ -6,15 +6,13 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
-from pkpo.tasks.base import Task
 
 
-def check_problems(prompts_per_step: int, task: Task) -> None:
+def check_problems(prompts_per_step: int, problems: int) -> None:
     """
     Raises:
         InvalidInputError: a step takes more problems than there are.
     """
-    problems = len(task.ids("train"))
     if prompts_per_step > problems:
         raise InvalidInputError(
             f"prompts_per_step is {prompts_per_step}, but there are {problems} problems"

@@ -5,6 +5,12 @@ RUN/warm_start/seed_S/{evaluation.json, model/}
 RUN/arms/ARM/seed_S/{arm.json, metrics.jsonl, evaluations.jsonl, choices.jsonl, evaluation.json,
                      completions.parquet, state.pt, state.previous.pt, model/}
 
+A pretrained model isn't copied: in place of model/ warm_start/seed_S/ has a model.json, which names
+the checkpoint and its digest. The samples that it and its arms were measured by are in
+samples.parquet, an arm's adapters in adapter/, and guesser/seed_S/evaluation.json is of answers
+drawn from those to the training problems. Where an arm of such a job has ended, its state.pt is
+removed.
+
 On TRL transformers' checkpoints stand in checkpoints/ in place of state.pt, and warm_start/ has
 the measurement of the untrained model alone.
 
@@ -131,7 +137,11 @@ class RunDirectory(RunFiles, Generic[C]):
 
     def has_warm_start(self, seed: int) -> bool:
         files = ArmFiles(self.warm_start(seed))
-        return files.evaluation.exists() and files.model.exists()
+        return files.evaluation.exists() and (files.model.exists() or files.model_source.exists())
+
+    def guesser(self, seed: int) -> Path:
+        """The evaluation of `pkpo.train.guesser.Guesser`."""
+        return ArmFiles(self.path / "guesser" / f"seed_{seed}").evaluation
 
     def name_of(self, arm: ArmSettings, seed: int) -> str:
         """What an arm with a seed is called; without the seed where there is one alone."""

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.learning import Learner, mean_token_entropy, policy_gradient_loss
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import (
@@ -114,9 +115,12 @@ def test_gradient_by_the_logits_in_closed_form():
             super().__init__()
             self.logits = torch.nn.Parameter(torch.tensor([0.7, -1.1, 0.2, 2.0]))
 
-        def completion_logits(
-            self, prompts_PT: Tensor, lengths_P: Tensor, completions_RS: Tensor, prompt_R: Tensor
-        ) -> Tensor:
+        config = PolicyConfig(4)
+
+        def read(self, prompts_PT: Tensor, lengths_P: Tensor) -> None:
+            pass
+
+        def logits_after(self, prefix: None, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
             return self.logits.expand(*completions_RS.shape, -1)
 
     table = Table()

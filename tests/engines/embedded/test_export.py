@@ -12,8 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.export import load_pretrained, make_tokenizer, save_pretrained
-from pkpo.engines.embedded.model import Policy, PolicyConfig
+from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Vocabulary
 from pkpo.tasks.grid_programs import GridProgramTask
@@ -263,11 +264,11 @@ def test_other_architectures(broken: Callable[..., Path], changes: dict[str, Any
     "changes",
     [
         {"hidden_act": "gelu"},
-        {"rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1e4}},
+        {"rope_parameters": {"rope_type": "dynamic", "factor": 4.0, "rope_theta": 1e4}},
         {
             "rope_parameters": "left out",
             "rope_theta": 1e4,
-            "rope_scaling": {"rope_type": "linear", "factor": 4.0},
+            "rope_scaling": {"type": "yarn", "factor": 4.0},
         },
     ],
     ids=str,

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pkpo.engines.embedded.model import Memory, Policy, PolicyConfig
+from pkpo.engines.embedded.attention import Memory
+from pkpo.engines.embedded.config import PolicyConfig
+from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.grid_programs import GridProgramTask
 
@@ -107,7 +109,7 @@ def test_extending_in_pieces_equals_all_at_once(policy: Policy, chunks: tuple[in
     with torch.no_grad():
         prefix = policy.read(prompts, lengths)
         whole = policy.extend(rows, prompt_R, prefix)
-        memory = Memory(policy.config.layers)
+        memory = Memory()
         parts = [
             policy.extend(part, prompt_R, prefix, memory) for part in rows.split(chunks, dim=-1)
         ]
@@ -118,7 +120,7 @@ def test_extending_in_pieces_equals_all_at_once(policy: Policy, chunks: tuple[in
 def test_reading_gives_the_logits_after_the_last_prompt_token(policy: Policy):
     prompts, lengths = make_prompts(LENGTHS)
     with torch.no_grad():
-        found = policy.read(prompts, lengths).logits_PV
+        found = policy.head(policy.read(prompts, lengths).last_PE)
         for row, length in enumerate(LENGTHS):
             expected = slow_logits(policy, prompts[row, :length].tolist())[-1]
             torch.testing.assert_close(found[row], expected, **CLOSE)

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 import pkpo
-from pkpo.engines.embedded.learning import Learner
+from pkpo.engines.embedded.batches import Distinct
+from pkpo.engines.embedded.learning import Learner, Reweigh, reweighted_loss
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import Completions
+from pkpo.engines.embedded.sampling import Completions, token_logprobs
 from pkpo.errors import InvalidInputError
 from pkpo.plans.credit import Credit
 from pkpo.plans.plan import Choice
@@ -75,6 +76,14 @@ def samples_of(policy: Policy, groups: np.ndarray) -> Completions:
     return Completions(tokens, logprobs, torch.zeros_like(logprobs))
 
 
+def loss_of_all(policy: Policy, samples: Completions, reweigh: Reweigh):
+    every = torch.ones(samples.tokens_PGS.shape[:2], dtype=torch.bool)
+    batch = Distinct.of(samples.tokens_PGS, every, every, EOS)
+    rows = batch.tokens_RS, batch.prompt_R
+    logprobs = token_logprobs(policy, *prompts_of(len(every)), *rows, eos_id=EOS)
+    return reweighted_loss(logprobs, batch, samples, reweigh)
+
+
 def brute_force(rewards: np.ndarray, ratios: np.ndarray, k: int, baseline: str) -> np.ndarray:
     """a_i = C(n,k)^-1 sum over subsets with i of (prod r) (max - b), subset by subset."""
     n, found = len(rewards), np.zeros(len(rewards))
@@ -117,10 +126,7 @@ def test_expected_gradient_under_the_sampler_is_that_of_the_moved_policy(baselin
         advantages = Credit(baseline)(REWARDS[groups], choice, log_ratios_PG=log_ratios)  # type: ignore[arg-type]
         return advantages * chosen[:, None] * len(groups)
 
-    learner = Learner(policy, learning_rate=0.0)
-    loss, _ = learner.reweighted_loss(
-        *prompts_of(len(groups)), samples_of(sampler, groups), reweigh, eos_id=EOS
-    )
+    loss, _ = loss_of_all(policy, samples_of(sampler, groups), reweigh)
     exact = gradients(policy, -exact_value(policy, k))
     assert_same_gradients(gradients(policy, loss), exact, rtol=1e-4)
 
@@ -190,9 +196,4 @@ def test_one_pass_never_asks_for_weights():
 def test_weights_beyond_single_precision_raise():
     policy = make_sampler().float()
     with pytest.raises(InvalidInputError, match=r"float32.*truncate"):
-        Learner(policy, learning_rate=0.0).reweighted_loss(
-            *prompts_of(len(GROUPS)),
-            samples_of(policy, GROUPS),
-            lambda logs: np.full(logs.shape, 1e300),
-            eos_id=EOS,
-        )
+        loss_of_all(policy, samples_of(policy, GROUPS), lambda logs: np.full(logs.shape, 1e300))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -36,13 +37,19 @@ REUSE = {
 }
 RUNS = {"split_grpo": ("grpo", SPLIT), "split_rloo": ("rloo", SPLIT), "reuse": ("rloo", REUSE)}
 SCRIPT = """
-import json, sys
+import gc, json, os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from engines.trl import tiny
 from pkpo.engines.trl import joint_rewards
 from trl import GRPOConfig
+
+gc.freeze()
+# Forked here, as torchrun would start them, the second process need not import all that again.
+first = os.fork()
+rank = "1" if first == 0 else "0"
+os.environ |= {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
 
 model, folder, runs = sys.argv[1:]
 for name, (face, changes) in json.loads(runs).items():
@@ -69,6 +76,8 @@ try:
     joint_rewards(tiny.reward, "max@2", args=args)
 except Exception as error:
     Path(folder, f"wrapper_{rank}.json").write_text(json.dumps(repr(error)))
+if first:
+    assert os.waitpid(first, 0)[1] == 0
 """
 
 
@@ -78,13 +87,14 @@ def ranks(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     folder = tmp_path_factory.mktemp("ranks")
     script = folder / "script.py"
     script.write_text(SCRIPT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"),
-            *(str(script), str(model_folder), str(folder), json.dumps(RUNS)),
-        ],
+        [sys.executable, str(script), str(model_folder), str(folder), json.dumps(RUNS)],
         env=os.environ
-        | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"},
+        | {"PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path]), "OMP_NUM_THREADS": "1"}
+        | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
         capture_output=True,
         text=True,
         timeout=480,

@@ -39,12 +39,34 @@ def test_problems_follow_from_the_seed(task: FunctionsTask) -> None:
     assert len(set(questions[0]) & set(questions[2])) < 3
 
 
-def test_the_form_is_mbpp_s(task: FunctionsTask) -> None:
+def test_a_question_is_a_sentence_one_of_the_asserts_and_the_form(task: FunctionsTask) -> None:
     problem = task.code_problems("train")[0]
-    assert problem.prompt.startswith("Write a function f of a list of numbers x: ")
-    assert problem.prompt.count("assert f([") == 4 == len(problem.checks.parts)
+    sentence, example, form = problem.prompt.splitlines()
+    assert sentence.startswith("Write a Python function f of a list of numbers x: ")
+    assert example.removeprefix("For example, ") in problem.checks.parts
+    assert form == "Answer with the code of f alone."
+    assert len(problem.checks.parts) == 4
     assert task.question("train", 0) == problem.prompt
-    assert task.describe_prompt("train", 0) == problem.prompt.splitlines()[0]
+    assert task.describe_prompt("train", 0) == sentence
+    assert max(len(task.question("train", i)) for i in range(40)) < 300
+
+
+@needs_sandbox
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "```python\n{}\n```",
+        "```\n{}\n```\nIt keeps the numbers, then ...",
+        "Sure! Here is the function:\n\n```python\n{}\n",
+        "Here is the code:\n{}\n\nprint(f([1, 2",
+        "<code>\n{}\n</code>",
+    ],
+)
+def test_the_function_counts_whatever_is_around_it(task: FunctionsTask, form: str) -> None:
+    solution = task.reference("test", 3)
+    found = task.judge("test", 3, form.format(solution))
+    assert found.reason == "4 of 4 tests passed"
 
 
 @pytest.mark.parametrize("stages", [1, 2, 3])

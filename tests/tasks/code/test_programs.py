@@ -76,6 +76,22 @@ COMPLETIONS = {
     "preamble without a fence": f"Here is the function:\n{WHOLE}",
     "a lambda": "twice = lambda xs: [2 * x for x in xs]",
     "a class beside it": f"class Tool:\n    pass\n\n\n{WHOLE}",
+    "a body and a conversation that could be Python": BODY + "\n\nHuman: thanks\nAssistant: bye",
+    "a body and the end of a block": BODY + "```\n\nThis doubles.",
+    "a body whose first line alone isn't indented": (
+        "ys = [2 * x for x in xs]\n    return ys\n\nprint('never"
+    ),
+    "thoughts with another block": (
+        f"<think>\n```python\ndef twice(xs):\n    return xs\n```\n</think>\n```\n{WHOLE}```"
+    ),
+    "the end of a block after it": WHOLE + "```\nThis doubles.",
+    "marks of examples": f"[BEGIN]\n{WHOLE}[DONE]\n",
+    "asserts and a loop after it": WHOLE + "assert twice([1]) == 3\nwhile True:\n    input()\n",
+    "what it needs after it": (
+        "def twice(xs):\n    return [FACTOR * x for x in same(xs)]\n\n\n"
+        "FACTOR: int = 2\nRESULT = input()\n\n\n"
+        "@staticmethod\ndef same(xs):\n    return xs\n"
+    ),
     "a main guard": WHOLE + "\n\nif __name__ == '__main__':\n    print(twice([1]))\n",
 }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from pkpo.engines.embedded.export import load_pretrained
 from pkpo.errors import InvalidInputError
 from pkpo.execution import processes
 from pkpo.train.config import TrainConfig
@@ -14,6 +16,7 @@ from pkpo.train.embedded import devices
 from pkpo.train.embedded.devices import check_buildable, device_of
 
 from ..tiny import settings
+from .tiny_model import make_checkpoint
 
 
 def with_sizes(part: str, **sizes: int) -> TrainConfig:
@@ -70,3 +73,24 @@ def test_workers_share_out_the_gpus(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
     monkeypatch.setattr(processes, "_number", worker)
     assert device_of(name) == expected
+
+
+def test_a_pretrained_model_needs_room_for_what_is_trained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    checkpoint = make_checkpoint(tmp_path / "model", max_positions=4000)
+    arms = [{"name": "arm", "schedule": "mean", "learning_rate": 1e-5}]
+    options = {"num_train": 9, "num_validation": 2, "num_test": 2, "size": 2}
+    task = {"name": "grid-programs", "options": options | {"num_examples": 1}}
+    training = {"steps": 1, "prompts_per_step": 2, "num_generations": 2}
+    config = TrainConfig.model_validate(
+        {"task": task, "training": training, "arms": arms}
+        | {"model": {"name": str(checkpoint), "max_new_tokens": 2, "too_long": "drop"}}
+    )
+    weights = sum(p.numel() for p in load_pretrained(checkpoint).parameters())
+    needed = 16 * weights + 2**31
+    monkeypatch.setattr(devices, "_memory", lambda device: needed)
+    check_buildable(config, cache=tmp_path)
+    monkeypatch.setattr(devices, "_memory", lambda device: needed - 1)
+    with pytest.raises(InvalidInputError, match="a step of 2 x 2 completions"):
+        check_buildable(config, cache=tmp_path)

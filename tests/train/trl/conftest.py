@@ -1,10 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("trl")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_figures() -> Iterator[None]:
+    """Which take most of a report's time."""
+    from pkpo.report import write
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "draw_figures", lambda run: ())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -21,9 +21,10 @@ from pkpo.engines.embedded.sampling import token_logprobs
 from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.execution.interrupt import Interrupted
 from pkpo.report import load_run, write_report
+from pkpo.report.figures import draw_figures
 from pkpo.tasks.base import Verdict
-from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.tasks.registry import build_token_task
+from pkpo.tasks.verification import Verifier
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.evaluation import Evaluator
 from pkpo.train.job import JobError
@@ -75,6 +76,7 @@ def test_the_report_reads_the_run(run: Path) -> None:
     assert loaded.base[0].step == 0
     assert {"trl", "transformers", "accelerate", "datasets", "pkpo"} <= set(loaded.versions)
     assert loaded.command == "pkpo train"
+    assert [picture.filename for picture in draw_figures(loaded)]
 
 
 def test_rewards_are_of_the_completions_and_advantages_of_the_objective(arm: ArmDirectory) -> None:
@@ -348,10 +350,11 @@ def test_a_language_model_is_trained_on_questions(
 ) -> None:
     """A random model solves nothing, so here a text is worth the parity of its length."""
 
-    def parity(self: GridProgramTask, split: str, problem: int, text: str) -> Verdict:
-        return Verdict(len(text) % 2, "")
+    class Parity(Verifier):
+        def judge(self, split: Any, pairs: Any, *_: Any) -> list[Verdict]:
+            return [Verdict(len(text) % 2, "") for _, text in pairs]
 
-    monkeypatch.setattr(GridProgramTask, "judge", parity)
+    monkeypatch.setattr("pkpo.train.trl.prompts.Verifier", Parity)
     config = make_config(text_model, steps=2, max_completion_length=12)
     arm = start(config, tmp_path / "run")
     for step, row in enumerate(rows(arm.metrics)):

@@ -18,6 +18,7 @@ from pkpo.train.trl.prompts import (
     prompt_ids,
     speaks_task,
 )
+from tests.tasks.made_up import Obedient
 
 from ..tiny import make_task
 
@@ -106,6 +107,13 @@ def test_text_completions_score_by_their_last_answer(text_model: Path) -> None:
     assert prompts.score("train", [7, 7, 7], completions) == [1.0, 0.0, 0.0]
     assert prompts.show_completion(completions[0]) == texts[0]
     assert prompts.answer(completions[0]) == program
+
+
+def test_a_text_whose_judgement_dies_costs_itself_alone(text_model: Path) -> None:
+    tokenizer = load_tokenizer(str(text_model))
+    prompts = make_prompts(Obedient(), tokenizer, 32)
+    completions = [tokenizer(text)["input_ids"] for text in ("1", "die", "0.25")]
+    assert prompts.score("train", [0, 1, 2], completions) == [1.0, 0.0, 0.25]
 
 
 def test_the_dataset_has_each_problem_once_under_its_name(warm_model: Path) -> None:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from pkpo.engines.embedded.attention import Prefix, cut
+from pkpo.engines.embedded.batches import Distinct
+from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.model import Policy
-from pkpo.engines.embedded.sampling import (
-    Completions,
-    padding,
-    token_logprobs,
-    token_logprobs_and_entropies,
-)
+from pkpo.engines.embedded.sampling import Completions, Ends, padding, score, token_logprobs
 from pkpo.errors import DivergenceError, InvalidInputError
 
 Reweigh = Callable[[np.ndarray], np.ndarray]
@@ -67,40 +67,30 @@ def mean_token_entropy(entropies_RS: Tensor, drawn_RS: Tensor) -> Tensor:
     return (entropies_RS * drawn_RS).sum() / drawn_RS.sum()
 
 
-class Distinct(NamedTuple):
-    """The different completions of a batch, up to the longest. Those of a prompt with the same
-    tokens have the same probability and gradient, so one of them stands for all with the sum of
-    their advantages. On the CPU, since the numbers of rows and prompts are shapes."""
+def reweighted_loss(
+    logprobs_RS: Tensor, batch: Distinct, samples: Completions, reweigh: Reweigh
+) -> tuple[Tensor, np.ndarray]:
+    """The loss of a later pass over samples of an earlier policy, and the log ratios (P, G) of
+    their completions.
 
-    prompts_Q: Tensor  # the prompts that have any
-    tokens_RS: Tensor
-    prompt_R: Tensor  # the place of a row's prompt among those, ascending
-    kept_PG: Tensor  # which completions take part
-    row_N: Tensor  # of each of these, its row
+    Args:
+        logprobs_RS: of the rows of `batch`, with gradients.
+        batch: all groups; one whose on-policy advantages cancel needn't cancel with weights.
 
-    @classmethod
-    def of(cls, tokens_PGS: Tensor, kept_PG: Tensor, kind_PG: Tensor, eos_id: int) -> Distinct:
-        """Those of the completions kept; completions of different kinds differ."""
-        tokens_PGS, kept_PG, kind_PG = tokens_PGS.cpu(), kept_PG.cpu(), kind_PG.cpu()
-        tokens_NS = tokens_PGS[kept_PG]
-        longest = int((~padding(tokens_NS, eos_id)).sum(-1).max())
-        keys = (kept_PG.nonzero()[:, 0], kind_PG[kept_PG].long(), tokens_NS[:, :longest])
-        rows, row_N = torch.column_stack(keys).unique(dim=0, return_inverse=True)
-        prompts_Q, prompt_R = rows[:, 0].unique(return_inverse=True)
-        return cls(prompts_Q, rows[:, 2:], prompt_R, kept_PG, row_N)
-
-    def sums(self, values_PG: Tensor) -> Tensor:
-        """Sum (R,) over the completions that a row stands for."""
-        values_N = values_PG.cpu()[self.kept_PG]
-        found_R = values_N.new_zeros(len(self.tokens_RS)).index_add_(0, self.row_N, values_N)
-        return found_R.to(values_PG.device)
-
-    def one_of(self, values_PGS: Tensor) -> Tensor:
-        """The values (R, S) of one of the completions that a row stands for."""
-        size, longest = self.tokens_RS.shape
-        values_NS = values_PGS.cpu()[self.kept_PG][:, :longest]
-        found_RS = values_NS.new_empty(size, longest).index_copy_(0, self.row_N, values_NS)
-        return found_RS.to(values_PGS.device)
+    Raises:
+        InvalidInputError: importance weights beyond the range of the log-probabilities' type.
+    """
+    shape = batch.kept_PG.shape
+    now_PG = logprobs_RS.detach().cpu().double().sum(-1)[batch.row_N].view(shape)
+    log_ratios_PG = (now_PG - samples.logprobs_PGS.cpu().double().sum(-1)).numpy()
+    advantages_R = batch.sums(torch.as_tensor(reweigh(log_ratios_PG))).to(logprobs_RS)
+    if not bool(advantages_R.isfinite().all()):
+        raise InvalidInputError(
+            f"importance weights are beyond the range of {logprobs_RS.dtype}: the policy has "
+            "moved too far from the one that sampled; truncate them, or use fewer passes "
+            "or a lower learning rate"
+        )
+    return policy_gradient_loss(logprobs_RS, advantages_R, num_prompts=shape[0]), log_ratios_PG
 
 
 class UpdateStats(NamedTuple):
@@ -112,8 +102,30 @@ class UpdateStats(NamedTuple):
     log_ratios_PG: np.ndarray | None = None
 
 
+_PADDING = 48
+"""Tokens of padding that are computed rather than a pass more over the weights of a wide policy,
+whose products and sums of gradients take about as long."""
+_ACTIVATION_BYTES = 3 * 2**29
+"""What is kept for the backward pass of a part, about, where a policy is wide."""
+
+
+def _tokens_at_once(config: PolicyConfig) -> int:
+    """So many that their activations take `_ACTIVATION_BYTES` in single precision."""
+    scores = 4 * config.heads * 256
+    block = 18 * config.hidden + 4 * config.intermediate + scores
+    return max(64, _ACTIVATION_BYTES // (4 * (config.layers * block + 2 * config.vocab_size)))
+
+
 class Learner:
-    """Owns the optimizer of a policy.
+    """Owns the optimizer of a policy, and trains those of its parameters that require a gradient.
+
+    Weights in half precision have copies in single precision, to which gradients are added and
+    from which the weights are rounded after each step: a step of AdamW moves a weight by about
+    the learning rate, and what is less than a 256th of a bfloat16 would be lost.
+
+    A narrow policy takes a batch in one piece, a wide one in parts of prompts and completions
+    of like length, whose gradients are added up: little padding is computed, and memory is
+    bounded.
 
     Args:
         policy: trained in place.
@@ -123,6 +135,8 @@ class Learner:
             `step` is told how to reweigh.
         clip: see `policy_gradient_loss`.
         entropy_coef: how much of `mean_token_entropy` is added to what is maximised.
+        tokens_at_once: of prompts, and of completions, in a part of a batch. By default all
+            where the policy is narrow, else about what 1.5 GiB of activations allows.
     """
 
     def __init__(
@@ -134,17 +148,48 @@ class Learner:
         passes: int = 1,
         clip: float = 0.2,
         entropy_coef: float = 0.0,
+        tokens_at_once: int | None = None,
     ) -> None:
         self.policy = policy
         self.max_grad_norm, self.passes, self.clip = max_grad_norm, passes, clip
         self.entropy_coef = entropy_coef
+        wide = policy.config.wide
+        self.tokens_at_once = tokens_at_once or (_tokens_at_once(policy.config) if wide else None)
+        self._wasted = _PADDING if wide else None
+        self._trained = {n: p for n, p in policy.named_parameters() if p.requires_grad}
+        self._masters = {
+            name: p if p.dtype.itemsize >= 4 else nn.Parameter(p.detach().float())
+            for name, p in self._trained.items()
+        }
         self.optimizer = torch.optim.AdamW(
-            policy.parameters(), lr=learning_rate, betas=(0.9, 0.99), weight_decay=0.0, fused=True
+            self._masters.values(),
+            lr=learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=0.0,
+            fused=True,
         )
 
     def set_learning_rate(self, learning_rate: float) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+
+    def weights(self) -> OrderedDict[str, Tensor]:
+        """What is trained, by its name in the policy's state dict, as exactly as it is kept."""
+        return OrderedDict((name, master.detach()) for name, master in self._masters.items())
+
+    @torch.no_grad()
+    def load_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Go on from what `weights` gave.
+
+        Raises:
+            ValueError: they are of other parameters.
+        """
+        shapes = {name: value.shape for name, value in weights.items()}
+        if shapes != {name: master.shape for name, master in self._masters.items()}:
+            raise ValueError("the weights aren't those of the trained parameters")
+        for name, master in self._masters.items():
+            master.copy_(weights[name])
+            self._trained[name].copy_(master)
 
     def step(
         self,
@@ -153,7 +198,7 @@ class Learner:
         samples: Completions,
         advantages_PG: Tensor,
         *,
-        eos_id: int,
+        eos_id: Ends,
         reweigh: Reweigh | None = None,
     ) -> UpdateStats:
         """One batch, in `passes` passes.
@@ -182,69 +227,36 @@ class Learner:
         clipped = self.passes > 1 and reweigh is None
         old = batch.one_of(samples.logprobs_PGS) if clipped else None
         loss, norms, log_ratios_PG = 0.0, 0.0, None
+
+        def surrogate(logprobs_RS: Tensor) -> Tensor:
+            return policy_gradient_loss(
+                logprobs_RS,
+                batch.sums(advantages_PG),
+                num_prompts=len(kept),
+                old_logprobs_RS=old,
+                clip=self.clip,
+            )
+
+        every = torch.ones_like(kept)
+        every = Distinct.of(samples.tokens_PGS, every, every, eos_id) if reweigh else batch
+
+        def reweighed(logprobs_RS: Tensor, reweigh: Reweigh) -> Tensor:
+            nonlocal log_ratios_PG
+            found, log_ratios_PG = reweighted_loss(logprobs_RS, every, samples, reweigh)
+            return found
+
         for number in range(self.passes):
             if number > 0 and reweigh is not None:
-                objective, log_ratios_PG = self.reweighted_loss(
-                    prompts_PT, lengths_P, samples, reweigh, eos_id=eos_id
-                )
+                used, objective = every, functools.partial(reweighed, reweigh=reweigh)
             else:
-                logprobs, bonus = self._evaluate(prompts_PT, lengths_P, batch, eos_id)
-                objective = bonus + policy_gradient_loss(
-                    logprobs,
-                    batch.sums(advantages_PG),
-                    num_prompts=len(kept),
-                    old_logprobs_RS=old,
-                    clip=self.clip,
-                )
-            norms += self._descend(objective)
-            loss = float(objective.detach())
+                used, objective = batch, surrogate
+            known = samples if number == 0 else None
+            loss, norm = self._descend((prompts_PT, lengths_P), used, objective, eos_id, known)
+            norms += norm
         return UpdateStats(loss, norms / self.passes, log_ratios_PG)
 
-    def reweighted_loss(
-        self,
-        prompts_PT: Tensor,
-        lengths_P: Tensor,
-        samples: Completions,
-        reweigh: Reweigh,
-        *,
-        eos_id: int,
-    ) -> tuple[Tensor, np.ndarray]:
-        """The loss of a later pass over samples of an earlier policy, and the log ratios (P, G)
-        of their completions. All groups take part: one whose on-policy advantages cancel
-        needn't cancel with weights."""
-        every = torch.ones_like(samples.tokens_PGS[..., 0], dtype=torch.bool)
-        batch = Distinct.of(samples.tokens_PGS, every, every, eos_id)
-        logprobs, bonus = self._evaluate(prompts_PT, lengths_P, batch, eos_id)
-        now_PG = logprobs.detach().cpu().double().sum(-1)[batch.row_N].view(every.shape)
-        log_ratios_PG = (now_PG - samples.logprobs_PGS.cpu().double().sum(-1)).numpy()
-        advantages_R = batch.sums(torch.as_tensor(reweigh(log_ratios_PG))).to(logprobs)
-        if not bool(advantages_R.isfinite().all()):
-            raise InvalidInputError(
-                f"importance weights are beyond the range of {logprobs.dtype}: the policy has "
-                "moved too far from the one that sampled; truncate them, or use fewer passes "
-                "or a lower learning rate"
-            )
-        loss = policy_gradient_loss(logprobs, advantages_R, num_prompts=len(every))
-        return loss + bonus, log_ratios_PG
-
-    def _evaluate(
-        self, prompts_PT: Tensor, lengths_P: Tensor, batch: Distinct, eos_id: int
-    ) -> tuple[Tensor, Tensor | float]:
-        """Log-probabilities of the tokens (R, S), and what the entropy term adds to the loss."""
-        chosen_Q = batch.prompts_Q.to(prompts_PT.device)
-        prompts = prompts_PT[chosen_Q], lengths_P[chosen_Q]
-        rows = batch.tokens_RS.to(prompts_PT.device), batch.prompt_R
-        if self.entropy_coef == 0:
-            return token_logprobs(self.policy, *prompts, *rows, eos_id=eos_id), 0.0
-        logprobs, entropies = token_logprobs_and_entropies(
-            self.policy, *prompts, *rows, eos_id=eos_id
-        )
-        counts_R = batch.sums(batch.kept_PG.float())
-        drawn_RS = (counts_R[:, None] * ~padding(batch.tokens_RS, eos_id)).to(logprobs)
-        return logprobs, -self.entropy_coef * mean_token_entropy(entropies, drawn_RS)
-
     def imitate(
-        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, eos_id: int
+        self, prompts_PT: Tensor, lengths_P: Tensor, answers_PS: Tensor, *, eos_id: Ends
     ) -> float:
         """One supervised step; returns the mean negative log-likelihood of an answer, in nats.
 
@@ -256,18 +268,104 @@ class Learner:
             self.policy, prompts_PT, lengths_P, answers_PS, each, eos_id=eos_id
         )
         loss = -logprobs.sum(-1).mean()
-        self._descend(loss)
-        return float(loss.detach())
-
-    def _descend(self, loss: Tensor) -> float:
-        parameters = list(self.policy.parameters())
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.max_grad_norm)
-        found = {"loss": float(loss.detach()), "gradient's norm": float(norm)}
+        self._update(float(loss.detach()))
+        return float(loss.detach())
+
+    def _descend(
+        self,
+        prompts: tuple[Tensor, Tensor],
+        batch: Distinct,
+        objective: Callable[[Tensor], Tensor],
+        eos_id: Ends,
+        known: Completions | None,
+    ) -> tuple[float, float]:
+        """A step down the gradient of `objective` of the rows' log-probabilities, less the
+        entropy term; the loss and the gradient's norm.
+
+        Args:
+            known: samples of the policy as it is, which tell the log-probabilities.
+        """
+        chosen_Q, tokens_RS = batch.prompts_Q.to(prompts[0].device), batch.tokens_RS
+        prompts_QT, lengths_Q = prompts[0][chosen_Q], prompts[1][chosen_Q]
+        own_Q = (lengths_Q - self.policy.shared(prompts_QT, lengths_Q)).cpu()
+        parts = batch.parts(own_Q, eos_id, at_once=self.tokens_at_once, wasted=self._wasted)
+
+        def scores(prefix: Prefix, tokens: Tensor, prompt_R: Tensor) -> tuple[Tensor, ...]:
+            tokens, entropies = tokens.to(prompts_QT.device), self.entropy_coef > 0
+            return score(self.policy, prefix, tokens, prompt_R, eos_id=eos_id, entropies=entropies)
+
+        def loss_of(logprobs_RS: Tensor, *entropies_RS: Tensor) -> Tensor:
+            loss = objective(logprobs_RS)
+            if entropies_RS:
+                counts_R = batch.sums(batch.kept_PG.float())
+                drawn_RS = (counts_R[:, None].cpu() * ~padding(tokens_RS, eos_id)).to(logprobs_RS)
+                loss = loss - self.entropy_coef * mean_token_entropy(entropies_RS[0], drawn_RS)
+            return loss
+
+        self.optimizer.zero_grad(set_to_none=True)
+        if len(parts) == len(parts[0].rows) == 1:
+            prefix = self.policy.read(prompts_QT, lengths_Q)
+            loss = loss_of(*scores(prefix, tokens_RS, batch.prompt_R))
+            loss.backward()
+            return float(loss.detach()), self._update(float(loss.detach()))
+
+        # The loss's slopes by each log-probability, then part by part what these are of.
+        def in_parts(values: tuple[Tensor, ...], slopes: tuple[Tensor, ...]) -> None:
+            for part in parts:
+                places = part.prompts_G.to(prompts_QT.device)
+                prefix, finish = cut(self.policy.read(prompts_QT[places], lengths_Q[places]))
+                for rows_R, width in zip(part.rows, part.widths):
+                    owner_R = torch.searchsorted(part.prompts_G, batch.prompt_R[rows_R])
+                    found = scores(prefix, tokens_RS[rows_R, :width], owner_R)
+                    at_R = rows_R.to(prompts_QT.device)
+                    for value, each in zip(values, found):
+                        value[at_R, :width] = each.detach()
+                    if slopes:
+                        torch.autograd.backward(found, [x[at_R, :width] for x in slopes])
+                        self._collect()
+                if slopes:
+                    finish()
+                    self._collect()
+
+        dtype = torch.promote_types(self.policy.model.norm.weight.dtype, torch.float32)
+        zeros = torch.zeros(tokens_RS.shape, device=prompts_QT.device, dtype=dtype)
+        values = tuple(zeros.clone() for _ in range(1 + (self.entropy_coef > 0)))
+        if known is None:
+            with torch.no_grad():
+                in_parts(values, ())
+        else:
+            values = tuple(
+                batch.one_of(x) for x in (known.logprobs_PGS, known.entropies_PGS)[: len(values)]
+            )
+        leaves = [value.requires_grad_() for value in values]
+        loss = loss_of(*leaves)
+        in_parts((), torch.autograd.grad(loss, leaves))
+        return float(loss.detach()), self._update(float(loss.detach()))
+
+    def _collect(self) -> None:
+        """Add gradients in half precision to those of the copies in single precision."""
+        for name, master in self._masters.items():
+            trained = self._trained[name]
+            if master is not trained and trained.grad is not None:
+                total = trained.grad.float()
+                master.grad = total if master.grad is None else master.grad + total
+                trained.grad = None
+
+    def _update(self, loss: float) -> float:
+        """A step along the gradients; their norm."""
+        self._collect()
+        masters = list(self._masters.values())
+        norm = torch.nn.utils.clip_grad_norm_(masters, self.max_grad_norm)
+        found = {"loss": loss, "gradient's norm": float(norm)}
         if all(map(math.isfinite, found.values())):
             self.optimizer.step()
-            found["weights' norm"] = float(torch.nn.utils.get_total_norm(parameters))
+            found["weights' norm"] = float(torch.nn.utils.get_total_norm(masters))
+            with torch.no_grad():
+                for name, master in self._masters.items():
+                    if master is not self._trained[name]:
+                        self._trained[name].copy_(master)
         for name, value in found.items():
             if not math.isfinite(value):
                 raise DivergenceError(f"the {name} is {value}")

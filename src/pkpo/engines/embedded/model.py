@@ -1,182 +1,35 @@
 """A decoder-only transformer whose completions share the pass over their prompt.
 
 The architecture and the parameter names are those of Llama (RMSNorm, rotary positions,
-SwiGLU, tied embeddings), so a state dict is a checkpoint that transformers can load.
+SwiGLU, grouped queries), so a state dict is a checkpoint that transformers can load.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
-from pkpo.errors import InvalidInputError
+from pkpo.engines.embedded.attention import Attention, Links, Memory, Prefix, links_to
+from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.streams import Stream, seed_of
 
-
-@dataclass(frozen=True)
-class PolicyConfig:
-    """Sizes of the transformer; the defaults have about 0.1 million parameters.
-
-    Raises:
-        InvalidInputError: `hidden` is not a multiple of `heads` with an even quotient.
-    """
-
-    vocab_size: int
-    hidden: int = 64
-    layers: int = 2
-    heads: int = 4
-    intermediate: int = 176
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-6
-    max_positions: int = 1024
-
-    def __post_init__(self) -> None:
-        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
-            raise InvalidInputError(
-                f"hidden = {self.hidden} must be an even multiple of heads = {self.heads}"
-            )
-
-    @property
-    def head_size(self) -> int:
-        return self.hidden // self.heads
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """What completions need to know of their prompts.
-
-    Args:
-        keys_PHTD, values_PHTD: of each layer.
-        lengths_P: prompt tokens, the positions at which completions begin.
-        bias_P11T: 0 for prompt tokens and -inf for padding, or None where there is none.
-        logits_PV: of the first completion token.
-    """
-
-    keys_PHTD: tuple[Tensor, ...]
-    values_PHTD: tuple[Tensor, ...]
-    lengths_P: Tensor
-    bias_P11T: Tensor | None
-    logits_PV: Tensor
-
-
-class Rows:
-    """To which prompt each of R rows of completion tokens belongs.
-
-    What rows need of their prompts is computed in rectangles, prompts by rows of a prompt, so
-    that keys and values of a prompt needn't be copied for each of its rows.
-
-    Args:
-        prompt_R: index of the prompt, ascending; on the CPU, since their numbers are shapes.
-        num_prompts: P.
-        device: of the rows.
-    """
-
-    def __init__(self, prompt_R: Tensor, num_prompts: int, device: torch.device) -> None:
-        counts_P = torch.bincount(prompt_R, minlength=num_prompts)
-        first_R = (counts_P.cumsum(0) - counts_P)[prompt_R]
-        self.num_prompts, self.width = num_prompts, int(counts_P.max())
-        place_R = prompt_R * self.width + torch.arange(len(prompt_R)) - first_R
-        self._place_R = place_R.to(device)
-
-    def spread(self, x_RHSD: Tensor) -> Tensor:
-        """(R, H, S, D) -> (P, H, rows of a prompt * S, D), 0 where there is no row."""
-        shape = (self.num_prompts * self.width, *x_RHSD.shape[1:])
-        grid = x_RHSD.new_zeros(shape).index_copy(0, self._place_R, x_RHSD)
-        return grid.unflatten(0, (self.num_prompts, self.width)).transpose(1, 2).flatten(2, 3)
-
-    def collect(self, x_PHND: Tensor) -> Tensor:
-        """The inverse of `spread`."""
-        grid = x_PHND.unflatten(2, (self.width, -1)).transpose(1, 2).flatten(0, 1)
-        return grid.index_select(0, self._place_R)
-
-
-class Memory:
-    """Keys and values of the completion tokens so far, (R, H, S, D) a layer."""
-
-    def __init__(self, layers: int) -> None:
-        self.keys: list[Tensor | None] = [None] * layers
-        self.values: list[Tensor | None] = [None] * layers
-
-    @property
-    def length(self) -> int:
-        return 0 if self.keys[0] is None else self.keys[0].shape[-2]
-
-    def append(self, layer: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        old_key, old_value = self.keys[layer], self.values[layer]
-        if old_key is not None and old_value is not None:
-            key, value = torch.cat([old_key, key], -2), torch.cat([old_value, value], -2)
-        self.keys[layer], self.values[layer] = key, value
-        return key, value
-
-    def follow(self, parent_R: Tensor) -> None:
-        """Make each row that of a continuation of row `parent_R`."""
-        self.keys = [None if x is None else x.index_select(0, parent_R) for x in self.keys]
-        self.values = [None if x is None else x.index_select(0, parent_R) for x in self.values]
-
-
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Each pair (x_i, x_{i + D/2}) turned; the first half of `sin` holds minus the sines."""
-    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
-
-
-class Attention(nn.Module):
-    def __init__(self, config: PolicyConfig, layer: int) -> None:
-        super().__init__()
-        self.heads, self.layer = config.heads, layer
-        size = config.hidden
-        self.q_proj = nn.Linear(size, size, bias=False)
-        self.k_proj = nn.Linear(size, size, bias=False)
-        self.v_proj = nn.Linear(size, size, bias=False)
-        self.o_proj = nn.Linear(size, size, bias=False)
-
-    def project(self, x: Tensor, rotation: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
-        """(N, S, hidden) -> queries, keys, values (N, H, S, D)."""
-        weight = torch.cat([self.q_proj.weight, self.k_proj.weight, self.v_proj.weight])
-        heads = F.linear(x, weight).unflatten(-1, (3, self.heads, -1)).transpose(1, 3)
-        q, k = _rotated(heads[:, :, :2], *rotation).unbind(2)
-        return q, k, heads[:, :, 2]
-
-    def completion(
-        self,
-        x_RSE: Tensor,
-        rotation: tuple[Tensor, Tensor],
-        prefix: Prefix,
-        rows: Rows,
-        memory: Memory,
-    ) -> Tensor:
-        q, k, v = self.project(x_RSE, rotation)
-        key, value = memory.append(self.layer, k, v)
-        q = q / math.sqrt(q.shape[-1])
-        prompt_keys, prompt_values = prefix.keys_PHTD[self.layer], prefix.values_PHTD[self.layer]
-        to_prompt = rows.spread(q) @ prompt_keys.transpose(-2, -1)
-        if prefix.bias_P11T is not None:
-            to_prompt = to_prompt + prefix.bias_P11T
-        to_prompt = rows.collect(to_prompt)
-        to_self = q @ key.transpose(-2, -1)
-        new, total = q.shape[-2], key.shape[-2]
-        if new > 1:
-            hidden = torch.ones(new, total, dtype=torch.bool, device=q.device)
-            to_self = to_self.masked_fill(hidden.triu(total - new + 1), -math.inf)
-        weights = torch.cat([to_prompt, to_self], dim=-1).softmax(-1)
-        size = prompt_keys.shape[-2]
-        from_prompt = rows.collect(rows.spread(weights[..., :size]) @ prompt_values)
-        return self.merge(from_prompt + weights[..., size:] @ value)
-
-    def merge(self, x_NHSD: Tensor) -> Tensor:
-        return self.o_proj(x_NHSD.transpose(1, 2).flatten(2))
+_SHARED_FROM = 24
+"""Tokens that all prompts of a batch must begin with for these to be read once: the products
+that they save are then more than those that reading in two passes makes less efficient."""
 
 
 class FeedForward(nn.Module):
     def __init__(self, config: PolicyConfig) -> None:
         super().__init__()
-        self.gate_proj = nn.Linear(config.hidden, config.intermediate, bias=False)
-        self.up_proj = nn.Linear(config.hidden, config.intermediate, bias=False)
-        self.down_proj = nn.Linear(config.intermediate, config.hidden, bias=False)
+        hidden, inner, bias = config.hidden, config.intermediate, config.mlp_bias
+        self.gate_proj = nn.Linear(hidden, inner, bias=bias)
+        self.up_proj = nn.Linear(hidden, inner, bias=bias)
+        self.down_proj = nn.Linear(inner, hidden, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
@@ -189,6 +42,32 @@ class Block(nn.Module):
         self.self_attn = Attention(config, layer)
         self.post_attention_layernorm = nn.RMSNorm(config.hidden, eps=config.norm_eps)
         self.mlp = FeedForward(config)
+
+    def forward(
+        self,
+        x_NSE: Tensor,
+        rotation: tuple[Tensor, Tensor],
+        links: Links,
+        past: tuple[Tensor, Tensor] | None,
+        last_N: Tensor | None,
+        bias: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The residual stream, and the keys and values of the rows' own tokens.
+
+        Args:
+            past: keys and values of earlier ones.
+            last_N: the token of each row that alone goes on; all, if None.
+            bias: for that one, which tokens are none.
+        """
+        q, key, value = self.self_attn.project(self.input_layernorm(x_NSE), rotation)
+        if past is not None:
+            key, value = torch.cat([past[0], key], -2), torch.cat([past[1], value], -2)
+        if last_N is not None:
+            rows = torch.arange(len(last_N), device=last_N.device)
+            x_NSE, q = x_NSE[rows, last_N][:, None], q[rows, :, last_N][:, :, None]
+        x_NSE = x_NSE + self.self_attn.attend(q, key, value, links, bias)
+        x_NSE = x_NSE + self.mlp(self.post_attention_layernorm(x_NSE))
+        return x_NSE, key, value
 
 
 class Trunk(nn.Module):
@@ -208,70 +87,121 @@ class Policy(nn.Module):
 
     Args:
         config: sizes.
-        seed: of the initial weights.
+        seed: of the initial weights; None leaves them to be loaded.
+
+    Attributes:
+        checkpointing: whether the backward pass computes the blocks' activations again
+            instead of keeping them, which takes a third more time and a fraction of the memory.
     """
 
-    frequency: Tensor
-
-    def __init__(self, config: PolicyConfig, *, seed: int = 0) -> None:
+    def __init__(self, config: PolicyConfig, *, seed: int | None = 0) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.checkpointing = config, False
         self.model = Trunk(config)
-        generator = torch.Generator().manual_seed(seed_of(seed, Stream.WEIGHTS))
+        if not config.tied:
+            self.lm_head = nn.Linear(config.hidden, config.vocab_size, bias=False)
+        # No buffer, since it stays in single precision where the weights are in half.
+        self.frequency = config.frequencies()
+        if seed is not None:
+            self._initialise(torch.Generator().manual_seed(seed_of(seed, Stream.WEIGHTS)))
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        config = self.config
         residual = 0.02 / math.sqrt(2 * config.layers)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 into_residual = name.endswith(("o_proj.weight", "down_proj.weight"))
                 std = residual if into_residual else config.hidden**-0.5
                 std = 0.02 if "embed" in name else std
-                with torch.no_grad():
-                    parameter.normal_(0.0, std, generator=generator)
-        size = config.head_size
-        frequency = config.rope_theta ** (-torch.arange(0, size, 2, dtype=torch.float32) / size)
-        self.register_buffer("frequency", frequency, persistent=False)
+                parameter.normal_(0.0, std, generator=generator)
+            elif name.endswith("bias"):
+                parameter.zero_()
 
     @property
     def device(self) -> torch.device:
         return self.model.embed_tokens.weight.device
 
-    def _rotation(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Cosines and sines for positions (N, S), shaped (N, 1, 1, S, D)."""
-        angle = positions[:, None, None, :, None] * self.frequency
-        cos, sin = angle.cos(), angle.sin()
+    def head(self, states: Tensor) -> Tensor:
+        """Logits (.., V) of the tokens that follow, from the residual stream (.., E)."""
+        owner = self.model.embed_tokens if self.config.tied else self.lm_head
+        return F.linear(self.model.norm(states), owner.weight)
+
+    def _rotation(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines for positions (N, S), shaped (N, 1, S, D)."""
+        frequency = self.frequency.to(positions.device, torch.promote_types(dtype, torch.float32))
+        angle = positions[:, None, :, None] * frequency
+        cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
         return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
 
-    def _logits(self, hidden: Tensor) -> Tensor:
-        return F.linear(self.model.norm(hidden), self.model.embed_tokens.weight)
+    def _run(
+        self,
+        tokens_NS: Tensor,
+        begin_N: Tensor,
+        links: Links,
+        memory: Memory,
+        last_N: Tensor | None = None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        """The residual stream after tokens at positions from `begin_N` on, whose keys and
+        values `memory` takes up; in the last layer of the tokens `last_N` alone."""
+        x = self.model.embed_tokens(tokens_NS)
+        steps = torch.arange(tokens_NS.shape[1], device=x.device) + memory.length
+        rotation = self._rotation(begin_N[:, None] + steps, x.dtype)
+        past = memory.layers or [None] * self.config.layers
+        memory.layers = []
+        for block, before in zip(self.model.blocks, past):
+            only = block is self.model.layers[-1]
+            given = (x, rotation, links, before, *((last_N, bias) if only else (None, None)))
+            if self.checkpointing and torch.is_grad_enabled():
+                x, key, value = checkpoint(block, *given, use_reentrant=False)
+            else:
+                x, key, value = block(*given)
+            memory.layers.append((key, value))
+        return x
 
     def read(self, prompts_PT: Tensor, lengths_P: Tensor) -> Prefix:
-        """One pass over the prompts, right-padded to T tokens.
+        """One pass over the prompts, right-padded to T tokens; a long beginning that all of
+        them share is read once.
 
         In the last layer only a prompt's last token goes on: completions see the keys and
         values of the others.
         """
-        size = prompts_PT.shape[1]
-        x = self.model.embed_tokens(prompts_PT)
-        rotation = self._rotation(torch.arange(size, device=x.device)[None])
+        shared = self.shared(prompts_PT, lengths_P)
+        if not shared:
+            return self._read(prompts_PT, lengths_P, None)
+        root = self._read(prompts_PT[:1, :shared], lengths_P.new_tensor([shared]), None)
+        return self._read(prompts_PT[:, shared:], lengths_P - shared, root)
+
+    def shared(self, prompts_PT: Tensor, lengths_P: Tensor) -> int:
+        """How many tokens all prompts begin with that are worth a pass of their own."""
+        if len(prompts_PT) == 1 or not self.config.wide:
+            return 0
+        alike = (prompts_PT == prompts_PT[0]).all(0)[: int(lengths_P.min()) - 1]
+        found = int(alike.int().cumprod(0).sum())
+        return found if found >= _SHARED_FROM else 0
+
+    def _read(self, tokens_PT: Tensor, lengths_P: Tensor, parent: Prefix | None) -> Prefix:
+        """Of tokens that all continue the one row of `parent`."""
+        count, size = tokens_PT.shape
         bias = None
-        padded = torch.arange(size, device=x.device) >= lengths_P[:, None]
+        padded = torch.arange(size, device=tokens_PT.device) >= lengths_P[:, None]
         if bool(padded.any()):
-            bias = torch.zeros(padded.shape, dtype=x.dtype, device=x.device)
-            bias = bias.masked_fill(padded, -math.inf)[:, None, None]
-        last_P1E = (lengths_P - 1)[:, None, None].expand(-1, 1, x.shape[-1])
-        keys, values = [], []
-        for block in self.model.blocks:
-            q, k, v = block.self_attn.project(block.input_layernorm(x), rotation)
-            keys.append(k)
-            values.append(v)
-            if len(keys) < self.config.layers:
-                out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-            else:
-                x = x.gather(1, last_P1E)
-                q = q.gather(2, last_P1E.unflatten(-1, (-1, q.shape[-1])).transpose(1, 2))
-                out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-            x = x + block.self_attn.merge(out)
-            x = x + block.mlp(block.post_attention_layernorm(x))
-        return Prefix(tuple(keys), tuple(values), lengths_P, bias, self._logits(x[:, 0]))
+            bias = torch.zeros(padded.shape, dtype=self.model.norm.weight.dtype)
+            bias = bias.to(padded.device).masked_fill(padded, -math.inf)[:, None, None]
+        begin = lengths_P.new_zeros(1) if parent is None else parent.lengths_P
+        parent_P = None if parent is None else torch.zeros(count, dtype=torch.int64)
+        links, memory = links_to(parent, parent_P, tokens_PT.device), Memory()
+        last_PE = self._run(tokens_PT, begin, links, memory, lengths_P - 1, bias)[:, 0]
+        keys, values = zip(*memory.layers)
+        return Prefix(keys, values, begin + lengths_P, bias, last_PE, parent, parent_P)
+
+    def _extend(
+        self, tokens_RS: Tensor, prompt_R: Tensor, prefix: Prefix, memory: Memory
+    ) -> Tensor:
+        device = tokens_RS.device
+        begin_R = prefix.lengths_P[prompt_R.to(device)]
+        return self._run(tokens_RS, begin_R, links_to(prefix, prompt_R, device), memory)
 
     def extend(
         self, tokens_RS: Tensor, prompt_R: Tensor, prefix: Prefix, memory: Memory | None = None
@@ -284,32 +214,29 @@ class Policy(nn.Module):
             prefix: `read` of the prompts.
             memory: of the tokens before these; takes up their keys and values.
         """
-        memory = Memory(self.config.layers) if memory is None else memory
-        x = self.model.embed_tokens(tokens_RS)
-        rows = Rows(prompt_R, len(prefix.lengths_P), x.device)
-        steps = torch.arange(tokens_RS.shape[1], device=x.device) + memory.length
-        rotation = self._rotation(prefix.lengths_P[prompt_R.to(x.device), None] + steps)
-        for block in self.model.blocks:
-            normed = block.input_layernorm(x)
-            x = x + block.self_attn.completion(normed, rotation, prefix, rows, memory)
-            x = x + block.mlp(block.post_attention_layernorm(x))
-        return self._logits(x)
+        return self.head(self._extend(tokens_RS, prompt_R, prefix, memory or Memory()))
 
-    def completion_logits(
-        self, prompts_PT: Tensor, lengths_P: Tensor, completions_RS: Tensor, prompt_R: Tensor
-    ) -> Tensor:
-        """Logits (R, S, V) at which each completion token was, or would be, drawn.
-
-        Args:
-            prompts_PT, lengths_P: the prompts.
-            completions_RS: R completions.
-            prompt_R: index of each one's prompt, ascending; on the CPU.
-        """
-        prefix = self.read(prompts_PT, lengths_P)
-        first = prefix.logits_PV[prompt_R.to(prompts_PT.device), None]
+    def logits_after(self, prefix: Prefix, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
+        """Logits (R, S, V) at which each completion token was, or would be, drawn; arguments
+        as of `extend`."""
+        first = self.head(prefix.last_PE)[prompt_R.to(prefix.last_PE.device), None]
         if completions_RS.shape[1] == 1:
             return first
         later = self.extend(completions_RS[:, :-1], prompt_R, prefix)
         return torch.cat([first, later], dim=1)
+
+    def states_after(self, prefix: Prefix, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
+        """The residual stream (R, S, E) from which `head` makes `logits_after`."""
+        first = prefix.last_PE[prompt_R.to(prefix.last_PE.device), None]
+        if completions_RS.shape[1] == 1:
+            return first
+        later = self._extend(completions_RS[:, :-1], prompt_R, prefix, Memory())
+        return torch.cat([first, later], dim=1)
+
+    def completion_logits(
+        self, prompts_PT: Tensor, lengths_P: Tensor, completions_RS: Tensor, prompt_R: Tensor
+    ) -> Tensor:
+        """`logits_after` the prompts."""
+        return self.logits_after(self.read(prompts_PT, lengths_P), completions_RS, prompt_R)
 
     forward = completion_logits

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from pkpo.engines.embedded.model import Memory, Policy
+from pkpo.engines.embedded.attention import Memory, Prefix
+from pkpo.engines.embedded.model import Policy
 from pkpo.errors import DivergenceError
 
 
@@ -34,20 +36,42 @@ def draw(probs_RV: Tensor, row_N: Tensor, generator: torch.Generator) -> Tensor:
 
     One random number a draw; torch.multinomial takes V, which is a third of the sampling
     time of a small model.
+
+    Args:
+        row_N: on the CPU, since the most draws from a row are a shape.
     """
-    sums_NV = probs_RV.double().cumsum(-1)[row_N]
-    uniform = torch.rand(
-        (len(row_N), 1), generator=generator, device=probs_RV.device, dtype=torch.float64
-    )
-    drawn = torch.searchsorted(sums_NV, uniform * sums_NV[:, -1:], right=True)[:, 0]
-    return drawn.clamp(max=probs_RV.shape[-1] - 1)
+    device, count = probs_RV.device, len(row_N)
+    sums_RV = probs_RV.double().cumsum(-1)
+    uniform_N = torch.rand((count, 1), generator=generator, device=device, dtype=torch.float64)
+    # The draws of a row side by side.
+    order_N = row_N.argsort(stable=True)
+    counts_R = row_N.bincount(minlength=len(probs_RV))
+    first_R = counts_R.cumsum(0) - counts_R
+    place_N = torch.empty_like(row_N)
+    place_N[order_N] = torch.arange(count) - first_R[row_N[order_N]]
+    place = (row_N.to(device), place_N.to(device))
+    levels_RW = sums_RV.new_zeros(len(sums_RV), int(counts_R.max()))
+    levels_RW[place] = uniform_N[:, 0] * sums_RV[place[0], -1]
+    drawn_N = torch.searchsorted(sums_RV, levels_RW, right=True)[place]
+    return drawn_N.clamp(max=probs_RV.shape[-1] - 1)
 
 
-def padding(tokens: Tensor, eos_id: int) -> Tensor:
+Ends = int | tuple[int, ...]
+"""The token that ends a completion, or several of which each does."""
+
+
+def is_end(tokens: Tensor, eos_id: Ends) -> Tensor:
+    """Which of the tokens end a completion."""
+    if isinstance(eos_id, int):
+        return tokens == eos_id
+    return torch.isin(tokens, torch.tensor(eos_id, device=tokens.device))
+
+
+def padding(tokens: Tensor, eos_id: Ends) -> Tensor:
     """Which of the tokens (..., S) come after the first EOS. A PAD that the policy drew
     itself, before any EOS, is a token like others."""
-    is_end = (tokens == eos_id).int()
-    return is_end.cumsum(-1) - is_end > 0
+    ends = is_end(tokens, eos_id).int()
+    return ends.cumsum(-1) - ends > 0
 
 
 @torch.no_grad()
@@ -58,7 +82,7 @@ def sample(
     *,
     num_generations: int,
     max_new_tokens: int,
-    eos_id: int,
+    eos_id: Ends,
     pad_id: int,
     generator: torch.Generator,
 ) -> Completions:
@@ -71,7 +95,7 @@ def sample(
         DivergenceError: the policy's distributions aren't finite.
     """
     prefix = policy.read(prompts_PT, lengths_P)
-    memory = Memory(policy.config.layers)
+    memory = Memory()
     num_prompts, device = len(prompts_PT), prompts_PT.device
     shape = (num_prompts, num_generations, max_new_tokens)
     tokens_NS = prompts_PT.new_full(shape, pad_id).flatten(0, 1)
@@ -81,17 +105,17 @@ def sample(
     # the CPU, so that a GPU is waited for once a token.
     going_N = torch.arange(len(tokens_NS))
     row_N, prompt_R = going_N // num_generations, torch.arange(num_prompts)
-    logits_RV = prefix.logits_PV
+    logits_RV = policy.head(prefix.last_PE)
     for step in range(max_new_tokens):
         logs_RV = logits_RV.float().log_softmax(-1)
         probs_RV = logs_RV.exp()
         places, rows = going_N.to(device), row_N.to(device)
-        drawn = draw(probs_RV, rows, generator)
+        drawn = draw(probs_RV, row_N, generator)
         tokens_NS[places, step] = drawn
         logprobs_NS[places, step] = logs_RV[rows, drawn]
         entropies_NS[places, step] = -(probs_RV * logs_RV).sum(-1)[rows]
         drawn_N = drawn.cpu()
-        unended = drawn_N != eos_id
+        unended = ~is_end(drawn_N, eos_id)
         if step + 1 == max_new_tokens or not bool(unended.any()):
             break
         going_N, row_N = going_N[unended], row_N[unended]
@@ -108,6 +132,62 @@ def sample(
     return Completions(*(x_NS[:, : step + 1].unflatten(0, shape[:2]) for x_NS in found))
 
 
+_LOGITS_KEPT = 2**22
+"""Numbers, up to which the logits of all positions are made at once and kept."""
+_LOGITS_AT_ONCE = 2**25
+
+
+def _at_tokens(
+    policy: Policy, states_NE: Tensor, tokens_N: Tensor, entropies: bool
+) -> tuple[Tensor, ...]:
+    return _of_logits(policy.head(states_NE), tokens_N, entropies)
+
+
+def _of_logits(logits: Tensor, tokens: Tensor, entropies: bool) -> tuple[Tensor, ...]:
+    """Of distributions (.., V), the log-probability of one token each, and their entropies if
+    asked for; in single precision at least."""
+    logs = logits.log_softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))
+    drawn = logs.gather(-1, tokens[..., None])[..., 0]
+    return (drawn, -(logs.exp() * logs).sum(-1)) if entropies else (drawn,)
+
+
+def score(
+    policy: Policy,
+    prefix: Prefix,
+    completions_RS: Tensor,
+    prompt_R: Tensor,
+    *,
+    eos_id: Ends,
+    entropies: bool = False,
+) -> tuple[Tensor, ...]:
+    """`token_logprobs`, and the entropies too if asked for, after prompts that have been read.
+
+    Where the logits of all positions are many, those of padding aren't made, and those of the
+    others are some at a time, again in the backward pass.
+    """
+    padded_RS = padding(completions_RS, eos_id)
+    if completions_RS.numel() * policy.config.vocab_size <= _LOGITS_KEPT:
+        logits = policy.logits_after(prefix, completions_RS, prompt_R)
+        found = _of_logits(logits, completions_RS, entropies)
+        return tuple(part.masked_fill(padded_RS, 0.0) for part in found)
+    states_NE = policy.states_after(prefix, completions_RS, prompt_R)[~padded_RS]
+    tokens_N = completions_RS[~padded_RS]
+    size = max(1, _LOGITS_AT_ONCE // policy.config.vocab_size)
+    parts = [
+        checkpoint(_at_tokens, policy, states, tokens, entropies, use_reentrant=False)
+        if len(tokens_N) > size
+        else _at_tokens(policy, states, tokens, entropies)
+        for states, tokens in zip(states_NE.split(size), tokens_N.split(size))
+    ]
+    kept_RS = ~padded_RS
+    return tuple(
+        torch.zeros(kept_RS.shape, dtype=found[0].dtype, device=kept_RS.device).masked_scatter(
+            kept_RS, torch.cat(found)
+        )
+        for found in zip(*parts)
+    )
+
+
 def token_logprobs(
     policy: Policy,
     prompts_PT: Tensor,
@@ -115,16 +195,16 @@ def token_logprobs(
     completions_RS: Tensor,
     prompt_R: Tensor,
     *,
-    eos_id: int,
+    eos_id: Ends,
 ) -> Tensor:
     """log pi of each completion token (R, S), 0 after EOS. Carries gradients.
 
     Args:
-        policy, prompts_PT, lengths_P, completions_RS, prompt_R: see `Policy.completion_logits`.
+        policy, prompts_PT, lengths_P: the prompts.
+        completions_RS, prompt_R: see `Policy.extend`.
     """
-    logits = policy.completion_logits(prompts_PT, lengths_P, completions_RS, prompt_R)
-    logs = logits.log_softmax(-1).gather(-1, completions_RS[..., None])[..., 0]
-    return logs.masked_fill(padding(completions_RS, eos_id), 0.0)
+    prefix = policy.read(prompts_PT, lengths_P)
+    return score(policy, prefix, completions_RS, prompt_R, eos_id=eos_id)[0]
 
 
 def token_logprobs_and_entropies(
@@ -134,16 +214,15 @@ def token_logprobs_and_entropies(
     completions_RS: Tensor,
     prompt_R: Tensor,
     *,
-    eos_id: int,
+    eos_id: Ends,
 ) -> tuple[Tensor, Tensor]:
     """`token_logprobs`, and the entropy in nats of the distribution at each token (R, S), 0
     after EOS. Both carry gradients."""
-    logits = policy.completion_logits(prompts_PT, lengths_P, completions_RS, prompt_R)
-    logs_RSV = logits.log_softmax(-1)
-    drawn = logs_RSV.gather(-1, completions_RS[..., None])[..., 0]
-    entropies = -(logs_RSV.exp() * logs_RSV).sum(-1)
-    padded = padding(completions_RS, eos_id)
-    return drawn.masked_fill(padded, 0.0), entropies.masked_fill(padded, 0.0)
+    prefix = policy.read(prompts_PT, lengths_P)
+    logprobs, entropies = score(
+        policy, prefix, completions_RS, prompt_R, eos_id=eos_id, entropies=True
+    )
+    return logprobs, entropies
 
 
 @torch.inference_mode()
@@ -153,7 +232,7 @@ def solve_probabilities(
     lengths_P: Tensor,
     solutions: Sequence[Sequence[tuple[int, ...]]],
     *,
-    eos_id: int,
+    eos_id: Ends,
     batch_size: int = 64,
 ) -> np.ndarray:
     """Probability (P,) float64 that one sample of the policy is one of `solutions`.

@@ -123,11 +123,15 @@ class ArcTask(Task):
             for split, puzzles in split_puzzles(self.subset, self.path).items()
         }
 
+    def _of(self, split: Split) -> list[tuple[str, Puzzle, Grid, Grid]]:
+        self.require_split(split)
+        return self._problems[split]
+
     def ids(self, split: Split) -> tuple[str, ...]:
-        return tuple(name for name, *_ in self._problems[split])
+        return tuple(name for name, *_ in self._of(split))
 
     def question(self, split: Split, problem: int) -> str:
-        _, puzzle, before, _ = self._problems[split][problem]
+        _, puzzle, before, _ = self._of(split)[problem]
         return (
             "Each pair shows how an input grid is changed into its output grid. Digits are "
             f"colours.\n{pairs_text(puzzle.pairs)}\nInput to change in the same way:\n"
@@ -136,7 +140,7 @@ class ArcTask(Task):
         )
 
     def judge(self, split: Split, problem: int, text: str) -> Verdict:
-        wanted = self._problems[split][problem][3]
+        wanted = self._of(split)[problem][3]
         made = grid_in(text)
         if made is None:
             return Verdict(0.0, "no grid")
@@ -146,4 +150,4 @@ class ArcTask(Task):
         )
 
     def reference(self, split: Split, problem: int) -> str:
-        return f"<answer>\n{grid_text(self._problems[split][problem][3])}\n</answer>"
+        return f"<answer>\n{grid_text(self._of(split)[problem][3])}\n</answer>"

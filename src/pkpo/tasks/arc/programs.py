@@ -90,25 +90,22 @@ class ArcProgramTask(TokenTask):
         """The tasks of each split."""
         return split_puzzles(self.subset, self.path)
 
+    def _of(self, split: Split) -> tuple[Puzzle, ...]:
+        self.require_split(split)
+        return self.puzzles[split]
+
     def ids(self, split: Split) -> tuple[str, ...]:
-        return tuple(puzzle.name for puzzle in self.puzzles[split])
+        return tuple(puzzle.name for puzzle in self._of(split))
 
     def problems(self, split: Split) -> Problems:
+        self.require_split(split)
         return _problems(self.subset, self.path)[split]
 
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
         rng = generator_of(seed, Stream.DEMONSTRATIONS, 0)
         drawn = [self.draw(rng) for _ in range(count)]
-        answers = self._answers([program for program, _ in drawn])
+        answers = self.vocabulary.answers((program for program, _ in drawn), self.max_new_tokens)
         return Demonstrations(*_prompts([shown.pairs for _, shown in drawn]), answers)
-
-    def _answers(self, programs: Sequence[Sequence[str]]) -> np.ndarray:
-        """Token ids of programs: EOS after one shorter than max_ops, then PAD."""
-        answers = np.full((len(programs), self.max_new_tokens), self.vocabulary.pad_id)
-        for row, program in zip(answers, programs):
-            row[: len(program)] = self.vocabulary.encode(program)
-            row[len(program) : len(program) + 1] = self.vocabulary.eos_id
-        return answers
 
     def draw(self, rng: np.random.Generator) -> tuple[list[str], Shown]:
         """A random program each of whose operations changes something, and what it does to
@@ -175,7 +172,7 @@ class ArcProgramTask(TokenTask):
     def _reward(self, split: Split, problem: int, program: tuple[str, ...]) -> float:
         if not program:
             return 0.0
-        puzzle = self.puzzles[split][problem]
+        puzzle = self._of(split)[problem]
         shares: list[float] = []
         for count in (1, len(puzzle.outputs)):
             # Most programs fail on the first demonstration; one that is fitted needs them all.
@@ -210,7 +207,7 @@ class ArcProgramTask(TokenTask):
         return self._made[key]
 
     def question(self, split: Split, problem: int) -> str:
-        puzzle = self.puzzles[split][problem]
+        puzzle = self._of(split)[problem]
         operations = [f"{name}: {one.words}" for name, one in OPERATIONS.items()]
         return "\n".join(
             [
@@ -235,7 +232,7 @@ class ArcProgramTask(TokenTask):
             return Verdict(0.0, f"{len(names)} operations; 1 to {self.max_new_tokens} are allowed")
         if (unknown := next((name for name in names if name not in NAMES), None)) is not None:
             return Verdict(0.0, f"{unknown[:40]!r} is no operation")
-        puzzle = self.puzzles[split][problem]
+        puzzle = self._of(split)[problem]
         made = self._shown_made(puzzle, names, len(puzzle.outputs))
         if made is None:
             return Verdict(0.0, "an operation can't be applied to what is left")
@@ -261,7 +258,7 @@ class ArcProgramTask(TokenTask):
         return drawn
 
     def describe_prompt(self, split: Split, problem: int) -> str:
-        return self.puzzles[split][problem].name
+        return self._of(split)[problem].name
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         return self.vocabulary.decode(ids_T.tolist())

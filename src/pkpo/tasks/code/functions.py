@@ -95,8 +95,9 @@ class _Function(NamedTuple):
 class FunctionsTask(CodeTask, TokenTask):
     """Functions of a list of numbers to write: one of some 7,500 combinations of what is kept,
     what is made of each, and what is done at the end; as many stages as it has of these, as
-    hard it is. Language models read a sentence and the asserts; models of the task's own tokens
-    read the sentence's words and write the expression that is returned.
+    hard it is. Language models read a sentence and the shortest of the four asserts that judge
+    their program; models of the task's own tokens read the sentence's words and write the
+    expression that is returned.
 
     No two problems do the same to the lists that they are told apart by, so that the splits,
     cut from one shuffled list, share no function in other words either.
@@ -158,31 +159,31 @@ class FunctionsTask(CodeTask, TokenTask):
     def __getstate__(self) -> dict[str, object]:
         return {**super().__getstate__(), "_rewards": {}}
 
+    def reference(self, split: Split, problem: int) -> str:
+        """Bare code, as the question asks for."""
+        return self.code_problems(split)[problem].solution
+
     def problems(self, split: Split) -> Problems:
         return Problems(self.ids(split), *self._prompts(self._functions[split]))
 
     def _prompts(self, functions: Sequence[_Function]) -> tuple[np.ndarray, np.ndarray]:
-        vocabulary = self.vocabulary
-        rows = [
-            [*vocabulary.encode(_TOKEN.findall(one.words)), vocabulary.answer_id]
-            for one in functions
-        ]
-        return _padded(rows, vocabulary.pad_id), np.array([len(row) for row in rows])
+        return self.vocabulary.prompts(_TOKEN.findall(one.words) for one in functions)
 
     def demonstrations(self, count: int, seed: int) -> Demonstrations:
         """Drawn from train's functions and those of no split, with what the others return."""
         rng = generator_of(seed, Stream.DEMONSTRATIONS, self._seed)
         known = [*self._functions["train"], *self._unused]
         functions = [known[i] for i in rng.integers(len(known), size=count)]
-        eos = self.vocabulary.eos_id
-        answers = [[*self.vocabulary.encode(_TOKEN.findall(f.code)), eos] for f in functions]
-        padded = _padded(answers, self.vocabulary.pad_id, self.max_new_tokens)
-        return Demonstrations(*self._prompts(functions), padded)
+        answers = (_TOKEN.findall(one.code) for one in functions)
+        return Demonstrations(
+            *self._prompts(functions), self.vocabulary.answers(answers, self.max_new_tokens)
+        )
 
     def verify(
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
     ) -> np.ndarray:
         """What is no expression of the task's tokens gets 0 and is never run."""
+        self.require_split(split)
         rewards = np.zeros(completions_PGT.shape[:2])
         for p, g in np.ndindex(*rewards.shape):
             ids = completions_PGT[p, g].tolist()
@@ -214,13 +215,6 @@ class FunctionsTask(CodeTask, TokenTask):
         return self.vocabulary.decode(ids_T.tolist())
 
 
-def _padded(rows: list[list[int]], pad: int, width: int = 0) -> np.ndarray:
-    made = np.full((len(rows), max(width, *map(len, rows))), pad, dtype=np.int64)
-    for padded, row in zip(made, rows):
-        padded[: len(row)] = row
-    return made
-
-
 @cache
 def _all_functions(least: int, most: int) -> tuple[_Function, ...]:
     """Those of so many stages; of two that do the same to the probes, the one of fewer."""
@@ -243,12 +237,15 @@ def _problem(name: str, function: _Function, rng: np.random.Generator) -> CodePr
         lists = [rng.integers(-20, 40, size=int(n)).tolist() for n in rng.integers(4, 8, _ASSERTS)]
         results = function.results(lists)
     tests = tuple(f"assert f({values}) == {result}" for values, result in zip(lists, results))
-    sentence = f"Write a function f of a list of numbers x: {function.words}.".replace(" ,", ",")
+    words = function.words.replace(" ,", ",")
     return CodeProblem(
         id=name,
-        prompt=f"{sentence}\nYour code should pass these tests:\n\n" + "\n".join(tests) + "\n",
+        prompt=(
+            f"Write a Python function f of a list of numbers x: {words}.\n"
+            f"For example, {min(tests, key=len)}\nAnswer with the code of f alone.\n"
+        ),
         beginning="",
         entry_point="f",
         checks=Checks(tests),
-        solution=f"def f(x):\n    return {function.code}\n",
+        solution=ast.unparse(ast.parse(f"def f(x):\n    return {function.code}\n")),
     )

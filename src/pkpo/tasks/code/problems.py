@@ -57,7 +57,7 @@ def human_eval() -> tuple[CodeProblem, ...]:
 
 
 def read_problems(path: Path) -> tuple[CodeProblem, ...]:
-    """Problems of a JSON Lines file, gzipped or not, whose rows have the form of
+    """Problems of a file (see `pkpo.tasks.rows.read_rows`) whose rows have the form of
 
     - HumanEval: `task_id`, `prompt`, `entry_point`, `test`, and maybe `canonical_solution`;
     - MBPP: `task_id`, `text` or `prompt`, `test_list`, and maybe `test_setup_code`,
@@ -83,8 +83,10 @@ def problems_of(rows: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[CodeProb
 
 def _problem(row: Mapping[str, Any], place: str) -> CodeProblem:
     name = row.get("task_id")
-    if not isinstance(name, (str, int)):
+    if "task_id" not in row:
         raise InvalidInputError(f"{place}: no task_id; there are {', '.join(row)}")
+    if isinstance(name, bool) or not isinstance(name, (str, int)):
+        raise InvalidInputError(f"{place}: task_id must be text or a number, got {name!r:.80}")
     name = str(name)
     try:
         if isinstance(row.get("test"), str):

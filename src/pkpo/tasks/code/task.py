@@ -124,7 +124,8 @@ class CodeFileTask(CodeTask):
     problem that asks the same as one of test, or as one of validation, is left out of the rest.
 
     Args:
-        path: of a JSON Lines file, gzipped or not; see `pkpo.tasks.code.problems.read_problems`.
+        path: of a JSON Lines file, gzipped or not, a JSON file with a list, or a Parquet file; see
+            `pkpo.tasks.code.problems.read_problems`.
         dataset: instead of `path`, what `datasets.load_dataset` takes: a name such as
             google-research-datasets/mbpp, or a folder.
         config: of the data set, such as sanitized.

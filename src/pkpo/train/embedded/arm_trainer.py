@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,14 +21,19 @@ from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.arm_log import ArmLog, StepRecord
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
+from pkpo.train.embedded.devices import evaluated_at_a_time
 from pkpo.train.embedded.evaluation import Evaluator, draw
-from pkpo.train.embedded.warm_start import diverging, save_policy
+from pkpo.train.embedded.text_task import TextTask
+from pkpo.train.embedded.warm_start import diverging, save_adapters, save_policy
 from pkpo.train.json_lines import write_json
 from pkpo.train.problems import problems_of_step
 from pkpo.train.run_directory import ArmDirectory
 
 _SECONDS_BETWEEN_CHECKPOINTS = 45.0
-"""At most, plus a step: what a crash costs where steps are slow."""
+"""At most, plus a step: what a crash costs where steps are slow. More where a checkpoint takes
+long to write: `_TIMES_AS_LONG` times as long as that."""
+
+_TIMES_AS_LONG = 20
 
 
 class _Stopwatch:
@@ -57,7 +63,7 @@ class ArmTrainer:
 
     def __init__(
         self,
-        task: TokenTask,
+        task: TokenTask | TextTask,
         config: TrainConfig,
         arm: ArmSettings,
         seed: int,
@@ -94,7 +100,7 @@ class ArmTrainer:
         with checkpoints.restoring():
             like = self._state()
             checkpoints.check(state, {name: like[name] for name in like if name != "lines"})
-            self.policy.load_state_dict(state["policy"])
+            self.learner.load_weights(state["policy"])
             self.learner.optimizer.load_state_dict(state["optimizer"])
             _check_moments(self.learner.optimizer)
             self.log.restore(state, state["solved"].numpy())
@@ -106,7 +112,7 @@ class ArmTrainer:
     def _state(self) -> dict[str, Any]:
         return self.log.state() | {
             "step": self.step,
-            "policy": self.policy.state_dict(),
+            "policy": self.learner.weights(),
             "optimizer": self.learner.optimizer.state_dict(),
             "solved": torch.from_numpy(self.log.solved_P),
             "plan": self.plan.state(),
@@ -128,17 +134,29 @@ class ArmTrainer:
             with self.log.open(self.step):
                 if not self._train(stop):
                     return False
-            save_policy(self.policy, self.directory.model, self.task)
-            found = self._evaluator("test").full(self.policy, seed=self.seed, step=self.step)
+            if self.config.model is not None:
+                save_adapters(self.policy, self.directory.adapter, self.config.model.name)
+            if self.config.keep_models:
+                save_policy(self.policy, self.directory.model, self.task)
+            samples = None if self.config.model is None else self.directory.samples
+            found = self._evaluator("test", samples).full(
+                self.policy, seed=self.seed, step=self.step
+            )
             write_json(self.directory.evaluation, found)
+        if self.config.model is not None:
+            self.directory.checkpoints.remove()
         return True
 
-    def _evaluator(self, split: Split) -> Evaluator:
-        return Evaluator(self.task, split, self.config.evaluation, self.device)
+    def _evaluator(self, split: Split, samples: Path | None = None) -> Evaluator:
+        at_a_time, settings = evaluated_at_a_time(self.config), self.config.evaluation
+        return Evaluator(
+            self.task, split, settings, self.device, at_a_time=at_a_time, samples=samples
+        )
 
     def _train(self, stop: Callable[[], bool]) -> bool:
         config, steps = self.config, self.config.training.steps
         validation, saved = self._evaluator("validation"), time.monotonic()
+        between = _SECONDS_BETWEEN_CHECKPOINTS
 
         def measure() -> None:
             scores = validation.pass_at_k(self.policy, seed=self.seed, step=self.step)
@@ -151,10 +169,12 @@ class ArmTrainer:
             self.step += 1
             stopping = stop()
             due = self.step % config.checkpoint_every == 0 or self.step == steps
-            if stopping or due or time.monotonic() - saved >= _SECONDS_BETWEEN_CHECKPOINTS:
+            if stopping or due or time.monotonic() - saved >= between:
                 self.log.sync()
+                began = time.monotonic()
                 self.directory.checkpoints.save(self._state(), self._settings)
                 saved = time.monotonic()
+                between = max(between, _TIMES_AS_LONG * (saved - began))
             if stopping:
                 return False
         measure()

@@ -7,17 +7,33 @@ from pathlib import Path
 
 import torch
 
-from pkpo.engines.embedded.model import PolicyConfig
+from pkpo.engines.embedded.config import PolicyConfig
+from pkpo.engines.embedded.export import load_config
+from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 from pkpo.execution.processes import worker_number
+from pkpo.files import default_cache
 from pkpo.tasks.base import TokenTask
-from pkpo.tasks.registry import build_token_task
-from pkpo.train.config import PolicySettings, TrainConfig
+from pkpo.tasks.registry import build_task, build_token_task
+from pkpo.train.config import ModelSettings, TrainConfig
+from pkpo.train.embedded.pretrained import find_checkpoint
+from pkpo.train.embedded.text_task import TextTask
+from pkpo.train.embedded.tokenizer import Tokenizer
 from pkpo.train.problems import check_problems
 
 _CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
-EVALUATED_AT_A_TIME = 64
-"""Problems whose samples an evaluation holds at once."""
+PROBLEMS_AT_A_TIME = 64
+"""Whose samples an evaluation holds at once, where policies are small."""
+
+_SAMPLES_AT_A_TIME = 256
+_PARTS_BYTES = 2**31
+
+
+def evaluated_at_a_time(config: TrainConfig) -> int:
+    """Problems whose samples an evaluation holds at once."""
+    if config.model is None:
+        return PROBLEMS_AT_A_TIME
+    return max(1, _SAMPLES_AT_A_TIME // config.evaluation.num_samples)
 
 
 def device_of(name: str) -> str:
@@ -26,24 +42,61 @@ def device_of(name: str) -> str:
     return f"cuda:{worker_number() % count}" if count > 1 else name
 
 
-def check_buildable(config: TrainConfig) -> None:
-    """Find out before a run directory is made whether the task, device and policy exist, with
-    enough problems and memory.
+def check_buildable(config: TrainConfig, *, cache: Path | None = None) -> TokenTask | TextTask:
+    """The job's task. Find out before a run directory is made whether it, the device and the policy
+    exist, with enough problems and memory.
+
+    Args:
+        cache: where pretrained models are kept; the usual folder by default.
 
     Raises:
         InvalidInputError: not so.
     """
-    task = build_token_task(config.task.name, config.task.options)
-    PolicyConfig(vocab_size=len(task.vocabulary), **config.policy.model_dump())
+    task, shape = build_job(config, checkpoint_of(config, cache or default_cache()))
     try:
         torch.empty(0, device=config.device)
     except (RuntimeError, AssertionError) as error:
         raise InvalidInputError(f"device {config.device!r} can't be used: {error}") from error
-    check_problems(config.training.prompts_per_step, task)
-    check_room(config, task)
+    check_problems(config.training.prompts_per_step, len(task.problems("train")))
+    check_room(config, task, shape)
+    return task
 
 
-def check_room(config: TrainConfig, task: TokenTask) -> None:
+def checkpoint_of(config: TrainConfig, cache: Path) -> Path | None:
+    """The pretrained model that a job starts from, if any; see `find_checkpoint`."""
+    return None if config.model is None else find_checkpoint(config.model.name, cache)
+
+
+def build_job(
+    config: TrainConfig, checkpoint: Path | None
+) -> tuple[TokenTask | TextTask, PolicyConfig]:
+    """The problems as a job's policies read them, and the policies' sizes.
+
+    Raises:
+        InvalidInputError: there is no such task, or it doesn't fit the model.
+    """
+    if config.model is None or checkpoint is None:
+        task = build_token_task(config.task.name, config.task.options)
+        return task, new_shape(task, config)
+    shape = load_config(checkpoint)
+    plain = build_task(config.task.name, config.task.options)
+    text_task = TextTask(plain, Tokenizer(checkpoint), config.model, shape.max_positions)
+    for split in plain.splits:
+        text_task.problems(split)
+    return text_task, shape
+
+
+def new_shape(task: TokenTask, config: TrainConfig) -> PolicyConfig:
+    """Of a policy that is made for a task."""
+    prompt_sizes = [task.problems(split).prompts_PT.shape[1] for split in task.splits]
+    return PolicyConfig(
+        vocab_size=len(task.vocabulary),
+        max_positions=max(prompt_sizes) + task.max_new_tokens,
+        **config.policy.model_dump(),
+    )
+
+
+def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyConfig) -> None:
     """
     Raises:
         InvalidInputError: samples or their update may need more memory than the device has.
@@ -51,17 +104,19 @@ def check_room(config: TrainConfig, task: TokenTask) -> None:
     training, evaluation = config.training, config.evaluation
     room = _memory(config.device)
     step = training.prompts_per_step * training.num_generations
-    measured = EVALUATED_AT_A_TIME * evaluation.num_samples
+    measured = evaluated_at_a_time(config) * evaluation.num_samples
     for what, remedy, needed in (
         (
             f"a step of {training.prompts_per_step} x {training.num_generations} completions",
             "prompts_per_step or num_generations",
-            _update_bytes(config.policy, task, training.prompts_per_step, step),
+            _update_bytes(policy, task, training.prompts_per_step, step)
+            if config.model is None
+            else _tuning_bytes(policy, config.model),
         ),
         (
             f"an evaluation with {evaluation.num_samples} samples a problem",
             "num_samples",
-            _sampling_bytes(config.policy, task, measured),
+            _sampling_bytes(policy, task, measured),
         ),
     ):
         if room is not None and needed > room:
@@ -71,14 +126,16 @@ def check_room(config: TrainConfig, task: TokenTask) -> None:
             )
 
 
-def _sampling_bytes(policy: PolicySettings, task: TokenTask, completions: int) -> int:
+def _sampling_bytes(policy: PolicyConfig, task: TokenTask | TextTask, completions: int) -> int:
     """Keys, values and samples of all tokens; activations and distributions of one."""
-    a_token = 8 * policy.layers * policy.hidden + 16
+    a_token = 8 * policy.layers * policy.key_heads * policy.head_size + 16
     last = 4 * (10 * policy.hidden + 3 * policy.intermediate) + 24 * len(task.vocabulary)
     return completions * (a_token * task.max_new_tokens + last)
 
 
-def _update_bytes(policy: PolicySettings, task: TokenTask, prompts: int, completions: int) -> int:
+def _update_bytes(
+    policy: PolicyConfig, task: TokenTask | TextTask, prompts: int, completions: int
+) -> int:
     """What is kept for the backward pass where all completions differ, in single precision."""
     length = task.problems("train").prompts_PT.shape[1]
     attended = 3 * policy.heads * (length + task.max_new_tokens)
@@ -86,6 +143,16 @@ def _update_bytes(policy: PolicySettings, task: TokenTask, prompts: int, complet
     of_prompts = prompts * length * policy.layers * dense
     a_token = policy.layers * (dense + attended) + 4 * len(task.vocabulary)
     return 4 * (of_prompts + completions * task.max_new_tokens * a_token)
+
+
+def _tuning_bytes(policy: PolicyConfig, model: ModelSettings) -> int:
+    """Weights and, of what is trained, gradients and moments in single precision; and what is kept
+    of the parts that a wide policy's batches are computed in."""
+    with torch.device("meta"):
+        weights = sum(one.numel() for one in Policy(policy, seed=None).parameters())
+    own = {"float32": 4, "bfloat16": 2}[model.dtype] * weights
+    moved = {"float32": 12, "bfloat16": 14}[model.dtype] * weights if model.lora_rank is None else 0
+    return own + moved + _PARTS_BYTES
 
 
 def _memory(device: str) -> int | None:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
 from rich.console import Console
 
+from pkpo.errors import InvalidInputError
+from pkpo.files import default_cache
 from pkpo.report.run_files import ArmFiles
-from pkpo.tasks.registry import build_token_task
+from pkpo.terminal import say
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.embedded.arm_trainer import ArmTrainer
-from pkpo.train.embedded.devices import check_buildable, device_of
+from pkpo.train.embedded.devices import (
+    build_job,
+    check_buildable,
+    checkpoint_of,
+    device_of,
+    evaluated_at_a_time,
+)
 from pkpo.train.embedded.evaluation import Evaluator
+from pkpo.train.embedded.pretrained import load_checkpoint, read_source, write_source
+from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.embedded.warm_start import load_policy, save_policy, warm_start
 from pkpo.train.engine import Launch
+from pkpo.train.guesser import Guesser
 from pkpo.train.json_lines import write_json
 from pkpo.train.run_directory import WARM_START_PROGRESS, RunDirectory
 
@@ -28,7 +39,10 @@ IN_THIS_PROCESS = False
 def launched(config: TrainConfig, console: Console, *, new: bool) -> Iterator[Launch]:
     """Alone; see `pkpo.train.engine.Engine`."""
     if new:
-        check_buildable(config)
+        task = check_buildable(config)
+        if isinstance(task, TextTask):
+            for split, count in task.dropped.items():
+                say(console, f"Left out of {split} as too long for the model: {count} problems")
     yield Launch()
 
 
@@ -45,7 +59,8 @@ def make_warm_start(
         False if `stop()` ended it early; nothing of it is kept then.
     """
     config, files = run.config, ArmFiles(run.warm_start(seed))
-    task = build_token_task(config.task.name, config.task.options)
+    checkpoint = checkpoint_of(config, cache)
+    task, _ = build_job(config, checkpoint)
     progress = files.path / WARM_START_PROGRESS
 
     def report(step: int, loss: float) -> None:
@@ -54,6 +69,9 @@ def make_warm_start(
         write_json(progress, {"step": step, "loss": loss}, durable=False)
 
     with run.warm_start_locked(seed):
+        if isinstance(task, TextTask):
+            _measure_pretrained(run, task, seed)
+            return True
         try:
             policy = warm_start(task, config, seed, cache=cache, progress=report)
         except _Stopped:
@@ -66,12 +84,39 @@ def make_warm_start(
     return True
 
 
+def _measure_pretrained(run: RunDirectory[TrainConfig], task: TextTask, seed: int) -> None:
+    """Measure the model as it came, with the samples of a seed, and what is right by chance."""
+    config, files, checkpoint = run.config, ArmFiles(run.warm_start(seed)), task.tokenizer.directory
+    assert config.model is not None
+    policy = load_checkpoint(config.model, checkpoint, device=device_of(config.device))
+    evaluator = Evaluator(
+        task,
+        "test",
+        config.evaluation,
+        policy.device,
+        at_a_time=evaluated_at_a_time(config),
+        samples=files.samples,
+    )
+    found = evaluator.full(policy, seed=seed, step=0)
+    with suppress(InvalidInputError):  # a task without reference answers
+        guessed = Guesser(task.task, "test", config.evaluation).full(None, seed=seed, step=0)
+        write_json(run.guesser(seed), guessed)
+    write_source(files.model_source, config.model.name, checkpoint)
+    write_json(files.evaluation, found)
+
+
 def train_arm(
     run: RunDirectory[TrainConfig], arm: ArmSettings, seed: int, *, stop: Callable[[], bool]
 ) -> bool:
     """Train one arm with one seed, or continue it; see `pkpo.train.engine.Engine`."""
-    config, directory = run.config, run.arm(arm, seed)
-    task = build_token_task(config.task.name, config.task.options)
-    policy = load_policy(ArmFiles(run.warm_start(seed)).model, device=device_of(config.device))
+    config, directory, files = run.config, run.arm(arm, seed), ArmFiles(run.warm_start(seed))
+    device = device_of(config.device)
+    if config.model is None:
+        task, _ = build_job(config, None)
+        policy = load_policy(files.model, device=device)
+    else:
+        checkpoint = read_source(files.model_source, config.model.name, default_cache())
+        task, _ = build_job(config, checkpoint)
+        policy = load_checkpoint(config.model, checkpoint, device=device, seed=seed)
     with directory.locked():
         return ArmTrainer(task, config, arm, seed, policy, directory).run(stop)

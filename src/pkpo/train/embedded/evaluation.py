@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
+
 import numpy as np
+import polars as pl
 import torch
 
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
+from pkpo.files import write_atomically
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split, TokenTask
 from pkpo.train.config import EvaluationSettings
-from pkpo.train.embedded.devices import EVALUATED_AT_A_TIME
+from pkpo.train.embedded.devices import PROBLEMS_AT_A_TIME
+from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.measurement import Measuring, Sampled
 
 
 def draw(
-    task: TokenTask,
+    task: TokenTask | TextTask,
     policy: Policy,
     prompts: torch.Tensor,
     lengths: torch.Tensor,
@@ -36,14 +42,27 @@ def draw(
 
 
 class Evaluator(Measuring):
-    """Measures policies that live on `device`."""
+    """Measures policies that live on `device`.
+
+    Args:
+        at_a_time: problems whose samples are held at once.
+        samples: a Parquet file for the samples that a policy was measured by, as text.
+    """
 
     def __init__(
-        self, task: TokenTask, split: Split, settings: EvaluationSettings, device: torch.device
+        self,
+        task: TokenTask | TextTask,
+        split: Split,
+        settings: EvaluationSettings,
+        device: torch.device,
+        *,
+        at_a_time: int = PROBLEMS_AT_A_TIME,
+        samples: Path | None = None,
     ) -> None:
         self.problems = task.problems(split)
         super().__init__(split, self.problems.ids, settings)
-        self.task, self.device = task, device
+        self.task, self.device, self._samples_file = task, device, samples
+        self._at_a_time = at_a_time
         self._prompts = torch.as_tensor(self.problems.prompts_PT, device=device)
         self._lengths = torch.as_tensor(self.problems.lengths_P, device=device)
         found = [task.solutions(split, problem) for problem in range(len(self.problems))]
@@ -66,16 +85,37 @@ class Evaluator(Measuring):
         generator = torch.Generator(self.device)
         generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
         rewards, entropies, distinct = [], [], []
-        for start in range(0, len(self.problems), EVALUATED_AT_A_TIME):
-            rows = slice(start, min(start + EVALUATED_AT_A_TIME, len(self.problems)))
+        texts: list[str] = []
+        for start in range(0, len(self.problems), self._at_a_time):
+            rows = slice(start, min(start + self._at_a_time, len(self.problems)))
             prompts, lengths = self._prompts[rows], self._lengths[rows]
             drawn = draw(self.task, policy, prompts, lengths, self.settings.num_samples, generator)
             tokens_PGS = drawn.tokens_PGS.cpu().numpy()
             rewards_PG = self.task.verify(self.split, np.arange(rows.start, rows.stop), tokens_PGS)
             rewards.append(rewards_PG)
+            if self._samples_file is not None:
+                texts += [self.task.describe_completion(row) for g in tokens_PGS for row in g]
             entropies.append(float(drawn.entropies_PGS.sum(-1).mean()))
             distinct += [
                 len({row.tobytes() for row in group[right]})
                 for group, right in zip(tokens_PGS, rewards_PG == 1.0)
             ]
-        return Sampled(np.concatenate(rewards), float(np.mean(entropies)), float(np.mean(distinct)))
+        rewards_PG = np.concatenate(rewards)
+        if self._samples_file is not None:
+            self._write_samples(self._samples_file, texts, rewards_PG)
+        return Sampled(rewards_PG, float(np.mean(entropies)), float(np.mean(distinct)))
+
+    def _write_samples(self, path: Path, texts: list[str], rewards_PG: np.ndarray) -> None:
+        prompts = [self.task.describe_prompt(self.split, p) for p in range(len(self.problems))]
+        n = self.settings.num_samples
+        rows = pl.DataFrame(
+            {
+                "problem": np.repeat(self.problems.ids, n),
+                "prompt": np.repeat(prompts, n),
+                "completion": texts,
+                "reward": rewards_PG.reshape(-1),
+            }
+        )
+        content = io.BytesIO()
+        rows.write_parquet(content)
+        write_atomically(path, content.getvalue())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,63 +14,56 @@ import numpy as np
 import torch
 
 import pkpo
-from pkpo.engines.embedded.export import load_pretrained, save_pretrained
+from pkpo.engines.embedded.export import load_pretrained, save_finetuned, save_pretrained
 from pkpo.engines.embedded.learning import Learner
-from pkpo.engines.embedded.model import Policy, PolicyConfig
+from pkpo.engines.embedded.lora import has_lora, merge, save_adapter
+from pkpo.engines.embedded.model import Policy
 from pkpo.errors import DivergenceError, InvalidInputError, RunDirectoryError
 from pkpo.execution.locks import only_writer
-from pkpo.files import naming, sync_file, sync_folder, temporary_beside
 from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import TokenTask
 from pkpo.train.config import TrainConfig, WarmStartSettings
-from pkpo.train.embedded.devices import device_of
+from pkpo.train.embedded.devices import device_of, new_shape
+from pkpo.train.embedded.stored import check_folder, whole_folder
+from pkpo.train.embedded.text_task import TextTask
 
 _SPECIAL_TOKENS = 3
-_CHECKSUMS = "SHA256SUMS"
-_WAY_OUT = "Remove the folder to have it made again"
 
 
 def new_policy(task: TokenTask, config: TrainConfig, seed: int) -> Policy:
-    prompt_sizes = [task.problems(s).prompts_PT.shape[1] for s in ("train", "validation", "test")]
-    shape = PolicyConfig(
-        vocab_size=len(task.vocabulary),
-        max_positions=max(prompt_sizes) + task.max_new_tokens,
-        **config.policy.model_dump(),
-    )
-    return Policy(shape, seed=seed)
+    return Policy(new_shape(task, config), seed=seed)
 
 
-def save_policy(policy: Policy, directory: Path, task: TokenTask) -> None:
-    """Export `policy` with the task's vocabulary as its tokenizer, whole or not at all.
-
-    The folder gets a SHA256SUMS, which `load_policy` and `sha256sum -c` check.
+def save_policy(policy: Policy, directory: Path, task: TokenTask | TextTask) -> None:
+    """Export `policy` with the tokenizer that it was made for, whole or not at all; adapters
+    merged into its weights.
 
     Raises:
         OSError: the files can't be written; names `directory`.
     """
-    vocabulary = task.vocabulary
-    temporary = temporary_beside(directory)
-    with naming(directory):
-        try:
-            shutil.rmtree(temporary, ignore_errors=True)
-            save_pretrained(
-                policy,
-                temporary,
-                tokens=vocabulary.tokens,
-                special=vocabulary.tokens[:_SPECIAL_TOKENS],
-                eos_id=vocabulary.eos_id,
-                pad_id=vocabulary.pad_id,
-            )
-            names = sorted(path.name for path in temporary.iterdir())
-            (temporary / _CHECKSUMS).write_text(_checksums(temporary, names), encoding="utf-8")
-            for name in (*names, _CHECKSUMS):
-                sync_file(temporary / name)
-            sync_folder(temporary)
-            shutil.rmtree(directory, ignore_errors=True)
-            os.replace(temporary, directory)
-            sync_folder(directory.parent)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+    with whole_folder(directory) as folder:
+        if isinstance(task, TextTask):
+            if has_lora(policy):
+                policy = copy.deepcopy(policy)
+                merge(policy)
+            save_finetuned(policy, folder, source=task.tokenizer.directory)
+            return
+        vocabulary = task.vocabulary
+        save_pretrained(
+            policy,
+            folder,
+            tokens=vocabulary.tokens,
+            special=vocabulary.tokens[:_SPECIAL_TOKENS],
+            eos_id=vocabulary.eos_id,
+            pad_id=vocabulary.pad_id,
+        )
+
+
+def save_adapters(policy: Policy, directory: Path, base: str) -> None:
+    """Write the adapters of a policy that has any as PEFT does, whole or not at all."""
+    if has_lora(policy):
+        with whole_folder(directory) as folder:
+            save_adapter(policy, folder, base=base)
 
 
 def load_policy(directory: Path, *, device: str = "cpu") -> Policy:
@@ -79,16 +72,7 @@ def load_policy(directory: Path, *, device: str = "cpu") -> Policy:
     Raises:
         InvalidInputError: a file is missing, or isn't what was written.
     """
-    try:
-        stored = (directory / _CHECKSUMS).read_text(encoding="utf-8")
-        names = [line.partition("  ")[2] for line in stored.splitlines()]
-        damaged = stored != _checksums(directory, names) or not names
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"can't check {directory}: {error}. {_WAY_OUT}") from error
-    if damaged:
-        raise InvalidInputError(
-            f"{directory} is damaged: its files don't match {_CHECKSUMS}. {_WAY_OUT}"
-        )
+    check_folder(directory)
     return load_pretrained(directory, device=device)
 
 
@@ -101,11 +85,6 @@ def diverging(step: Callable[[], int], remedy: str) -> Iterator[None]:
         raise DivergenceError(
             f"step {step()}: the policy diverged: {error}. A lower learning rate {remedy}"
         ) from error
-
-
-def _checksums(directory: Path, names: Iterable[str]) -> str:
-    digests = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
-    return "".join(f"{digest}  {name}\n" for name, digest in digests.items())
 
 
 def _cache_key(task: TokenTask, config: TrainConfig, seed: int) -> str:

@@ -119,5 +119,7 @@ def check_cells(settings: SweepSettings) -> None:
 
 def _identity(config: TrainConfig) -> str:
     """Equal, for one seed, for jobs that start from the same policy."""
-    parts = config.model_dump(mode="json", include={"task", "policy", "warm_start", "device"})
+    parts = config.model_dump(
+        mode="json", include={"task", "model", "policy", "warm_start", "device"}
+    )
     return json.dumps(parts, sort_keys=True)

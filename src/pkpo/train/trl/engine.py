@@ -60,7 +60,7 @@ def check_buildable(config: TrlConfig) -> None:
             "with `accelerate launch -m pkpo train ...`, or set CUDA_VISIBLE_DEVICES to one"
         )
     task = build_task(config.task.name, config.task.options)
-    check_problems(config.training.prompts_per_step, task)
+    check_problems(config.training.prompts_per_step, len(task.ids("train")))
     batch_sizes(config.training, processes)
     for seed in config.seeds:
         tokenizer = load_tokenizer(config.model_of(seed))

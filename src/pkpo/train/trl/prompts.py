@@ -3,6 +3,7 @@ where its tokenizer holds them, in plain language elsewhere."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Problems, Split, Task, TokenTask, last_answer
+from pkpo.tasks.verification import Verifier
 
 Prompt = str | list[dict[str, str]]
 """Text, or a conversation of one message for the tokenizer's chat template."""
@@ -67,7 +69,8 @@ class TokenPrompts:
 
 
 class QuestionPrompts:
-    """Problems in plain language, scored by `Task.judge`.
+    """Problems in plain language, scored by `Task.judge` in worker processes: as many as the
+    machine has processors for each process of the launch on it.
 
     Args:
         task: the problems.
@@ -83,6 +86,8 @@ class QuestionPrompts:
     ) -> None:
         self.task, self.tokenizer = task, tokenizer
         self.max_completion_length = max_completion_length or _LONGEST_ANSWER
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        self._verifier = Verifier(task, workers=max(1, (os.cpu_count() or 1) // here))
         self._check_spelling()
 
     def _check_spelling(self) -> None:
@@ -111,10 +116,9 @@ class QuestionPrompts:
     def score(
         self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
     ) -> list[float]:
-        return [
-            self.task.judge(split, int(problem), self.show_completion(ids)).reward
-            for problem, ids in zip(problems, completions)
-        ]
+        texts = map(self.show_completion, completions)
+        pairs = zip(map(int, problems), texts, strict=True)
+        return [verdict.reward for verdict in self._verifier.judge(split, pairs)]
 
     def show_prompt(self, split: Split, problem: int) -> str:
         return self.task.question(split, problem)

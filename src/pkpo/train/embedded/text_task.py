@@ -1,0 +1,192 @@
+"""A task in plain language as token ids of a pretrained model's tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pkpo.errors import InvalidInputError
+from pkpo.streams import Stream, generator_of
+from pkpo.tasks.base import ANSWER_FORMAT, Problems, Split, Task, last_answer
+from pkpo.train.config import ModelSettings
+from pkpo.train.embedded.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class TextVocabulary:
+    """Size and ends of a tokenizer's tokens."""
+
+    size: int
+    eos_id: int | tuple[int, ...]
+    pad_id: int
+
+    def __len__(self) -> int:
+        return self.size
+
+
+class TextTask:
+    """A `Task` as engines take a `pkpo.tasks.base.TokenTask`: prompts and completions are ids,
+    rewards are those that `Task.judge` gives to their text.
+
+    With `shots` every prompt begins with the same solved problems of the train split, which are
+    left out of it: turns of the conversation, or paragraphs where the prompt is plain text. They
+    show the form of an answer, so that the questions needn't describe it: the sentence on
+    <answer> and the tags of reference answers are left out then.
+
+    A completion ends with one of the tokenizer's ends; where the prompt is plain text, with the
+    first line break too.
+
+    Args:
+        task: the problems.
+        tokenizer: of the model.
+        settings: the form of prompts.
+        max_positions: tokens of prompt and completion together that the model can read.
+
+    Attributes:
+        max_new_tokens: by default the longest reference answer of the train split and its end.
+        dropped: problems left out of each split since they were too long.
+
+    Raises:
+        InvalidInputError: too few problems with a reference answer for `shots`, or none to tell
+            max_new_tokens by; a problem too long for the model; a model without a chat template;
+            answers of several lines in a plain text.
+    """
+
+    def __init__(
+        self, task: Task, tokenizer: Tokenizer, settings: ModelSettings, max_positions: int
+    ) -> None:
+        self.task, self.tokenizer, self.settings = task, tokenizer, settings
+        self.name = task.name
+        self._max_positions = max_positions
+        self._shots = self._draw_shots()
+        if self._plain and any("\n" in one for one in self._answers.values()):
+            raise InvalidInputError(
+                f"answers to {task.name} have several lines, and in a plain text a line break ends "
+                "an answer; --prompt chat takes them"
+            )
+        self.max_new_tokens = settings.max_new_tokens or self._longest_answer()
+        self.dropped: dict[Split, int] = {}
+        self._problems: dict[Split, Problems] = {}
+        self._places: dict[Split, np.ndarray] = {}
+        ends = tokenizer.end_ids + (tokenizer.line_ends if self._plain else ())
+        self.vocabulary = TextVocabulary(
+            len(tokenizer), ends[0] if len(ends) == 1 else ends, tokenizer.pad_id
+        )
+
+    def problems(self, split: Split) -> Problems:
+        """The problems of one split, without those shown in every prompt."""
+        if split not in self._problems:
+            self._problems[split], self._places[split] = self._encoded(split)
+        return self._problems[split]
+
+    def verify(
+        self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
+    ) -> np.ndarray:
+        """Rewards (P, G), float64 in [0, 1]; equal texts are judged once."""
+        rewards_PG = np.empty(completions_PGT.shape[:2])
+        self.problems(split)
+        for row_G, place, tokens_GT in zip(
+            rewards_PG, self._places[split][problems_P].tolist(), completions_PGT
+        ):
+            texts = [self.describe_completion(tokens) for tokens in tokens_GT]
+            worth = {t: self.task.judge(split, place, t).reward for t in dict.fromkeys(texts)}
+            row_G[:] = [worth[text] for text in texts]
+        return rewards_PG
+
+    def solutions(self, split: Split, problem: int) -> None:
+        """None: a text has too many spellings to list the right ones."""
+
+    def describe_prompt(self, split: Split, problem: int) -> str:
+        """The problem's own question."""
+        self.problems(split)
+        return self._question(split, int(self._places[split][problem]))
+
+    def describe_completion(self, ids_T: np.ndarray) -> str:
+        """The text before the end."""
+        ends = np.flatnonzero(np.isin(ids_T, self.vocabulary.eos_id))
+        drawn = ids_T[: ends[0] + 1] if len(ends) else ids_T
+        # A token with the line break that ends a text may begin with something else.
+        text = self.tokenizer.decode([t for t in drawn.tolist() if t not in self.tokenizer.end_ids])
+        return text.partition("\n")[0] if self._plain else text
+
+    @property
+    def _plain(self) -> bool:
+        return self.settings.prompt == "text"
+
+    @cached_property
+    def _answers(self) -> dict[int, str]:
+        """The reference answers of the train split, by place, in the form that is shown."""
+        found = {}
+        for place in range(len(self.task.ids("train"))):
+            text = self.task.reference("train", place)
+            if text is not None:
+                tagged = self.settings.shots > 0 and text.endswith("</answer>")
+                found[place] = (tagged and last_answer(text)) or text
+        return found
+
+    def _draw_shots(self) -> tuple[int, ...]:
+        settings = self.settings
+        if not settings.shots:
+            return ()
+        known = sorted(self._answers)
+        if len(known) <= settings.shots:
+            raise InvalidInputError(
+                f"{self.name} has reference answers to {len(known)} problems of the train split, "
+                f"too few for {settings.shots} shots"
+            )
+        rng = generator_of(settings.shots_seed, Stream.SHOTS)
+        return tuple(rng.choice(known, settings.shots, replace=False).tolist())
+
+    def _longest_answer(self) -> int:
+        if not self._answers:
+            raise InvalidInputError(
+                f"{self.name} has no reference answers to tell --max-new-tokens by; give it"
+            )
+        return 1 + max(len(self.tokenizer.encode(text)) for text in self._answers.values())
+
+    def _question(self, split: Split, place: int) -> str:
+        text = self.task.question(split, place)
+        return text.removesuffix(ANSWER_FORMAT).rstrip() if self.settings.shots else text
+
+    def _prompt(self, split: Split, place: int) -> list[int]:
+        shown = [(self._question("train", shot), self._answers[shot]) for shot in self._shots]
+        asked = self._question(split, place)
+        if self._plain:
+            solved = "".join(f"{question}\n{answer}\n\n" for question, answer in shown)
+            return self.tokenizer.encode(f"{solved}{asked}\n", begin=True)
+        messages = [
+            {"role": role, "content": text}
+            for pair in shown
+            for role, text in zip(("user", "assistant"), pair)
+        ]
+        return self.tokenizer.encode(
+            self.tokenizer.chat([*messages, {"role": "user", "content": asked}])
+        )
+
+    def _encoded(self, split: Split) -> tuple[Problems, np.ndarray]:
+        names, rows = self.task.ids(split), {}
+        room = self._max_positions - self.max_new_tokens
+        for place, name in enumerate(names):
+            if split == "train" and place in self._shots:
+                continue
+            ids = self._prompt(split, place)
+            if len(ids) <= room:
+                rows[place] = ids
+            elif self.settings.too_long == "refuse":
+                raise InvalidInputError(
+                    f"{name} takes {len(ids)} tokens, and a completion {self.max_new_tokens}; the "
+                    f"model reads {self._max_positions}. Give fewer --shots or --max-new-tokens, "
+                    f"or leave out such problems with --too-long drop"
+                )
+            else:
+                self.dropped[split] = self.dropped.get(split, 0) + 1
+        if not rows:
+            raise InvalidInputError(f"all problems of {split} are too long for the model")
+        lengths_P = np.array([len(ids) for ids in rows.values()], dtype=np.int64)
+        prompts_PT = np.full((len(rows), lengths_P.max()), self.vocabulary.pad_id, dtype=np.int64)
+        for prompt_T, ids in zip(prompts_PT, rows.values()):
+            prompt_T[: len(ids)] = ids
+        kept = tuple(names[place] for place in rows)
+        return Problems(kept, prompts_PT, lengths_P), np.array(list(rows), dtype=np.int64)

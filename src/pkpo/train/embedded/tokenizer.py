@@ -1,0 +1,145 @@
+"""A checkpoint's tokenizer, chat template and ends, read without transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+from jinja2 import TemplateError
+from jinja2.ext import loopcontrols
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from pkpo.errors import InvalidInputError
+
+
+class Tokenizer:
+    """What a folder in the transformers format tells of its text.
+
+    Args:
+        directory: with a tokenizer.json.
+
+    Attributes:
+        end_ids: tokens of which each ends a completion.
+        pad_id: fills up what has ended.
+
+    Raises:
+        InvalidInputError: the files are missing or damaged, or name no end.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        path = directory / "tokenizer.json"
+        if not path.is_file():
+            raise InvalidInputError(
+                f"{directory} has no tokenizer.json; transformers' AutoTokenizer makes one: "
+                f"AutoTokenizer.from_pretrained(...).save_pretrained(...)"
+            )
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # of no narrower class
+            raise InvalidInputError(f"can't read {path}: {error}") from error
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._settings = _json(directory / "tokenizer_config.json")
+        generation = _json(directory / "generation_config.json")
+        model = _json(directory / "config.json")
+        ends = [
+            *_whole(generation.get("eos_token_id", model.get("eos_token_id"))),
+            *self._ids_of("eos_token"),
+        ]
+        if not ends:
+            raise InvalidInputError(f"{directory} doesn't say which token ends a completion")
+        self.end_ids = tuple(dict.fromkeys(ends))
+        self.pad_id = next(iter(self._ids_of("pad_token")), self.end_ids[0])
+
+    def _ids_of(self, name: str) -> list[int]:
+        found = self._tokenizer.token_to_id(self._special.get(name, ""))
+        return [] if found is None else [found]
+
+    def __len__(self) -> int:
+        return self._tokenizer.get_vocab_size()
+
+    @cached_property
+    def _special(self) -> dict[str, str]:
+        """The special tokens that have a name, such as bos_token."""
+        found = {}
+        for name, value in self._settings.items():
+            text = value.get("content") if isinstance(value, dict) else value
+            if name.endswith("_token") and isinstance(text, str):
+                found[name] = text
+        return found
+
+    @cached_property
+    def _template(self) -> Any:
+        path = self.directory / "chat_template.jinja"
+        text = path.read_text(encoding="utf-8") if path.exists() else self._named_template()
+        if text is None:
+            raise InvalidInputError(
+                f"{self.directory} has no chat template; --prompt text does without"
+            )
+
+        def refuse(message: str) -> None:
+            raise TemplateError(message)
+
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+        )
+        environment.filters["tojson"] = lambda value, **options: json.dumps(
+            value, ensure_ascii=False, **options
+        )
+        environment.globals["raise_exception"] = refuse
+        return environment.from_string(text)
+
+    def _named_template(self) -> str | None:
+        stored = self._settings.get("chat_template")
+        if isinstance(stored, list):
+            return {one["name"]: one["template"] for one in stored}.get("default")
+        return stored
+
+    def chat(self, messages: Sequence[dict[str, str]]) -> str:
+        """A conversation as the model reads it, ready for the assistant's turn. Templates that
+        write today's date are told none, so that a prompt is the same tomorrow.
+
+        Raises:
+            InvalidInputError: there is no chat template, or it refuses the conversation.
+        """
+        try:
+            return self._template.render(
+                messages=list(messages), tools=None, add_generation_prompt=True, **self._special
+            )
+        except TemplateError as error:
+            raise InvalidInputError(f"{self.directory}: its chat template: {error}") from error
+
+    def encode(self, text: str, *, begin: bool = False) -> list[int]:
+        """Token ids. `begin`: with what the tokenizer puts before a text, if anything."""
+        return self._tokenizer.encode(text, add_special_tokens=begin).ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text without special tokens."""
+        return self._tokenizer.decode(list(ids))
+
+    @cached_property
+    def line_ends(self) -> tuple[int, ...]:
+        """Tokens with a line break in their text."""
+        each = self._tokenizer.decode_batch([[token] for token in range(len(self))])
+        return tuple(token for token, text in enumerate(each) if "\n" in text)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InvalidInputError(f"can't read {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidInputError(f"{path} holds no object")
+    return found
+
+
+def _whole(value: Any) -> list[int]:
+    return [] if value is None else value if isinstance(value, list) else [value]

@@ -1,0 +1,56 @@
+"""What is right by chance: answers drawn from those to the training problems."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from pkpo.errors import InvalidInputError
+from pkpo.streams import Stream, generator_of
+from pkpo.tasks.base import Split, Task
+from pkpo.train.config import EvaluationSettings
+from pkpo.train.measurement import Measuring, Sampled
+
+
+class Guesser(Measuring):
+    """Measures a policy that reads no question: each of its answers is the reference answer of a
+    training problem that is drawn at random.
+
+    Its `entropy` is that of the distribution of answers, in nats.
+
+    Args:
+        task: whose `judge` decides.
+
+    Raises:
+        InvalidInputError: the training problems have no reference answers.
+    """
+
+    def __init__(self, task: Task, split: Split, settings: EvaluationSettings) -> None:
+        super().__init__(split, task.ids(split), settings)
+        self.task = task
+        known = (task.reference("train", place) for place in range(len(task.ids("train"))))
+        counts = Counter(answer for answer in known if answer is not None)
+        if not counts:
+            raise InvalidInputError(f"{task.name} has no reference answers to guess from")
+        self._answers = tuple(counts)
+        self._shares = np.array(list(counts.values())) / counts.total()
+
+    def sampled(self, policy: Any, seed: int, step: int) -> Sampled:
+        """Of the run's seed; `policy` is None."""
+        rng = generator_of(seed, Stream.GUESSES, self.split)
+        size = len(self.problem_ids), self.settings.num_samples
+        drawn_PG = rng.choice(len(self._answers), size, p=self._shares)
+        rewards_PG = np.empty(size)
+        distinct = []
+        for problem, drawn_G in enumerate(drawn_PG):
+            different, place_G = np.unique(drawn_G, return_inverse=True)
+            rewards = [self._reward(problem, answer) for answer in different]
+            rewards_PG[problem] = np.array(rewards)[place_G]
+            distinct.append(rewards.count(1.0))
+        entropy = float(-(self._shares * np.log(self._shares)).sum())
+        return Sampled(rewards_PG, entropy, float(np.mean(distinct)))
+
+    def _reward(self, problem: int, answer: int) -> float:
+        return self.task.judge(self.split, problem, self._answers[answer]).reward
