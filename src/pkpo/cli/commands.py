@@ -63,6 +63,14 @@ COMMANDS = {
         "Score any sampler's completions of a task into a log that `pkpo eval` reads.",
         "pkpo.cli.verify:Verify",
     ),
+    "audit": _measuring(
+        "Which objective an engine, or anybody's function of rewards, really trains for.",
+        "pkpo.cli.audit:Audit",
+    ),
+    "doctor": _measuring(
+        "What is installed, which engine sees pkpo, and what works here.",
+        "pkpo.cli.doctor:Doctor",
+    ),
     "train": _training(
         "Train a small language model for several objectives, side by side.",
         "pkpo.cli.train:Train",
