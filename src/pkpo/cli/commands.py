@@ -67,6 +67,14 @@ COMMANDS = {
         "Draw completions of a task from a language model, for `pkpo verify`.",
         "pkpo.cli.sample:Sample",
     ),
+    "audit": _measuring(
+        "Which objective an engine, or anybody's function of rewards, really trains for.",
+        "pkpo.cli.audit:Audit",
+    ),
+    "doctor": _measuring(
+        "What is installed, which engine sees pkpo, and what works here.",
+        "pkpo.cli.doctor:Doctor",
+    ),
     "train": _training(
         "Train a small language model for several objectives, side by side.",
         "pkpo.cli.train:Train",

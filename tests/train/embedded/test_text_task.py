@@ -136,7 +136,7 @@ def test_rewards_are_those_of_the_problems_that_are_left(tokenizer: Tokenizer):
 def test_each_end_of_the_tokenizer_ends_a_completion(tokenizer: Tokenizer):
     task = make(tokenizer)
     assert task.vocabulary.eos_id == (2, 0)
-    for end in task.vocabulary.eos_id:
+    for end in (2, 0):
         ids = [*task.tokenizer.encode("4\n"), end, *task.tokenizer.encode("2")]
         assert task.describe_completion(np.array(ids)) == "4\n"
     assert task.describe_completion(np.array(task.tokenizer.encode("42"))) == "42"
