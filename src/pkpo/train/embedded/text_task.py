@@ -10,6 +10,7 @@ import numpy as np
 from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import ANSWER_FORMAT, Problems, Split, Task, last_answer
+from pkpo.tasks.verification import Verifier
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.tokenizer import Tokenizer
 
@@ -43,6 +44,7 @@ class TextTask:
         tokenizer: of the model.
         settings: the form of prompts.
         max_positions: tokens of prompt and completion together that the model can read.
+        judges: processes that judge completions, where the task isn't instant.
 
     Attributes:
         max_new_tokens: by default the longest reference answer of the train split and its end.
@@ -55,11 +57,17 @@ class TextTask:
     """
 
     def __init__(
-        self, task: Task, tokenizer: Tokenizer, settings: ModelSettings, max_positions: int
+        self,
+        task: Task,
+        tokenizer: Tokenizer,
+        settings: ModelSettings,
+        max_positions: int,
+        *,
+        judges: int = 1,
     ) -> None:
         self.task, self.tokenizer, self.settings = task, tokenizer, settings
         self.name = task.name
-        self._max_positions = max_positions
+        self._max_positions, self._verifier = max_positions, Verifier(task, workers=judges)
         self._shots = self._draw_shots()
         if self._plain and any("\n" in one for one in self._answers.values()):
             raise InvalidInputError(
@@ -85,15 +93,18 @@ class TextTask:
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
     ) -> np.ndarray:
         """Rewards (P, G), float64 in [0, 1]; equal texts are judged once."""
-        rewards_PG = np.empty(completions_PGT.shape[:2])
         self.problems(split)
-        for row_G, place, tokens_GT in zip(
-            rewards_PG, self._places[split][problems_P].tolist(), completions_PGT
-        ):
-            texts = [self.describe_completion(tokens) for tokens in tokens_GT]
-            worth = {t: self.task.judge(split, place, t).reward for t in dict.fromkeys(texts)}
-            row_G[:] = [worth[text] for text in texts]
-        return rewards_PG
+        pairs_PG = [
+            [(place, self.describe_completion(tokens)) for tokens in tokens_GT]
+            for place, tokens_GT in zip(self._places[split][problems_P].tolist(), completions_PGT)
+        ]
+        pairs = list(dict.fromkeys(pair for pairs_G in pairs_PG for pair in pairs_G))
+        if self.task.instant:
+            verdicts = [self.task.judge(split, *pair) for pair in pairs]
+        else:
+            verdicts = self._verifier.judge(split, pairs)
+        worth = {pair: verdict.reward for pair, verdict in zip(pairs, verdicts, strict=True)}
+        return np.array([[worth[pair] for pair in pairs_G] for pairs_G in pairs_PG], dtype=float)
 
     def solutions(self, split: Split, problem: int) -> None:
         """None: a text has too many spellings to list the right ones."""
