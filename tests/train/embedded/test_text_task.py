@@ -75,7 +75,7 @@ def test_without_shots_a_prompt_is_the_tasks_own_message(tokenizer: Tokenizer):
         f"<|im_start|>user\nTwice 201?!\n\n{ANSWER_FORMAT}<|im_end|>\n<|im_start|>assistant\n"
     )
     assert task.problems("train").ids == task.task.ids("train")
-    assert task.max_new_tokens == len("<answer>14</answer>") + 1
+    assert task.max_new_tokens == len("<answer>14</answer>") * 3 // 2 + 4
 
 
 def test_shots_are_the_same_turns_before_every_question_and_left_out_of_training(
@@ -93,7 +93,7 @@ def test_shots_are_the_same_turns_before_every_question_and_left_out_of_training
     left = tuple(f"train/{n}" for n in range(8) if n not in numbers)
     assert task.problems("train").ids == left
     assert task.problems("test").ids == task.task.ids("test")
-    assert task.max_new_tokens == len("14") + 1
+    assert task.max_new_tokens == len("14") + 1 + 4
 
 
 class Spoken(Doubling):

@@ -47,7 +47,8 @@ class TextTask:
         judges: processes that judge completions, where the task isn't instant.
 
     Attributes:
-        max_new_tokens: by default the longest reference answer of the train split and its end.
+        max_new_tokens: by default half as many again as the longest reference answer of the train
+            split has, and four: room for other spellings, and the end.
         dropped: problems left out of each split since they were too long.
 
     Raises:
@@ -74,7 +75,7 @@ class TextTask:
                 f"answers to {task.name} have several lines, and in a plain text a line break ends "
                 "an answer; --prompt chat takes them"
             )
-        self.max_new_tokens = settings.max_new_tokens or self._longest_answer()
+        self.max_new_tokens = settings.max_new_tokens or self._room_for_answers()
         self.dropped: dict[Split, int] = {}
         self._problems: dict[Split, Problems] = {}
         self._places: dict[Split, np.ndarray] = {}
@@ -150,12 +151,13 @@ class TextTask:
         rng = generator_of(settings.shots_seed, Stream.SHOTS)
         return tuple(rng.choice(known, settings.shots, replace=False).tolist())
 
-    def _longest_answer(self) -> int:
+    def _room_for_answers(self) -> int:
         if not self._answers:
             raise InvalidInputError(
                 f"{self.name} has no reference answers to tell --max-new-tokens by; give it"
             )
-        return 1 + max(len(self.tokenizer.encode(text)) for text in self._answers.values())
+        longest = max(len(self.tokenizer.encode(text)) for text in self._answers.values())
+        return longest + longest // 2 + 4
 
     def _asked(self, text: str) -> str:
         """Of a question, what needs to be said: shots show the form of an answer."""
