@@ -23,6 +23,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import pkpo
+from pkpo.core.weights import Baseline
 from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.export import load_config, load_pretrained
 from pkpo.engines.embedded.learning import Learner
@@ -33,7 +34,7 @@ from pkpo.train.embedded.evaluation import draw
 from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.embedded.tokenizer import Tokenizer
 
-OBJECTIVES = {"max@8": "loo_minus_one", "mean": "loo"}
+OBJECTIVES: dict[str, Baseline] = {"max@8": "loo_minus_one", "mean": "loo"}
 BATCH, GRADIENT = "batch.pt", "gradient.pt"
 
 
@@ -143,10 +144,9 @@ def measure_ours(setting: Setting, folder: Path | None = None) -> dict[str, Any]
         unknown = torch.zeros(tokens.shape, device=setting.device)
         samples = Completions(tokens, unknown, unknown)
         for objective in OBJECTIVES:
+            again = partial(update, samples, stored["rewards"].numpy(), objective)
             for _ in range(setting.repeats):
-                again = partial(update, samples, stored["rewards"], objective)
-                found = timed(f"update {objective}", again, count=False)
-            result["rows"][f"same {objective}"] = int((found != 0).sum())
+                timed(f"update {objective}", again, count=False)
             if objective == stored["objective"]:
                 result["difference"] = difference(policy, folder / GRADIENT, setting)
     return result | {
