@@ -8,10 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
+from transformers import TrainerCallback
 
 from pkpo.engines.embedded.export import load_pretrained
-from pkpo.engines.embedded.learning import policy_gradient_loss
-from pkpo.engines.embedded.sampling import token_logprobs
+from pkpo.engines.embedded.learning import Learner, policy_gradient_loss
+from pkpo.engines.embedded.lora import add_lora, save_adapter
+from pkpo.engines.embedded.model import Policy
+from pkpo.engines.embedded.sampling import Completions, token_logprobs
 
 from . import tiny
 
@@ -90,3 +94,105 @@ def test_micro_batches_do_not_move_the_gradient(
     )
     for name, change in moved.items():
         np.testing.assert_allclose(moved_in_parts[name], change, atol=2e-7)
+
+
+# A wide policy of grouped queries, whose learner shares what prompts begin with, leaves out
+# completions without an advantage and takes the others in parts.
+
+WIDE = {"hidden": 256, "layers": 2, "heads": 4, "kv_heads": 2, "max_positions": 64}
+QUESTIONS = ["ab", "cdba", "fe", "cacfd"]
+
+
+@pytest.fixture(scope="module")
+def wide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_model(tmp_path_factory.mktemp("wide"), **WIDE)
+
+
+class KeepGradient(TrainerCallback):
+    def __init__(self) -> None:
+        self.found: dict[str, torch.Tensor] = {}
+
+    def on_pre_optimizer_step(self, *args: Any, model: Any, **kwargs: Any) -> None:
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                plain = name.removeprefix("base_model.model.").replace(".default.weight", "")
+                self.found[plain] = parameter.grad.clone()
+
+
+def gradient_of_trl(folder: Path, model_folder: Path, **changes: Any) -> tuple[Any, dict]:
+    """The trainer after one step, and the policy gradient that it took."""
+    keep = KeepGradient()
+    prompts = [{"prompt": "abcdef" * 5 + question + "<answer>"} for question in QUESTIONS]
+    sizes = {"num_generations": 8, "per_device_train_batch_size": 16}
+    trainer = tiny.make_trainer(
+        folder,
+        model_folder,
+        train_dataset=Dataset.from_list(prompts),
+        callbacks=[keep],
+        gradient_accumulation_steps=2,
+        **SGD,
+        **sizes,
+        **changes,
+    )
+    trainer.train()
+    return trainer, {name: x * tiny.MAX_TOKENS for name, x in keep.found.items()}
+
+
+def gradient_of_learner(policy: Policy, seen: list[tiny.Seen]) -> dict[str, torch.Tensor]:
+    """The gradient of the embedded engine's step for what TRL sampled."""
+    groups: dict[tuple[int, ...], list[tuple[list[int], float]]] = {}
+    for part in seen:
+        given, pad = part.inputs, tiny.LETTERS.pad_id
+        short = tiny.MAX_TOKENS - given["completion_ids"].shape[1]
+        tokens = torch.nn.functional.pad(given["completion_ids"], (0, short), value=pad)
+        for row, prompt in enumerate(given["prompt_ids"]):
+            ids = tuple(prompt[given["prompt_mask"][row] == 1].tolist())
+            one = (tokens[row].tolist(), float(given["advantages"][row]))
+            groups.setdefault(ids, []).append(one)
+    assert [len(rows) for rows in groups.values()] == [8] * len(QUESTIONS)
+    lengths = torch.tensor([len(ids) for ids in groups])
+    prompts = torch.tensor([[*ids, *[pad] * (int(lengths.max()) - len(ids))] for ids in groups])
+    tokens = torch.tensor([[ids for ids, _ in rows] for rows in groups.values()])
+    advantages = torch.tensor([[value for _, value in rows] for rows in groups.values()]) / 8
+    assert policy.shared(prompts, lengths) == 30
+    learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9, tokens_at_once=40)
+    samples = Completions(tokens, torch.zeros(tokens.shape), torch.zeros(tokens.shape))
+    learner.step(prompts, lengths, samples, advantages, eos_id=tiny.LETTERS.eos_id)
+    return {name: x.grad for name, x in policy.named_parameters() if x.grad is not None}
+
+
+def check_equal(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> None:
+    """To 1e-4 of each parameter's gradient, but for the padding token's embedding."""
+    assert found.keys() == wanted.keys()
+    for name, expected in wanted.items():
+        first = 1 if name == "model.embed_tokens.weight" else 0
+        apart = (found[name] - expected)[first:].norm()
+        assert 0 < expected[first:].norm() < torch.inf
+        assert apart < 1e-4 * expected[first:].norm(), name
+
+
+@pytest.mark.parametrize(("objective", "baseline"), [("max@6", "loo_minus_one"), ("mean", "loo")])
+def test_the_learner_follows_the_gradient_of_trl(
+    tmp_path: Path, wide_folder: Path, objective: str, baseline: str
+) -> None:
+    trainer, theirs = gradient_of_trl(tmp_path, wide_folder, objective=objective, baseline=baseline)
+    without = sum(int((part.advantages == 0).sum()) for part in trainer.seen)
+    assert objective == "mean" or without > 8
+    check_equal(gradient_of_learner(load_pretrained(wide_folder), trainer.seen), theirs)
+
+
+def test_adapters_of_peft_have_the_same_gradient(tmp_path: Path, wide_folder: Path) -> None:
+    peft = pytest.importorskip("peft")
+    policy, generator = load_pretrained(wide_folder), torch.Generator().manual_seed(0)
+    add_lora(policy, rank=3, alpha=6.0, generator=generator)
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0.0, 0.3, generator=generator)
+    save_adapter(policy, tmp_path / "adapter", base=str(wide_folder))
+    model = peft.PeftModel.from_pretrained(
+        tiny.load(wide_folder)[0], tmp_path / "adapter", is_trainable=True
+    )
+    trainer, theirs = gradient_of_trl(tmp_path, wide_folder, objective="max@6", model=model)
+    assert {name.rpartition(".")[2] for name in theirs} == {"lora_A", "lora_B"}
+    check_equal(gradient_of_learner(policy, trainer.seen), theirs)

@@ -25,11 +25,12 @@ PROMPTS = ["ab", "ba", "cd", "dc", "ef", "fe", "ac", "ca"]
 MAX_TOKENS = 3
 
 
-def save_model(folder: Path, *, seed: int = 0) -> Path:
+SIZES = {"max_positions": 16, "hidden": 16, "layers": 1, "heads": 2, "intermediate": 32}
+
+
+def save_model(folder: Path, *, seed: int = 0, **sizes: int) -> Path:
     """A checkpoint of a random transformer over six letters, as transformers loads it."""
-    shape = PolicyConfig(
-        vocab_size=len(LETTERS), max_positions=16, hidden=16, layers=1, heads=2, intermediate=32
-    )
+    shape = PolicyConfig(vocab_size=len(LETTERS), **(SIZES | sizes))
     save_pretrained(
         Policy(shape, seed=seed),
         folder,
@@ -128,13 +129,14 @@ def make_trainer(
     trainer_class: type | None = None,
     **changes: Any,
 ) -> Any:
-    """A recording trainer that isn't run yet. `changes` are of the config, or reward_funcs,
-    train_dataset, eval_dataset and callbacks of the trainer."""
+    """A recording trainer that isn't run yet. `changes` are of the config, or model,
+    reward_funcs, train_dataset, eval_dataset and callbacks of the trainer."""
     own_class, config_class = FACES[face]
     model, tokenizer = load(model_folder)
     given = {
         name: changes.pop(name, default)
         for name, default in {
+            "model": model,
             "reward_funcs": reward,
             "train_dataset": dataset(),
             "eval_dataset": dataset(2),
@@ -142,7 +144,6 @@ def make_trainer(
         }.items()
     }
     return recording(trainer_class or own_class)(
-        model=model,
         args=config_class(**settings(folder, **changes)),
         processing_class=tokenizer,
         **given,

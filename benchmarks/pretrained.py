@@ -1,0 +1,117 @@
+"""A step of training SmolLM2: the embedded engine against transformers' `generate` and TRL.
+
+    python -m benchmarks.pretrained [--model smollm2] [--out FILE]
+
+8 number sequences to go on with, three solved ones before each (about 150 tokens), 16 completions
+of up to 12 tokens. One thread and float32; times are CPU seconds, since others use the machine.
+TRL's trainer generates its 128 rows at once and trains on 16 at a time (all at once takes 40 GB),
+without gradient checkpointing. What it does is the same whatever the advantages are, so it takes
+one step for each kind of prompts. The learning rates are 0: all steps start from the same weights.
+
+Each engine has a process of its own. "Update" is of the same completions for both, those that
+TRL sampled, where the gradients are compared; a step is of an engine's own completions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+import pkpo
+from benchmarks.steps import OBJECTIVES, Setting, isolated, measure_ours, measure_trl
+from pkpo.files import default_cache
+from pkpo.tables import Table
+from pkpo.train.embedded.pretrained import SMOLLM2, find_checkpoint
+
+KINDS = {"one beginning": (True, "max@8"), "none in common": (False, "mean")}
+HEADERS = ("prompts", "trained for", "", "sampling", "update", "step", "rows", "peak, GB")
+
+
+def machine() -> str:
+    """The processor's name."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor() or platform.machine())
+
+
+def rows_of(name: str, setting: Setting, ours: dict, trl: dict) -> list[tuple[str, ...]]:
+    """Samples a second of both and how many times as fast this package is, for each objective."""
+    count, found = setting.prompts * setting.generations, []
+    for objective, baseline in OBJECTIVES.items():
+        mine = ours["seconds"]
+        own = (mine["sample"], mine[f"update {objective}"], mine["sample"] + mine[objective])
+        other = tuple(trl["seconds"][part] for part in ("sample", "update", "step"))
+        rows = f"{ours['rows'][objective]:.0f}"
+        for who, seconds, *rest in (
+            ("pkpo", own, rows, f"{ours['peak']:.1f}"),
+            ("TRL", other, f"{count}", f"{trl['peak']:.1f}"),
+        ):
+            rates = (f"{count / each:.2f}" for each in seconds)
+            found.append((name, f"{objective}, {baseline}", who, *rates, *rest))
+        times = (f"{theirs / mine:.1f}" for mine, theirs in zip(own, other))
+        found.append((name, f"{objective}, {baseline}", "times as fast", *times, "", ""))
+    return found
+
+
+def sentence(name: str, trained: str, ours: dict[str, Any]) -> str:
+    """What bounds the speed, and whether the gradients agree."""
+    shares = {
+        part: ours["flops"][part] / ours["seconds"][part] / ours["gemm"]
+        for part in ("sample", *OBJECTIVES)
+    }
+    told = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+    return (
+        f"Prompts with {name}: the gradients for {trained} of the same completions differ by "
+        f"{ours['difference']:.1e} of their norm. Plain products of the model's sizes run at "
+        f"{ours['gemm'] / 1e9:.0f} GFLOP/s; share of that: {told}."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default=SMOLLM2, help="a name or folder, as in pkpo train")
+    parser.add_argument("--out", type=Path, help="also write the table to this file")
+    arguments = parser.parse_args()
+    setting = Setting(find_checkpoint(arguments.model, default_cache()))
+    rows, notes = [], []
+    for name, (alike, objective) in KINDS.items():
+        chosen = replace(setting, alike=alike)
+        with tempfile.TemporaryDirectory() as folder:
+            trl = isolated(measure_trl, chosen, objective, Path(folder))
+            ours = isolated(measure_ours, chosen, Path(folder))
+        print(json.dumps({"prompts": name, "pkpo": ours, "trl": trl}), file=sys.stderr, flush=True)
+        rows += rows_of(name, chosen, ours, trl)
+        notes.append(sentence(name, objective, ours))
+        if not ours["difference"] < 1e-4:
+            sys.exit(f"the gradients differ by {ours['difference']:.1e}")
+    large = isolated(measure_ours, replace(setting, prompts=16, repeats=0))
+    notes.append(f"16 x 16 completions of prompts with one beginning: {large['peak']:.1f} GB.")
+    table = Table(HEADERS, tuple(rows), words=frozenset({0, 1, 2})).to_markdown()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
+    text = (
+        f"# A step of SmolLM2 against TRL\n\nSamples per CPU second, {setting.prompts} prompts x "
+        f"{setting.generations} completions of up to {setting.max_new_tokens} tokens, one thread, "
+        f"float32; {machine()}; pkpo {pkpo.__version__}, {versions}, "
+        f'Python {platform.python_version()}. "Rows" are completions with a gradient.\n'
+        "Command: `python -m benchmarks.pretrained --out benchmarks/pretrained.md`\n\n"
+        f"{table}\n\n" + "\n\n".join(notes) + "\n"
+    )
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
