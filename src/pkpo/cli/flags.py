@@ -105,8 +105,8 @@ class JobFlags:
     """Solved training problems that every prompt of the --model shows first."""
 
     max_new_tokens: Annotated[int | None, optional] = None
-    """Most tokens of a completion of the --model. By default as many as the longest reference
-    answer has."""
+    """Most tokens of a completion of the --model. By default half as many again as the longest
+    reference answer has, and four."""
 
     too_long: Annotated[Literal["refuse", "drop"] | None, optional] = None
     """What happens to problems that are too long for the --model (default: refuse)."""

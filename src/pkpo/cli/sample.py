@@ -60,8 +60,8 @@ class Sample:
     """Solved training problems that every prompt shows first."""
 
     max_new_tokens: Annotated[int | None, optional] = None
-    """Most tokens of a completion. By default what the reference answers of the training
-    problems need, if there are any."""
+    """Most tokens of a completion. By default half as many again as the longest reference answer
+    of the training problems has, and four."""
 
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the model's weights."""

@@ -170,11 +170,14 @@ class Task(ABC):
         name: in logs.
         reward_type: of `judge`.
         splits: those that it has.
+        instant: whether `judge` takes no time and no risk, whatever a completion says. Training
+            calls it in its own process then, and elsewhere in a `pkpo.tasks.verification.Verifier`.
     """
 
     name: str
     reward_type: RewardType
     splits: tuple[Split, ...] = ("train", "validation", "test")
+    instant: bool = False
 
     def require_split(self, split: Split) -> None:
         """

@@ -101,6 +101,7 @@ class GridProgramTask(TokenTask):
     seed: int = 0
 
     name: str = field(default="grid-programs", init=False)
+    instant = True
 
     def __post_init__(self) -> None:
         for setting, known in (("reward", get_args(Reward)), ("language", tuple(LANGUAGES))):

@@ -87,6 +87,8 @@ class ReasoningGymTask(TokenTask):
         [[1.0, 0.0]]
     """
 
+    instant = True
+
     def __init__(
         self,
         dataset: str = "countdown",

@@ -62,10 +62,11 @@ class WarmStartSettings(Settings):
 class ModelSettings(Settings):
     """A pretrained language model that a job of the embedded engine trains, and how it is asked.
 
-    `name` is what `pkpo.train.embedded.pretrained.find_checkpoint` takes. `lora_rank` None trains
-    all weights. Each prompt shows the same `shots` solved problems first, drawn from the train
-    split with `shots_seed` and left out of training. `max_new_tokens` None stands for the longest
-    reference answer. Problems too long for the model are refused or dropped.
+    `name` is what `pkpo.train.embedded.pretrained.find_checkpoint` takes. `lora_rank` None
+    trains all weights. Each prompt shows the same `shots` solved problems first, drawn from the
+    train split with `shots_seed` and left out of training. `max_new_tokens` None stands for
+    half as many again as the longest reference answer has, and four. Problems too long for the
+    model are refused or dropped.
     """
 
     name: str = Field(min_length=1)

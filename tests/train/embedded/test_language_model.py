@@ -171,4 +171,23 @@ def test_a_model_that_changed_since_is_refused(tmp_path: Path):
         engine.train_arm(run, run.config.arms[0], 0, stop=never)
     other = tmp_path / "moved"
     make_checkpoint(own, max_positions=900).rename(other)
-    assert read_source(run.warm_start(0) / "model.json", str(other), tmp_path) == other
+    source = run.warm_start(0) / "model.json"
+    source.write_text(json.dumps(json.loads(source.read_text()) | {"name": str(other)}))
+    assert read_source(source) == other
+
+
+def test_measuring_the_model_as_it_came_can_be_stopped(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Between the problems whose samples are held at once."""
+    run, asked = make_run(tmp_path / "run", checkpoint), []
+
+    def stop() -> bool:
+        asked.append(len(asked))
+        return len(asked) == 3
+
+    monkeypatch.setattr(engine, "evaluated_at_a_time", lambda config: 1)
+    assert not engine.make_warm_start(run, 0, tmp_path / "cache", stop=stop)
+    assert not run.has_warm_start(0)
+    assert asked == [0, 1, 2]
+    assert engine.make_warm_start(run, 0, tmp_path / "cache", stop=never)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
+from pkpo.tasks import registry
 from pkpo.tasks.base import ANSWER_FORMAT, Split, Task, Verdict, last_answer
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.text_task import TextTask
@@ -22,6 +24,7 @@ class Doubling(Task):
     """Twice a number; longer questions with a higher one."""
 
     name, reward_type = "doubling", "binary"
+    instant = True
 
     def __init__(self, reference: str = "<answer>{}</answer>") -> None:
         self.form = reference
@@ -72,7 +75,7 @@ def test_without_shots_a_prompt_is_the_tasks_own_message(tokenizer: Tokenizer):
         f"<|im_start|>user\nTwice 201?!\n\n{ANSWER_FORMAT}<|im_end|>\n<|im_start|>assistant\n"
     )
     assert task.problems("train").ids == task.task.ids("train")
-    assert task.max_new_tokens == len("<answer>14</answer>") + 1
+    assert task.max_new_tokens == len("<answer>14</answer>") * 3 // 2 + 4
 
 
 def test_shots_are_the_same_turns_before_every_question_and_left_out_of_training(
@@ -90,7 +93,7 @@ def test_shots_are_the_same_turns_before_every_question_and_left_out_of_training
     left = tuple(f"train/{n}" for n in range(8) if n not in numbers)
     assert task.problems("train").ids == left
     assert task.problems("test").ids == task.task.ids("test")
-    assert task.max_new_tokens == len("14") + 1
+    assert task.max_new_tokens == len("14") + 1 + 4
 
 
 class Spoken(Doubling):
@@ -131,6 +134,18 @@ def test_rewards_are_those_of_the_problems_that_are_left(tokenizer: Tokenizer):
     rewards = task.verify("train", np.arange(len(names)), tokens)
     assert rewards.tolist() == [[1.0, 0.0, 0.0]] * len(names)
     assert len(inner.judged) == 2 * len(names)
+
+
+def test_a_judge_that_is_not_instant_may_fall(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+):
+    point = EntryPoint("obedient", "tests.tasks.made_up:Obedient", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group, name: [point])
+    task = make(tokenizer, registry.build_task("obedient", {}), max_new_tokens=4)
+    rewards = task.verify(
+        "test", np.arange(2), np.stack([completions(task, "1", "die", "0.5")] * 2)
+    )
+    assert rewards.tolist() == [[1.0, 0.0, 0.5]] * 2
 
 
 def test_each_end_of_the_tokenizer_ends_a_completion(tokenizer: Tokenizer):

@@ -117,7 +117,10 @@ class Memory:
         return self.layers[0][0].shape[-2] if self.layers else 0
 
     def follow(self, parent_R: Tensor) -> None:
-        """Make each row that of a continuation of row `parent_R`."""
+        """Make each row that of a continuation of row `parent_R`, which are on the CPU."""
+        if not self.layers or torch.equal(parent_R, torch.arange(len(self.layers[0][0]))):
+            return
+        parent_R = parent_R.to(self.layers[0][0].device)
         self.layers = [
             (keys.index_select(0, parent_R), values.index_select(0, parent_R))
             for keys, values in self.layers

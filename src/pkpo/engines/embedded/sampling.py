@@ -124,7 +124,7 @@ def sample(
         added_R, row_N = (row_N * size + drawn_N[unended]).unique(return_inverse=True)
         parent_R, token_R = added_R // size, added_R % size
         prompt_R = prompt_R[parent_R]
-        memory.follow(parent_R.to(device))
+        memory.follow(parent_R)
         logits_RV = policy.extend(token_R[:, None].to(device), prompt_R, prefix, memory)[:, 0]
     if not bool(logprobs_NS.isfinite().all() & entropies_NS.isfinite().all()):
         raise DivergenceError("probabilities are no longer finite")

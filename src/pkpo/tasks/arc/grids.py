@@ -98,6 +98,7 @@ class ArcTask(Task):
     """
 
     name = "arc"
+    instant = True
 
     def __init__(
         self, subset: Subset = "easy", reward: Reward = "binary", path: str | None = None

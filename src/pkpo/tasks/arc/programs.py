@@ -61,6 +61,7 @@ class ArcProgramTask(TokenTask):
 
     name = "arc-programs"
     vocabulary = _VOCABULARY
+    instant = True
 
     def __init__(
         self,

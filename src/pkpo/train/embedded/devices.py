@@ -80,10 +80,23 @@ def build_job(
         return task, new_shape(task, config)
     shape = load_config(checkpoint)
     plain = build_task(config.task.name, config.task.options)
-    text_task = TextTask(plain, Tokenizer(checkpoint), config.model, shape.max_positions)
+    text_task = TextTask(
+        plain,
+        Tokenizer(checkpoint),
+        config.model,
+        shape.max_positions,
+        judges=_judges(config.device),
+    )
     for split in plain.splits:
         text_task.problems(split)
     return text_task, shape
+
+
+def _judges(device: str) -> int:
+    """Processes that judge an arm's completions: the processors of a machine with GPUs wait for
+    them, others are busy with arms."""
+    gpus = torch.cuda.device_count() if device.startswith("cuda") else 0
+    return max(1, (os.cpu_count() or 1) // gpus) if gpus else 1
 
 
 def new_shape(task: TokenTask, config: TrainConfig) -> PolicyConfig:

@@ -10,7 +10,6 @@ from types import ModuleType
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError
-from pkpo.files import default_cache
 from pkpo.report.run_files import ArmFiles
 from pkpo.terminal import say
 from pkpo.train.config import ArmSettings, TrainConfig
@@ -63,16 +62,19 @@ def make_warm_start(
     task, _ = build_job(config, checkpoint)
     progress = files.path / WARM_START_PROGRESS
 
-    def report(step: int, loss: float) -> None:
+    def go_on() -> None:
         if stop():
             raise _Stopped
+
+    def report(step: int, loss: float) -> None:
+        go_on()
         write_json(progress, {"step": step, "loss": loss}, durable=False)
 
     with run.warm_start_locked(seed):
-        if isinstance(task, TextTask):
-            _measure_pretrained(run, task, seed)
-            return True
         try:
+            if isinstance(task, TextTask):
+                _measure_pretrained(run, task, seed, go_on)
+                return True
             policy = warm_start(task, config, seed, cache=cache, progress=report)
         except _Stopped:
             return False
@@ -84,7 +86,9 @@ def make_warm_start(
     return True
 
 
-def _measure_pretrained(run: RunDirectory[TrainConfig], task: TextTask, seed: int) -> None:
+def _measure_pretrained(
+    run: RunDirectory[TrainConfig], task: TextTask, seed: int, go_on: Callable[[], None]
+) -> None:
     """Measure the model as it came, with the samples of a seed, and what is right by chance."""
     config, files, checkpoint = run.config, ArmFiles(run.warm_start(seed)), task.tokenizer.directory
     assert config.model is not None
@@ -96,6 +100,7 @@ def _measure_pretrained(run: RunDirectory[TrainConfig], task: TextTask, seed: in
         policy.device,
         at_a_time=evaluated_at_a_time(config),
         samples=files.samples,
+        go_on=go_on,
     )
     found = evaluator.full(policy, seed=seed, step=0)
     with suppress(InvalidInputError):  # a task without reference answers
@@ -115,7 +120,7 @@ def train_arm(
         task, _ = build_job(config, None)
         policy = load_policy(files.model, device=device)
     else:
-        checkpoint = read_source(files.model_source, config.model.name, default_cache())
+        checkpoint = read_source(files.model_source)
         task, _ = build_job(config, checkpoint)
         policy = load_checkpoint(config.model, checkpoint, device=device, seed=seed)
     with directory.locked():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,7 @@ class Evaluator(Measuring):
     Args:
         at_a_time: problems whose samples are held at once.
         samples: a Parquet file for the samples that a policy was measured by, as text.
+        go_on: called before each of these many problems; may raise to end the work.
     """
 
     def __init__(
@@ -58,11 +60,12 @@ class Evaluator(Measuring):
         *,
         at_a_time: int = PROBLEMS_AT_A_TIME,
         samples: Path | None = None,
+        go_on: Callable[[], None] = lambda: None,
     ) -> None:
         self.problems = task.problems(split)
         super().__init__(split, self.problems.ids, settings)
         self.task, self.device, self._samples_file = task, device, samples
-        self._at_a_time = at_a_time
+        self._at_a_time, self._go_on = at_a_time, go_on
         self._prompts = torch.as_tensor(self.problems.prompts_PT, device=device)
         self._lengths = torch.as_tensor(self.problems.lengths_P, device=device)
         found = [task.solutions(split, problem) for problem in range(len(self.problems))]
@@ -87,6 +90,7 @@ class Evaluator(Measuring):
         rewards, entropies, distinct = [], [], []
         texts: list[str] = []
         for start in range(0, len(self.problems), self._at_a_time):
+            self._go_on()
             rows = slice(start, min(start + self._at_a_time, len(self.problems)))
             prompts, lengths = self._prompts[rows], self._lengths[rows]
             drawn = draw(self.task, policy, prompts, lengths, self.settings.num_samples, generator)

@@ -128,7 +128,8 @@ def _json_files(found: dict[str, Any], *, tied: bool) -> dict[str, dict[str, Any
 
 
 def _tokenizer(found: dict[str, Any]) -> tokenizers.Tokenizer:
-    """Byte pairs of bytes, digits apart."""
+    """Byte pairs of bytes, digits apart: text of the kind "smollm" is split at each number
+    character (\\p{N}) before GPT-2's pattern (llama-vocab.cpp of llama.cpp)."""
     tokens = found["tokenizer.ggml.tokens"]
     merges = [tuple(pair.split(" ")) for pair in found["tokenizer.ggml.merges"]]
     ids = {token: number for number, token in enumerate(tokens)}

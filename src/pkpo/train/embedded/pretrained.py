@@ -18,7 +18,7 @@ from pkpo.engines.embedded.lora import add_lora
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError, needing
 from pkpo.execution.locks import only_writer
-from pkpo.files import folder_name
+from pkpo.files import default_cache, folder_name
 from pkpo.streams import Stream, seed_of
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.from_gguf import convert
@@ -73,8 +73,8 @@ def write_source(file: Path, name: str, checkpoint: Path) -> None:
     file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def read_source(file: Path, name: str, cache: Path) -> Path:
-    """The checkpoint that a job started from, wherever it is now.
+def read_source(file: Path) -> Path:
+    """The checkpoint that a job started from, in its place or found again by its name.
 
     Raises:
         InvalidInputError: the model of that name is another one by now.
@@ -82,7 +82,7 @@ def read_source(file: Path, name: str, cache: Path) -> Path:
     noted = json.loads(file.read_text(encoding="utf-8"))
     checkpoint = Path(noted["path"])
     if not checkpoint.is_dir():
-        checkpoint = find_checkpoint(name, cache)
+        checkpoint = find_checkpoint(noted["name"], default_cache())
     if digest_of(checkpoint) != noted["sha256"]:
         raise InvalidInputError(
             f"{checkpoint} isn't the model that the job began with: its SHA-256 differs from the "

@@ -10,6 +10,7 @@ import numpy as np
 from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import ANSWER_FORMAT, Problems, Split, Task, last_answer
+from pkpo.tasks.verification import Verifier
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.tokenizer import Tokenizer
 
@@ -43,9 +44,11 @@ class TextTask:
         tokenizer: of the model.
         settings: the form of prompts.
         max_positions: tokens of prompt and completion together that the model can read.
+        judges: processes that judge completions, where the task isn't instant.
 
     Attributes:
-        max_new_tokens: by default the longest reference answer of the train split and its end.
+        max_new_tokens: by default half as many again as the longest reference answer of the train
+            split has, and four: room for other spellings, and the end.
         dropped: problems left out of each split since they were too long.
 
     Raises:
@@ -55,18 +58,24 @@ class TextTask:
     """
 
     def __init__(
-        self, task: Task, tokenizer: Tokenizer, settings: ModelSettings, max_positions: int
+        self,
+        task: Task,
+        tokenizer: Tokenizer,
+        settings: ModelSettings,
+        max_positions: int,
+        *,
+        judges: int = 1,
     ) -> None:
         self.task, self.tokenizer, self.settings = task, tokenizer, settings
         self.name = task.name
-        self._max_positions = max_positions
+        self._max_positions, self._verifier = max_positions, Verifier(task, workers=judges)
         self._shots = self._draw_shots()
         if self._plain and any("\n" in one for one in self._answers.values()):
             raise InvalidInputError(
                 f"answers to {task.name} have several lines, and in a plain text a line break ends "
                 "an answer; --prompt chat takes them"
             )
-        self.max_new_tokens = settings.max_new_tokens or self._longest_answer()
+        self.max_new_tokens = settings.max_new_tokens or self._room_for_answers()
         self.dropped: dict[Split, int] = {}
         self._problems: dict[Split, Problems] = {}
         self._places: dict[Split, np.ndarray] = {}
@@ -85,15 +94,18 @@ class TextTask:
         self, split: Split, problems_P: np.ndarray, completions_PGT: np.ndarray
     ) -> np.ndarray:
         """Rewards (P, G), float64 in [0, 1]; equal texts are judged once."""
-        rewards_PG = np.empty(completions_PGT.shape[:2])
         self.problems(split)
-        for row_G, place, tokens_GT in zip(
-            rewards_PG, self._places[split][problems_P].tolist(), completions_PGT
-        ):
-            texts = [self.describe_completion(tokens) for tokens in tokens_GT]
-            worth = {t: self.task.judge(split, place, t).reward for t in dict.fromkeys(texts)}
-            row_G[:] = [worth[text] for text in texts]
-        return rewards_PG
+        pairs_PG = [
+            [(place, self.describe_completion(tokens)) for tokens in tokens_GT]
+            for place, tokens_GT in zip(self._places[split][problems_P].tolist(), completions_PGT)
+        ]
+        pairs = list(dict.fromkeys(pair for pairs_G in pairs_PG for pair in pairs_G))
+        if self.task.instant:
+            verdicts = [self.task.judge(split, *pair) for pair in pairs]
+        else:
+            verdicts = self._verifier.judge(split, pairs)
+        worth = {pair: verdict.reward for pair, verdict in zip(pairs, verdicts, strict=True)}
+        return np.array([[worth[pair] for pair in pairs_G] for pairs_G in pairs_PG], dtype=float)
 
     def solutions(self, split: Split, problem: int) -> None:
         """None: a text has too many spellings to list the right ones."""
@@ -139,12 +151,13 @@ class TextTask:
         rng = generator_of(settings.shots_seed, Stream.SHOTS)
         return tuple(rng.choice(known, settings.shots, replace=False).tolist())
 
-    def _longest_answer(self) -> int:
+    def _room_for_answers(self) -> int:
         if not self._answers:
             raise InvalidInputError(
                 f"{self.name} has no reference answers to tell --max-new-tokens by; give it"
             )
-        return 1 + max(len(self.tokenizer.encode(text)) for text in self._answers.values())
+        longest = max(len(self.tokenizer.encode(text)) for text in self._answers.values())
+        return longest + longest // 2 + 4
 
     def _asked(self, text: str) -> str:
         """Of a question, what needs to be said: shots show the form of an answer."""
