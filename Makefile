@@ -4,13 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-slow test-trl test-ray lint benchmark results reproduce coverage clean
+.PHONY: help train test test-slow test-trl test-verl test-tunix test-engines test-ray lint benchmark results reproduce coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
 	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
+	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix"
+	@echo "make test-engines  all of these, and TRL's newest supported version"
 	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
 	@echo "make benchmark  time the transform against its peers"
@@ -55,6 +57,18 @@ test-trl: pyproject.toml constraints.txt
 		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' requests pytest
 	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
+test-verl test-tunix: test-%: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python -m pip install --quiet --requirement tests/engines/$*/requirements.txt \
+		--editable '.[eval]'
+	$(VENV)-$*/bin/python -m pytest tests/engines/$* $(ARGS)
+
+test-engines:
+	$(MAKE) test-trl TRL=0.29.0
+	$(MAKE) test-trl TRL=1.16.0
+	$(MAKE) test-verl
+	$(MAKE) test-tunix
+
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
 	$(VENV)-ray/bin/python -m pip install --quiet --constraint constraints.txt --editable '.[train,ray]' pytest
@@ -79,4 +93,4 @@ coverage: $(VENV)/.train
 	$(BIN)/python -m reproduction.coverage --out results/coverage $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

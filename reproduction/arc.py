@@ -44,19 +44,15 @@ def make(context: Context) -> Result:
     kinds: list[Kind] = [kind for kind in KINDS if kind in data.record.get("controls", {})]
     for kind in kinds:
         measures[f"arc {SAMPLERS[kind]} solved"] = by_seed(data.control(kind)[:, -1])
-    drawings: tuple[Drawing, ...] = (puzzles_drawing(),)
-    if data.has_curves():
-        for method in data.methods:
-            arm = data.chosen(method)
-            half, most = at_share(arm, SOLVED, 0.5), at_share(arm, SOLVED, 1.0)
-            measures[f"arc {method} solved at 50 %"] = half
-            late = np.subtract(most.values, at_share(arm, SOLVED, 0.75).values)
-            total = np.maximum(most.values, 1e-12)
-            share = by_seed(late / total, arm.setting)
-            measures[f"arc {method} share of the last quarter"] = share
-            for k in K_VALUES:
-                measures[f"arc {method} rolling pass@{k}"] = rolling(data, method, k)
-        drawings += _drawings(data, kinds)
+    for method in data.methods:
+        arm = data.chosen(method)
+        half, most = at_share(arm, SOLVED, 0.5), at_share(arm, SOLVED, 1.0)
+        measures[f"arc {method} solved at 50 %"] = half
+        late = np.subtract(most.values, at_share(arm, SOLVED, 0.75).values)
+        share = by_seed(late / np.maximum(most.values, 1e-12), arm.setting)
+        measures[f"arc {method} share of the last quarter"] = share
+        for k in K_VALUES:
+            measures[f"arc {method} rolling pass@{k}"] = rolling(data, method, k)
     title = data.title
     return Result(
         measures,
@@ -65,12 +61,11 @@ def make(context: Context) -> Result:
             "one_policy": one_policy_table(data, data.methods, f"{title}: pass@k at every k"),
             "candidates": candidates_table(data, data.methods, f"{title}: all candidates"),
         },
-        drawings,
+        (puzzles_drawing(), *_drawings(data, kinds)),
         (
             f"{title} stands for {data.record['stands_for']}. One policy a method, chosen over all "
             "k on validation problems.",
             *_passes(data),
-            *([data.record["origin"]] if data.record["origin"] else []),
         ),
         {"study": "arc"},
     )
@@ -91,7 +86,7 @@ def _results_table(data: StudyData, measures: dict[str, Measure], kinds: Sequenc
         found = measures.get(f"arc {row} {name}")
         return "-" if found is None else percent(found)
 
-    columns = ("solved", "policy pass@1", "policy pass@16", "solved at 50 %")
+    columns = ("solved", "pass@1", "pass@16", "solved at 50 %")
     columns += ("share of the last quarter",)
     rows = []
     for row in (WARM_START, *data.methods, *(SAMPLERS[kind] for kind in kinds)):

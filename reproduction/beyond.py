@@ -74,7 +74,6 @@ def make(context: Context) -> Result:
         (
             "All methods have the same samples a step, steps, learning rates to choose among and "
             f"seeds. The paper's best setting, by validation for each k: {chosen}.",
-            *([data.record["origin"]] if data.record["origin"] else []),
         ),
         {"study": data.name},
     )
@@ -84,7 +83,7 @@ def paper_best(data: StudyData, k: int) -> str:
     """Of the paper's settings, the one with the highest validation pass@k in the tuning runs."""
     return max(
         data.present(PAPER_SETTINGS),
-        key=lambda method: over_seeds(data.scores[data.choices[method].by_k[k]])[k],
+        key=lambda method: over_seeds(data.scores[data.choices[method]])[k],
     )
 
 
@@ -94,7 +93,7 @@ def over_best(data: StudyData, method: str) -> dict[int, Measure]:
 
 
 def _gap(data: StudyData, first: str, second: str, k: int) -> Measure:
-    return data.end(first, f"pass@{k}", k).minus(data.end(second, f"pass@{k}", k))
+    return data.end(first, f"pass@{k}").minus(data.end(second, f"pass@{k}"))
 
 
 def _gaps_table(gaps: Mapping[str, Mapping[int, Measure]], title: str, note: str) -> Table:
@@ -128,8 +127,8 @@ def _drawing(name: str, over: str, gaps: Mapping[str, Mapping[int, Measure]]) ->
         name=name,
         title=f"Points over {over}",
         caption="Means of paired differences over seeds in held-out pass@k with 95 % intervals; "
-        "filled where the interval lies on one side of zero. Candidates and the paper's setting "
-        "are chosen on validation problems for each k.",
+        "filled where the interval lies on one side of zero. A method's candidate is chosen on "
+        "validation problems over all k, the paper's setting for each k.",
         alt="A panel for each method with points and intervals against k_eval, and a dashed line "
         "at zero.",
         figure=_figure(gaps, over),

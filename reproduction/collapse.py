@@ -54,18 +54,16 @@ def make(context: Context) -> Result:
     for data in studies:
         measures |= study_measures(data)
         tables[f"{data.name}-along"] = _table(data, measures)
-    drawn = [data for data in studies if data.has_curves()]
     p = 1 - K ** (-1 / (K - 1))
     most = 100 * (1 - (1 - p) ** K - p)
     return Result(
         measures,
         tables,
-        _drawings(drawn) if drawn else (),
+        _drawings(studies),
         (
             f"A problem solved with chance p has a gap of 1 - (1-p)^{K} - p, largest at "
             f"p = {p:.3f} ({most:.1f} points): below it the gap grows while the policy gets "
             "better, whatever becomes of its entropy.",
-            *(data.record["origin"] for data in studies if data.record["origin"]),
         ),
         {"studies": list(STUDIES), "steps_left_out_of_correlations": SKIPPED},
     )
@@ -78,7 +76,7 @@ def study_measures(data: StudyData) -> dict[str, Measure]:
     for method in (WARM_START, *data.present(METHODS)):
         of = f"{data.name} {method}"
         found[f"{of} gap"] = data.end(method, f"pass@{K}").minus(data.end(method, "pass@1"))
-        if method != WARM_START and data.has_curves():
+        if method != WARM_START:
             arm = data.chosen(method)
             signal_AS = arm.curves["signal_fraction"]
             found[f"{of} groups with a signal, first tenth"] = by_seed(first_mean(signal_AS))
@@ -116,7 +114,7 @@ def _table(data: StudyData, measures: dict[str, Measure]) -> Table:
         of = f"{data.name} {method}"
         gap = measures[f"{of} gap"]
         cells = [percent(gap), "-" if method == WARM_START else points(gap.minus(before))]
-        cells.append(percent(measures[f"{of} policy pass@1"]))
+        cells.append(percent(measures[f"{of} pass@1"]))
         cells.append(number(data.end(method, "entropy")) if data.has("entropy") else "-")
         for name, text in zip(last, (number, percent, percent)):
             cells.append(text(measures[f"{of} {name}"]) if f"{of} {name}" in measures else "-")

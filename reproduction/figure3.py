@@ -41,18 +41,16 @@ def make(context: Context) -> Result:
         measures |= data.measures((*DRAWN, TZSM25))
         tables[f"{data.name}-annealing"] = _gaps_table(data)
         arm = data.chosen(ANNEALED)
-        if len(arm.steps) and len(arm.switches) == 1:
+        if len(arm.switches) == 1:
             change = slope_change(arm.curves["pass@1"], arm.switches[0] // BIN)
             measures[f"{data.name} slope of pass@1 after the switch less before"] = by_seed(change)
-    drawn = [data for data in studies if data.has_curves()]
     return Result(
         measures,
         tables,
-        (_drawing(drawn),) if drawn else (),
+        (_drawing(studies),),
         (
             "8→1 trains for k = 8 in the first half of the steps and for pass@1 in the second; "
             "the paper switches after 1500 steps.",
-            *(data.record["origin"] for data in studies if data.record["origin"]),
         ),
         {"studies": list(STUDIES), "slope_share": SLOPE_SHARE},
     )

@@ -47,8 +47,6 @@ ZOOMED_FROM = 0.4
 def make(context: Context) -> Result:
     """Both panels of the figure, and the same at one learning rate for all."""
     data = load_data(context.studies, "programs")
-    if not data.has_curves():
-        return Result({}, notes=(data.record["origin"],))
     methods = data.present(METHODS)
     measures: dict[str, Measure] = {}
     for method in methods:

@@ -27,8 +27,6 @@ DRAWN = (*(OPTIMISED[k] for k in (1, 4, 8)), TZSM25)
 def make(context: Context) -> Result:
     """The panels of the figure and the numbers at the end."""
     data = load_data(context.studies, "programs")
-    if not data.has_curves():
-        return Result({}, notes=(data.record["origin"],))
     ends = {method: [rolling(data, method, k) for k in K_VALUES] for method in data.present(DRAWN)}
     table = measures_table(
         ends,

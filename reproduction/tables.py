@@ -25,7 +25,6 @@ from reproduction.studies.settings import (
 )
 from reproduction.studies.tables import (
     HELD_OUT,
-    by_k_table,
     candidates_table,
     k_headers,
     measures_table,
@@ -55,9 +54,7 @@ def make(context: Context) -> Result:
         measures |= study_measures(data)
         tables |= _tables(data, methods)
         drawings += _drawings(data, methods)
-        way = "each cell's candidate chosen for its k" if data.each_k else "one policy a method"
-        notes.append(f"{data.title} stands for {data.record['stands_for']}; {way}.")
-        notes += [data.record["origin"]] if data.record["origin"] else []
+        notes.append(f"{data.title} stands for {data.record['stands_for']}.")
     return Result(measures, tables, tuple(drawings), tuple(notes), {"studies": list(STUDIES)})
 
 
@@ -68,13 +65,13 @@ def study_measures(data: StudyData) -> dict[str, Measure]:
         own = OPTIMISED[min(k, 8)]
         if data.present([own, ONE, TZSM25]) != (own, ONE, TZSM25):
             continue
-        mine = data.end(own, f"pass@{k}", k)
-        rivals = [data.end(method, f"pass@{k}", k) for method in (ONE, TZSM25)]
+        mine = data.end(own, f"pass@{k}")
+        rivals = [data.end(method, f"pass@{k}") for method in (ONE, TZSM25)]
         found[f"{data.name} over k_opt=1 at pass@{k}"] = mine.minus(rivals[0])
         better = max(rivals, key=lambda measure: measure.value)
         found[f"{data.name} over k_opt=1 and n at pass@{k}"] = mine.minus(better)
         if FOUR in data.methods:
-            gain = data.end(EIGHT, f"pass@{k}", k).minus(data.end(FOUR, f"pass@{k}", k))
+            gain = data.end(EIGHT, f"pass@{k}").minus(data.end(FOUR, f"pass@{k}"))
             found[f"{data.name} k_opt=8 over 4 at pass@{k}"] = gain
     return found | tuning_measures(data)
 
@@ -85,7 +82,7 @@ def tuning_measures(data: StudyData) -> dict[str, Measure]:
     if data.present([ONE, ENTROPY]) != (ONE, ENTROPY):
         return {}
     worst = min(coefficients(data).values(), key=lambda values: float(values.mean()))
-    plain = _over_k(data, data.choices[ONE].overall)
+    plain = _over_k(data, data.choices[ONE])
     return {f"{data.name} worst entropy coefficient loses": by_seed(plain - worst)}
 
 
@@ -122,8 +119,6 @@ def _tables(data: StudyData, methods: tuple[str, ...]) -> dict[str, Table]:
         f"{name}-candidates": candidates_table(data, methods, f"{title}: all candidates"),
         f"{name}-beside": _beside_table(data),
     }
-    if data.each_k:
-        tables[f"{name}-by_k"] = by_k_table(data, methods, f"{title}: chosen for each cell's k")
     if data.has("max@1"):
         rows = {m: [data.end(m, f"max@{k}") for k in K_VALUES] for m in (WARM_START, *methods)}
         heading = f"{title}: max@k of the reward, one policy a method"
@@ -131,7 +126,7 @@ def _tables(data: StudyData, methods: tuple[str, ...]) -> dict[str, Table]:
             rows, k_headers(), heading, (HELD_OUT,), bold_from=1
         )
     if ENTROPY in methods:
-        scores = over_seeds(data.scores[data.choices[ONE].overall])
+        scores = over_seeds(data.scores[data.choices[ONE]])
         rows = [(f"none ({ONE})", f"{100 * np.mean(list(scores.values())):.1f}")]
         rows += [(f"{c:g}", f"{100 * v.mean():.1f}") for c, v in coefficients(data).items()]
         tables[f"{name}-entropy_coefficients"] = Table(
@@ -161,19 +156,16 @@ def _beside_table(data: StudyData) -> Table:
 
 
 def _gaps(data: StudyData, method: str, other: str) -> dict[int, Measure]:
-    return {
-        k: data.end(method, f"pass@{k}", k).minus(data.end(other, f"pass@{k}", k)) for k in K_VALUES
-    }
+    return {k: data.end(method, f"pass@{k}").minus(data.end(other, f"pass@{k}")) for k in K_VALUES}
 
 
 def _drawings(data: StudyData, methods: tuple[str, ...]) -> list[Drawing]:
-    chosen = "for its k" if data.each_k else "over all k"
     gains = Drawing(
         name=f"{data.name}-gains",
         title=f"{data.title}: pass@k against k_eval",
-        caption=f"Held-out pass@k, each method's candidate chosen {chosen} on validation problems. "
-        "Means of paired differences over seeds, bars: one standard error. On the right the line "
-        "of the method with k_opt = k_eval should be the highest at its k.",
+        caption="Held-out pass@k, each method's candidate chosen over all k on validation "
+        "problems. Means of paired differences over seeds, bars: one standard error. On the right "
+        "the line of the method with k_opt = k_eval should be the highest at its k.",
         alt=f"Two panels against k_eval with a line for each of {', '.join(methods)}: points over "
         "the warm start and points over k_opt = 1.",
         figure=_gains_figure(data, methods),
@@ -181,8 +173,8 @@ def _drawings(data: StudyData, methods: tuple[str, ...]) -> list[Drawing]:
     beside = Drawing(
         name=f"{data.name}-beside_paper",
         title=f"{data.title}: points over k_opt = 1, the paper's tables and here",
-        caption="The paper's printed means, each panel on its own scale, and ours with each "
-        f"cell's candidate chosen {chosen}. Bars (ours): one standard error of the paired "
+        caption="The paper's printed means, each panel on its own scale, and ours with one "
+        "policy a method. Bars (ours): one standard error of the paired "
         "difference.",
         alt="A panel for each of the paper's tables and one for this study, with points over "
         "k_opt = 1 against k_eval for each method.",

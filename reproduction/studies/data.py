@@ -29,7 +29,6 @@ from reproduction.studies.controls import KINDS, controls_left, read_control
 from reproduction.studies.run import (
     REPORTED,
     TUNING,
-    Chosen,
     choices,
     choose,
     over_seeds,
@@ -62,7 +61,7 @@ class ArmData:
             "hard pass@16" on those that are hard for the warm start, "entropy" and "distinct"
             solutions there, and "solved", the cumulative solve rate on training problems.
         steps: at which each row of the curves ends (S,).
-        curves: FIELDS (A, S); empty where they weren't kept.
+        curves: FIELDS (A, S).
         validation: steps (C,) and by k pass@k (A, C) of the evaluations during training.
         switches: steps at which the objective changes.
     """
@@ -88,7 +87,7 @@ class StudyData:
     Args:
         record: NAME.json.
         arms: the reported arms by name.
-        tuning: those of the tuning runs whose curves were kept.
+        tuning: those of the tuning runs without an entropy bonus.
     """
 
     record: Mapping[str, Any]
@@ -108,11 +107,6 @@ class StudyData:
         return self.record["steps"]
 
     @property
-    def each_k(self) -> bool:
-        """Whether each k has a candidate of its own."""
-        return self.record["each_k"]
-
-    @property
     def methods(self) -> tuple[str, ...]:
         return tuple(self.record["methods"])
 
@@ -125,33 +119,31 @@ class StudyData:
         }
 
     @cached_property
-    def choices(self) -> dict[str, Chosen]:
-        """What validation chose, by method."""
+    def choices(self) -> dict[str, str]:
+        """The arm that validation chose, by method."""
         return {
-            method: choose({arm: over_seeds(self.scores[arm]) for arm in arms}, each_k=self.each_k)
+            method: choose({arm: over_seeds(self.scores[arm]) for arm in arms})
             for method, arms in self.record["methods"].items()
         }
 
-    def chosen(self, method: str, k: int | None = None) -> ArmData:
-        """The reported arm of a method: chosen over all k, or for one k alone."""
-        choice = self.choices[method]
-        return self.arms[choice.overall if k is None else choice.by_k[k]]
+    def chosen(self, method: str) -> ArmData:
+        """The reported arm of a method."""
+        return self.arms[self.choices[method]]
 
     def present(self, methods: Iterable[str]) -> tuple[str, ...]:
         """Those of the methods that the study has."""
         return tuple(method for method in methods if method in self.record["methods"])
 
-    def end(self, method: str, name: str, k: int | None = None) -> Measure:
+    def end(self, method: str, name: str) -> Measure:
         """What was measured at the end, by seed; of the warm starts too.
 
         Args:
             method: label, or WARM_START.
             name: key of `ArmData.ends`.
-            k: whose own candidate is meant; that over all k by default.
         """
         if method == WARM_START:
             return by_seed([float(run[name]) for run in self.record["warm_start"].values()])
-        arm = self.chosen(method, k)
+        arm = self.chosen(method)
         return by_seed(arm.ends[name], arm.setting)
 
     def setting(self, arm: str) -> str:
@@ -162,25 +154,17 @@ class StudyData:
         """Whether `name` was measured at the end of every run."""
         return all(name in arm.ends for arm in self.arms.values())
 
-    def has_curves(self) -> bool:
-        return all(len(arm.steps) for arm in self.arms.values())
-
     def control(self, kind: str) -> np.ndarray:
         """Cumulative solve rate (A, S) of a sampler that doesn't learn."""
         return np.array(list(self.record["controls"][kind].values()))
 
     def measures(self, methods: Iterable[str]) -> dict[str, Measure]:
-        """What claims are judged by, each "STUDY METHOD NAME".
-
-        "pass@K" is of the candidate that was chosen for this k where the study reports it;
-        "policy pass@K" and all others are of the one chosen over all k.
-        """
+        """What claims are judged by, each "STUDY METHOD NAME"."""
         found = {}
         for method in (WARM_START, *self.present(methods)):
             of = f"{self.name} {method}"
             for k in K_VALUES:
-                found[f"{of} pass@{k}"] = self.end(method, f"pass@{k}", k)
-                found[f"{of} policy pass@{k}"] = self.end(method, f"pass@{k}")
+                found[f"{of} pass@{k}"] = self.end(method, f"pass@{k}")
             if method != WARM_START:
                 for name in ("solved", "hard pass@16"):
                     if self.has(name):
@@ -253,11 +237,9 @@ def condensed(study: Study, tuning: Run, reported: Run) -> tuple[dict[str, Any],
         "name": study.name,
         "title": study.title,
         "stands_for": study.stands_for,
-        "origin": "",
         "task": {"name": study.task, "options": dict(study.options)},
         "config": study.tuning().model_dump(mode="json", exclude={"arms", "seeds"}),
         "steps": study.steps,
-        "each_k": study.each_k,
         "tuning_seeds": list(study.tuning_seeds),
         "seeds": list(study.seeds),
         "methods": {label: [arm.name for arm in arms] for label, arms in candidates.items()},
@@ -308,7 +290,7 @@ def study_data(record: Mapping[str, Any], curves: str) -> StudyData:
         by_k = {k: checks[:, :, i] for i, k in enumerate(K_VALUES)} if shared else {}
         arms[arm] = _arm(
             record,
-            series.get(("reported", arm), {}),
+            series["reported", arm],
             arm,
             tuple(map(int, runs)),
             ends,
@@ -333,10 +315,9 @@ def _arm(
     validation: tuple[np.ndarray, Mapping[int, np.ndarray]],
     switches: tuple[int, ...] = (),
 ) -> ArmData:
-    rows = np.array([series[seed] for seed in seeds]) if series else np.zeros((len(seeds), 0, 0))
-    curves = {field: rows[:, :, i + 1] for i, field in enumerate(FIELDS)} if series else {}
-    steps = rows[0, :, 0] if series else np.array([])
-    return ArmData(record["arms"][name], seeds, ends, steps, curves, validation, switches)
+    rows = np.array([series[seed] for seed in seeds])
+    curves = {field: rows[:, :, i + 1] for i, field in enumerate(FIELDS)}
+    return ArmData(record["arms"][name], seeds, ends, rows[0, :, 0], curves, validation, switches)
 
 
 def _setting(settings: Mapping[str, Any]) -> str:

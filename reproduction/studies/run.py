@@ -4,7 +4,6 @@ seeds. Both are ordinary run directories, which the same command continues."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +21,13 @@ from reproduction.studies.settings import K_VALUES, Study
 TUNING, REPORTED = "tuning", "reported"
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What validation chose of a method's candidates, before any reported seed was trained.
-
-    Args:
-        overall: the arm with the highest mean of pass@k over all k.
-        by_k: for each k, the arm with the highest pass@k; `overall` for all where the study
-            doesn't report each k's.
-    """
-
-    overall: str
-    by_k: Mapping[int, str]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Every arm that was chosen for something."""
-        return tuple(dict.fromkeys((self.overall, *self.by_k.values())))
-
-
-def choose(scores: Mapping[str, Mapping[int, float]], *, each_k: bool) -> Chosen:
-    """The best of a method's candidates; the first of equals.
+def choose(scores: Mapping[str, Mapping[int, float]]) -> str:
+    """The candidate with the highest mean of pass@k over all k; the first of equals.
 
     Args:
         scores: by arm and k, validation pass@k after the last step, mean over the tuning seeds.
-        each_k: whether each k has a candidate of its own.
     """
-    overall = max(scores, key=lambda name: float(np.mean(list(scores[name].values()))))
-    by_k = {
-        k: max(scores, key=lambda name: scores[name][k]) if each_k else overall for k in K_VALUES
-    }
-    return Chosen(overall, by_k)
+    return max(scores, key=lambda name: float(np.mean(list(scores[name].values()))))
 
 
 def validation_scores(study: Study, tuning: Run) -> dict[str, dict[int, dict[int, float]]]:
@@ -88,17 +63,17 @@ def over_seeds(scores: Mapping[int, Mapping[int, float]]) -> dict[int, float]:
     return {k: float(np.mean([by_k[k] for by_k in scores.values()])) for k in K_VALUES}
 
 
-def choices(study: Study, scores: Mapping[str, dict[int, dict[int, float]]]) -> dict[str, Chosen]:
-    """What was chosen, by method."""
+def choices(study: Study, scores: Mapping[str, dict[int, dict[int, float]]]) -> dict[str, str]:
+    """The arm that was chosen, by method."""
     return {
-        label: choose({arm.name: over_seeds(scores[arm.name]) for arm in arms}, each_k=study.each_k)
+        label: choose({arm.name: over_seeds(scores[arm.name]) for arm in arms})
         for label, arms in study.candidates().items()
     }
 
 
-def reported_config(study: Study, chosen: Mapping[str, Chosen]) -> TrainConfig:
+def reported_config(study: Study, chosen: Mapping[str, str]) -> TrainConfig:
     """The job that trains what was chosen with the reported seeds."""
-    names = {name for choice in chosen.values() for name in choice.names}
+    names = set(chosen.values())
     candidates = [arm for found in study.candidates().values() for arm in found]
     return study.config(tuple(arm for arm in candidates if arm.name in names), study.seeds)
 

@@ -7,7 +7,7 @@ reported seeds, from another warm start for each. docs/reproduce.md says why.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pkpo.core.weights import Baseline
@@ -15,6 +15,7 @@ from pkpo.errors import InvalidInputError
 from pkpo.train.config import (
     ArmSettings,
     EvaluationSettings,
+    ModelSettings,
     PolicySettings,
     TaskSettings,
     TrainConfig,
@@ -111,9 +112,10 @@ class Study:
         methods: compared.
         learning_rates: tried for every method.
         tuning_seeds, seeds: to choose and to report; none in common.
-        each_k: whether the candidates that are chosen for one k alone are reported too.
         controls: whether the samplers that don't learn are run too.
         hidden: width of the policy.
+        model: a pretrained one to train instead, fields of the settings of that name; then
+            `warm_start` and `hidden` mean nothing.
     """
 
     name: str
@@ -121,14 +123,14 @@ class Study:
     stands_for: str
     task: str
     options: Mapping[str, Any]
-    warm_start: Mapping[str, Any]
     training: Mapping[str, Any]
     methods: tuple[Method, ...]
+    warm_start: Mapping[str, Any] = field(default_factory=dict)
+    model: Mapping[str, Any] | None = None
     num_samples: int = 64
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
     tuning_seeds: tuple[int, ...] = (100, 101)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
-    each_k: bool = True
     controls: bool = False
     hidden: int = 64
 
@@ -146,10 +148,16 @@ class Study:
 
     def config(self, arms: tuple[ArmSettings, ...], seeds: tuple[int, ...]) -> TrainConfig:
         """The job that trains these arms with these seeds."""
+        if self.model is None:
+            start: dict[str, Any] = {
+                "policy": PolicySettings(hidden=self.hidden),
+                "warm_start": WarmStartSettings(**self.warm_start),
+            }
+        else:
+            start = {"model": ModelSettings(**self.model), "keep_models": False}
         return TrainConfig(
+            **start,
             task=TaskSettings(name=self.task, options=dict(self.options)),
-            policy=PolicySettings(hidden=self.hidden),
-            warm_start=WarmStartSettings(**self.warm_start),
             training=TrainingSettings(num_generations=NUM_GENERATIONS, **self.training),
             evaluation=EvaluationSettings(
                 k_values=K_VALUES, num_samples=self.num_samples, every=max(1, self.steps // 4)
@@ -175,7 +183,7 @@ class Study:
         return replace(
             self,
             methods=few,
-            warm_start={**self.warm_start, "steps": max(40, self.warm_start["steps"] // 5)},
+            warm_start={**self.warm_start, "steps": max(40, self.warm_start.get("steps", 0) // 5)},
             training={**self.training, "steps": 24},
             learning_rates=self.learning_rates[1:2],
             tuning_seeds=self.tuning_seeds[:1],
@@ -197,7 +205,6 @@ STUDIES: Mapping[str, Study] = {
             training={"steps": 200, "prompts_per_step": 32},
             methods=PAPER_METHODS,
             learning_rates=(1e-5, 3e-5, 1e-4, 3e-4, 1e-3),
-            each_k=False,
         ),
         Study(
             name="programs",
@@ -218,7 +225,6 @@ STUDIES: Mapping[str, Study] = {
             warm_start={"steps": 500},
             training={"steps": 300, "prompts_per_step": 32},
             methods=PAPER_METHODS,
-            each_k=False,
         ),
         Study(
             name="arc",
@@ -236,8 +242,25 @@ STUDIES: Mapping[str, Study] = {
             learning_rates=(3e-4, 1e-3, 3e-3),
             tuning_seeds=(100,),
             seeds=(0, 1, 2),
-            each_k=False,
             controls=True,
+        ),
+        Study(
+            name="smollm2-products",
+            title="Products of two numbers, by SmolLM2",
+            stands_for="training a pretrained model on maths, with SmolLM2-135M-Instruct",
+            task="reasoning-gym",
+            options={
+                "dataset": "products",
+                "options": {"max_digits": 2},
+                "num_train": 1000,
+                "num_validation": 32,
+            },
+            training={"steps": 40, "prompts_per_step": 16},
+            model={"name": "smollm2", "shots": 4, "max_new_tokens": 6},
+            methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
+            learning_rates=(1e-5, 3e-5),
+            tuning_seeds=(100,),
+            seeds=(0, 1, 2),
         ),
     )
 }

@@ -89,25 +89,13 @@ def one_policy_table(data: StudyData, methods: Sequence[str], title: str) -> Tab
     return Table(headers, tuple(rows), (HELD_OUT,), title, frozenset(bold), words)
 
 
-def by_k_table(data: StudyData, methods: Sequence[str], title: str) -> Table:
-    """For each k the candidate that was chosen for that k alone."""
-    rows = {
-        method: [data.end(method, f"pass@{k}", k) for k in K_VALUES]
-        for method in (WARM_START, *methods)
-    }
-    return measures_table(rows, k_headers(), title, (HELD_OUT,), bold_from=1)
-
-
 def candidates_table(data: StudyData, methods: Sequence[str], title: str) -> Table:
     """Validation scores of all candidates in the tuning runs; chosen ones in bold."""
     rows, bold = [], set()
-    single = K_VALUES if data.each_k else ()
     for method in methods:
-        choice = data.choices[method]
         for arm in data.record["methods"][method]:
             here, scores = len(rows), over_seeds(data.scores[arm])
-            bold |= {(here, j) for j, k in enumerate(single, 2) if choice.by_k[k] == arm}
-            bold |= {(here, 2 + len(K_VALUES))} if choice.overall == arm else set()
+            bold |= {(here, 2 + len(K_VALUES))} if data.choices[method] == arm else set()
             values = [*(scores[k] for k in K_VALUES), float(np.mean([*scores.values()]))]
             cells = (f"{100 * value:.1f}" for value in values)
             rows.append((method, data.setting(arm), *cells))

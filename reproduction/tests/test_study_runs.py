@@ -109,7 +109,7 @@ def test_a_study_that_has_run_is_condensed(done: Path, tmp_path: Path) -> None:
     condense(TINY, done, tmp_path, "")
     data = load_data(tmp_path, "tiny")
     assert [*data.record["tuning"]] == [arm.name for arm in TINY.tuning().arms]
-    assert set(data.arms) == set(data.choices["8→1"].names)
+    assert set(data.arms) == set(data.choices.values())
     assert data.record["command"] == "python -m reproduction tiny"
     assert data.record["train_problems"] == OPTIONS["num_train"]
     arm = data.chosen("8→1")

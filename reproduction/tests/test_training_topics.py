@@ -16,7 +16,6 @@ from reproduction.results import Result
 from reproduction.rules import Judged, Verdict
 from reproduction.studies.data import StudyData, load_data
 from reproduction.studies.drawing import first_mean, last_mean, smoothed, window_of
-from reproduction.studies.settings import STUDIES
 from reproduction.tests.made_up_studies import write_studies
 from reproduction.topics import TOPICS, Context
 
@@ -76,24 +75,6 @@ def test_figures_have_every_study(results: dict[str, Result]):
     assert drawn["beyond"] == ["over_best", "baselines"]
 
 
-def test_without_curves_the_held_out_numbers_remain_and_it_is_said(out: Path, tmp_path: Path):
-    shutil.copytree(out / "studies", tmp_path / "studies")
-    for name in STUDIES:
-        path = tmp_path / "studies" / f"{name}.csv"
-        path.write_text(path.read_text(encoding="utf-8").splitlines()[0] + "\n", encoding="utf-8")
-        record = path.with_suffix(".json")
-        found = json.loads(record.read_text(encoding="utf-8")) | {"origin": "Converted."}
-        record.write_text(json.dumps(found), encoding="utf-8")
-    context = Context(quick=False, studies=tmp_path / "studies")
-    for topic in TOPICS_OF_TRAINING:
-        made = topic.make(context)
-        assert any("Converted." in note for note in made.notes), topic.name
-        if topic.name in ("figure6", "figure7"):
-            assert not made.measures
-        else:
-            assert not any("rolling" in name for name in made.measures)
-
-
 def test_quick_studies_have_fewer_methods_and_every_topic_is_made_of_them(tmp_path: Path):
     write_studies(tmp_path, quick=True)
     made = {topic.name: topic.make(Context(True, tmp_path)) for topic in TOPICS_OF_TRAINING}
@@ -103,15 +84,15 @@ def test_quick_studies_have_fewer_methods_and_every_topic_is_made_of_them(tmp_pa
 
 def test_what_training_for_pass_at_1_lacks(programs: StudyData):
     measures = tables.study_measures(programs)
-    own, plain = programs.end("k_opt=4", "pass@4", 4), programs.end("k_opt=1", "pass@4", 4)
+    own, plain = programs.end("k_opt=4", "pass@4"), programs.end("k_opt=1", "pass@4")
     over = measures["programs over k_opt=1 at pass@4"]
     assert over.values == pytest.approx(np.subtract(own.values, plain.values))
-    better = max(plain.value, programs.end("TZSM25", "pass@4", 4).value)
+    better = max(plain.value, programs.end("TZSM25", "pass@4").value)
     both = measures["programs over k_opt=1 and n at pass@4"]
     assert both.value == pytest.approx(own.value - better)
-    eight = programs.end("k_opt=8", "pass@16", 16).value
+    eight = programs.end("k_opt=8", "pass@16").value
     assert measures["programs over k_opt=1 at pass@16"].value == pytest.approx(
-        eight - programs.end("k_opt=1", "pass@16", 16).value
+        eight - programs.end("k_opt=1", "pass@16").value
     )
 
 
@@ -169,9 +150,9 @@ def test_correlation_follows_the_gap_and_is_nan_for_constant_curves(programs: St
 
 def test_the_paper_s_best_setting_is_chosen_on_validation(programs: StudyData):
     assert beyond.paper_best(programs, 8) == "k_opt=8"
-    own = programs.end("MaxRL", "pass@8", 8)
+    own = programs.end("MaxRL", "pass@8")
     gap = beyond.over_best(programs, "MaxRL")[8]
-    assert gap.value == pytest.approx(own.value - programs.end("k_opt=8", "pass@8", 8).value)
+    assert gap.value == pytest.approx(own.value - programs.end("k_opt=8", "pass@8").value)
 
 
 def test_arc_without_samplers_has_no_measures_of_them(out: Path, tmp_path: Path):

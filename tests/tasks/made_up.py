@@ -45,6 +45,7 @@ class Obedient(Task):
         self.count, self.alike = count, alike
 
     def ids(self, split: Split) -> tuple[str, ...]:
+        self.require_split(split)
         return tuple(f"{split}-{i}" for i in range(self.count))
 
     def question(self, split: Split, problem: int) -> str:

@@ -63,6 +63,18 @@ COMMANDS = {
         "Score any sampler's completions of a task into a log that `pkpo eval` reads.",
         "pkpo.cli.verify:Verify",
     ),
+    "sample": _training(
+        "Draw completions of a task from a language model, for `pkpo verify`.",
+        "pkpo.cli.sample:Sample",
+    ),
+    "audit": _measuring(
+        "Which objective an engine, or anybody's function of rewards, really trains for.",
+        "pkpo.cli.audit:Audit",
+    ),
+    "doctor": _measuring(
+        "What is installed, which engine sees pkpo, and what works here.",
+        "pkpo.cli.doctor:Doctor",
+    ),
     "train": _training(
         "Train a small language model for several objectives, side by side.",
         "pkpo.cli.train:Train",
@@ -76,7 +88,7 @@ COMMANDS = {
     ),
 }
 
-LEAVE_FILES = ("verify", "train", "sweep", "report")
+LEAVE_FILES = ("verify", "sample", "train", "sweep", "report")
 """Commands whose work isn't lost with what they print."""
 
 
@@ -92,7 +104,7 @@ def run(arguments: Sequence[str]) -> int:
     if name.startswith("--tyro-"):
         return exit_code(lambda: _complete(arguments))
     hint = "; --resume continues the run" if name in ("train", "sweep") else ""
-    hint = "; the same command goes on" if name == "verify" else hint
+    hint = "; the same command goes on" if name in ("verify", "sample") else hint
     return exit_code(lambda: _call(name, rest), hint)
 
 

@@ -111,7 +111,7 @@ class JobFlags:
     too_long: Annotated[Literal["refuse", "drop"] | None, optional] = None
     """What happens to problems that are too long for the --model (default: refuse)."""
 
-    no_keep_models: bool = False
+    no_keep_models: tyro.conf.FlagCreatePairsOff[bool] = False
     """Don't store the trained models."""
 
     num_samples: Annotated[int | None, _preset] = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -86,6 +86,21 @@ def progress(text: str) -> Iterator[None]:
     stderr = _terminal(stderr=True)
     with stderr.status(visible(text)) if stderr else nullcontext():
         yield
+
+
+@contextmanager
+def counting(total: int) -> Iterator[Callable[[int], object]]:
+    """What is to be told how many of `total` are done: a bar on stderr, if that is a terminal."""
+    stderr = console(stderr=True)
+    if not stderr.is_terminal:
+        yield lambda done: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=stderr, transient=True) as bar:
+        counted = bar.add_task("", total=total)
+        yield lambda done: bar.update(counted, completed=done)
 
 
 def warn(text: str) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,13 +11,12 @@ import tyro
 
 from pkpo.cli.arguments import read_options
 from pkpo.cli.errors import UsageError
-from pkpo.cli.show import show, warn
+from pkpo.cli.show import counting, show, warn
 from pkpo.files import same_files
 from pkpo.tables import Table
 from pkpo.tasks.base import Split, Task, Verdict
 from pkpo.tasks.completions import Completion, OnBadLine, read_completions, references, score
 from pkpo.tasks.registry import build_task
-from pkpo.terminal import console
 
 optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
 _REASONS = 5
@@ -88,7 +86,7 @@ class Verify:
         task = build_task(self.task, options)
         out, completions = self._completions(task)
         settings = {"task": self.task, "options": options, "timeout": self.timeout}
-        with _progress(len(completions)) as on_done:
+        with counting(len(completions)) as on_done:
             verdicts = score(
                 task, completions, out, settings,
                 workers=self.workers, timeout=self.timeout, on_done=on_done,
@@ -128,18 +126,3 @@ def _summary(
         words = frozenset({0, 2})
         yield ""
         yield Table(headers, tuple(rows[:_REASONS]), notes, words=words)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], object]]:
-    """A bar on stderr, if that is a terminal."""
-    stderr = console(stderr=True)
-    if not stderr.is_terminal:
-        yield lambda done: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=stderr, transient=True) as bar:
-        verified = bar.add_task("", total=total)
-        yield lambda done: bar.update(verified, completed=done)

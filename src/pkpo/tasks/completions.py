@@ -134,7 +134,9 @@ def score(
     ).encode()
     header = {"settings": dict(settings), "sha256": hashlib.sha256(content).hexdigest()}
     partial = None if out is None else out.with_name(f"{out.name}.partial")
-    done = {} if partial is None else _earlier(partial, header)
+    what = "verdicts on other completions, or by other options"
+    earlier = [] if partial is None else earlier_lines(partial, header, what)
+    done = {place: Verdict(reward, reason) for place, reward, reason in earlier}
     on_done(len(done))
     left = [place for place in range(len(completions)) if place not in done]
     with Verifier(task, workers=workers, timeout=timeout) as verifier:
@@ -159,25 +161,28 @@ def score(
     return verdicts
 
 
-def _earlier(partial: Path, header: Mapping[str, Any]) -> dict[int, Verdict]:
-    """The verdicts of earlier work, with a line that was cut off taken away; begins the file if
-    there is none."""
+def earlier_lines(partial: Path, header: Mapping[str, Any], what: str) -> list[Any]:
+    """What earlier work under the same header kept, a line of JSON each, with a line that was cut
+    off taken away; begins the file with the header if there is none.
+
+    Args:
+        what: that the file holds if its header is another one.
+
+    Raises:
+        InvalidInputError: the file is of other work.
+    """
     if not partial.exists():
         write_atomically(partial, json.dumps(header).encode() + b"\n")
-        return {}
+        return []
     whole = partial.read_bytes().rpartition(b"\n")[0]
     try:
         first, *lines = (json.loads(line) for line in whole.split(b"\n"))
-        found = {place: Verdict(reward, reason) for place, reward, reason in lines}
-    except (ValueError, TypeError):
-        first, found = None, {}
+    except ValueError:
+        first, lines = None, []
     if first != header:
-        raise InvalidInputError(
-            f"{partial} holds verdicts on other completions, or by other options; remove it, or "
-            "choose another --out"
-        )
+        raise InvalidInputError(f"{partial} holds {what}; remove it, or choose another --out")
     write_atomically(partial, whole + b"\n")
-    return found
+    return lines
 
 
 def _log(completions: Sequence[Completion], verdicts: Sequence[Verdict]) -> Iterator[str]:

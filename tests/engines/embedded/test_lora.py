@@ -85,14 +85,14 @@ def test_only_adapters_are_trained_and_kept():
     learner = Learner(policy, learning_rate=0.01)
     advantages = torch.randn(2, 6, generator=torch.Generator().manual_seed(1))
     learner.step(*PROMPTS, samples, advantages, eos_id=EOS)
-    kept = learner.weights()
+    kept = learner.masters.weights()
     for name, value in policy.state_dict().items():
         assert (name in kept) == (".lora_" in name)
         assert torch.equal(value, before[name]) == (name not in kept)
-    Learner(other, learning_rate=0.01).load_weights(kept)
+    Learner(other, learning_rate=0.01).masters.load(kept)
     assert torch.equal(logits_of(other), logits_of(policy))
     with pytest.raises(ValueError, match="trained"):
-        Learner(make_policy(), learning_rate=0.01).load_weights(kept)
+        Learner(make_policy(), learning_rate=0.01).masters.load(kept)
 
 
 def test_adapters_survive(tmp_path: Path):

@@ -21,10 +21,10 @@ from .test_distinct import distance
 PROMPTS = make_prompts([4, 9, 2, 6, 3])
 
 
-def make_batch(policy: Policy):
+def make_batch(policy: Policy, prompts: tuple[torch.Tensor, torch.Tensor] = PROMPTS):
     samples = sample(
         policy,
-        *PROMPTS,
+        *prompts,
         num_generations=7,
         max_new_tokens=6,
         eos_id=EOS,
@@ -54,6 +54,29 @@ def test_parts_add_up_to_the_whole(at_once: int, passes: int, reweighed: bool, e
         torch.testing.assert_close(mine, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_what_prompts_begin_with_is_read_once_for_all_parts(monkeypatch: pytest.MonkeyPatch):
+    prompts, lengths = make_prompts([38, 30, 34, 26, 31])
+    prompts[:, :25] = prompts[0, :25]
+    whole = make_policy(hidden=256, layers=2, seed=3)
+    parts, read = copy.deepcopy(whole), Policy._read
+    samples, advantages = make_batch(whole, (prompts, lengths))
+    sizes: list[tuple[int, ...]] = []
+
+    def noting(self: Policy, tokens: torch.Tensor, *rest: Any) -> Any:
+        sizes.append(tuple(tokens.shape))
+        return read(self, tokens, *rest)
+
+    monkeypatch.setattr(Policy, "_read", noting)
+    found = []
+    for policy, bound in ((parts, 9), (whole, 1000)):
+        learner = Learner(policy, learning_rate=0.0, tokens_at_once=bound)
+        found.append(learner.step(prompts, lengths, samples, advantages, eos_id=EOS))
+    assert sizes == [(1, 25), (1, 13), (1, 9), (1, 6), (1, 5), (1, 1), (1, 25), (5, 13)]
+    assert found[0][:2] == pytest.approx(found[1][:2], rel=1e-5, abs=1e-6)
+    for mine, theirs in zip(parts.parameters(), whole.parameters()):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-9)
+
+
 def test_groups_of_like_size():
     sizes = torch.tensor([3, 9, 1, 8, 2, 2, 9])
     groups = of_like_size(sizes, at_once=None, wasted=2)
@@ -78,7 +101,7 @@ def test_small_steps_of_half_precision_weights_add_up():
     for learner in learners:
         for _ in range(60):
             learner.imitate(*PROMPTS, answers, eos_id=EOS)
-    after, exact = learners[0].weights(), single.state_dict()
+    after, exact = learners[0].masters.weights(), single.state_dict()
     assert {value.dtype for value in after.values()} == {torch.float32}
     moved = torch.cat([(after[n] - before[n].float()).flatten() for n in after])
     theirs = torch.cat([(exact[n] - before[n].float()).flatten() for n in after])
@@ -86,8 +109,8 @@ def test_small_steps_of_half_precision_weights_add_up():
     for name, value in half.state_dict().items():
         assert torch.equal(value, after[name].bfloat16())
     again = Learner(copy.deepcopy(half), learning_rate=0.0)
-    again.load_weights(after)
-    assert all(torch.equal(value, again.weights()[name]) for name, value in after.items())
+    again.masters.load(after)
+    assert all(torch.equal(value, again.masters.weights()[name]) for name, value in after.items())
 
 
 def test_a_wide_policy_takes_a_bounded_number_of_tokens_at_once():

@@ -161,6 +161,7 @@ def test_the_second_pass_follows_the_subset_sums_at_the_moved_policy(baseline: s
     old, new = chances(sampler).detach(), chances(once)
     ratios = (new.detach() / old).numpy()[GROUPS]
     assert np.abs(np.log(ratios)).max() > 0.05
+    assert stats.log_ratios_PG is not None
     np.testing.assert_allclose(stats.log_ratios_PG, np.log(ratios), atol=1e-5)
     weights = np.array([brute_force(g, r, 2, baseline) for g, r in zip(REWARDS[GROUPS], ratios)])
     loss = -(torch.tensor(weights) * new.log()[torch.as_tensor(GROUPS)]).sum() / len(GROUPS)

@@ -93,6 +93,27 @@ def test_shots_are_the_same_turns_before_every_question_and_left_out_of_training
     assert task.max_new_tokens == len("14") + 1
 
 
+class Spoken(Doubling):
+    splits = ("test",)
+
+    def messages(self, split: Split, problem: int) -> list[dict[str, str]]:
+        asked = {"role": "user", "content": f"Please. {self.question(split, problem)}"}
+        return [{"role": "system", "content": "Be brief."}, asked]
+
+
+def test_a_task_says_how_it_is_asked_in_a_conversation(tokenizer: Tokenizer):
+    task = make(tokenizer, Spoken(), max_new_tokens=4)
+    assert text_of(task, "test", 0).split("<|im_start|>")[1:3] == [
+        "system\nBe brief.<|im_end|>\n",
+        f"user\nPlease. Twice 200?\n\n{ANSWER_FORMAT}<|im_end|>\n",
+    ]
+    assert "Please" not in text_of(
+        make(tokenizer, Spoken(), max_new_tokens=4, prompt="text"), "test", 0
+    )
+    with pytest.raises(InvalidInputError, match="--max-new-tokens"):
+        make(tokenizer, Spoken())
+
+
 def test_shots_follow_their_seed_alone(tokenizer: Tokenizer):
     first, again, other = (
         make(tokenizer, shots=2, shots_seed=seed).problems("train").ids for seed in (0, 0, 1)
@@ -115,7 +136,7 @@ def test_rewards_are_those_of_the_problems_that_are_left(tokenizer: Tokenizer):
 def test_each_end_of_the_tokenizer_ends_a_completion(tokenizer: Tokenizer):
     task = make(tokenizer)
     assert task.vocabulary.eos_id == (2, 0)
-    for end in task.vocabulary.eos_id:
+    for end in (2, 0):
         ids = [*task.tokenizer.encode("4\n"), end, *task.tokenizer.encode("2")]
         assert task.describe_completion(np.array(ids)) == "4\n"
     assert task.describe_completion(np.array(task.tokenizer.encode("42"))) == "42"

@@ -38,7 +38,7 @@ class Prefix:
 
 def cut(prefix: Prefix) -> tuple[Prefix, Callable[[], None]]:
     """The prefix as leaves of a graph, which several backward passes may end in, and what then
-    goes on from their gradients to the parameters."""
+    goes on from their gradients to what it was made of."""
     pairs: list[tuple[Tensor, Tensor]] = []
 
     def leaf(x: Tensor) -> Tensor:
@@ -56,7 +56,8 @@ def cut(prefix: Prefix) -> tuple[Prefix, Callable[[], None]]:
 
     def finish() -> None:
         given = [(x, end.grad) for x, end in pairs if end.grad is not None]
-        torch.autograd.backward([x for x, _ in given], [gradient for _, gradient in given])
+        if given:
+            torch.autograd.backward([x for x, _ in given], [gradient for _, gradient in given])
 
     return leaves(prefix), finish
 

@@ -160,18 +160,26 @@ class Policy(nn.Module):
             memory.layers.append((key, value))
         return x
 
-    def read(self, prompts_PT: Tensor, lengths_P: Tensor) -> Prefix:
+    def read(self, prompts_PT: Tensor, lengths_P: Tensor, root: Prefix | None = None) -> Prefix:
         """One pass over the prompts, right-padded to T tokens; a long beginning that all of
         them share is read once.
 
         In the last layer only a prompt's last token goes on: completions see the keys and
         values of the others.
+
+        Args:
+            root: `read_shared` of these prompts and others, if that is done.
         """
+        root = root or self.read_shared(prompts_PT, lengths_P)
+        shared = 0 if root is None else root.keys_PHTD[0].shape[-2]
+        return self._read(prompts_PT[:, shared:], lengths_P - shared, root)
+
+    def read_shared(self, prompts_PT: Tensor, lengths_P: Tensor) -> Prefix | None:
+        """One pass over what all prompts begin with; None where that is too little."""
         shared = self.shared(prompts_PT, lengths_P)
         if not shared:
-            return self._read(prompts_PT, lengths_P, None)
-        root = self._read(prompts_PT[:1, :shared], lengths_P.new_tensor([shared]), None)
-        return self._read(prompts_PT[:, shared:], lengths_P - shared, root)
+            return None
+        return self._read(prompts_PT[:1, :shared], lengths_P.new_tensor([shared]), None)
 
     def shared(self, prompts_PT: Tensor, lengths_P: Tensor) -> int:
         """How many tokens all prompts begin with that are worth a pass of their own."""

@@ -16,7 +16,7 @@ from pkpo.errors import InvalidInputError
 _TOLERANCE = 1e-3
 """Relative. The ratios are exactly 1, so only the sum over tokens rounds."""
 
-_LOGPS = "_get_per_token_logps_and_entropies"
+LOGPS = "_get_per_token_logps_and_entropies"
 
 
 def check_loss(
@@ -98,7 +98,7 @@ def _losses(
     advantages: tuple[Tensor, ...],
 ) -> list[float]:
     """The loss for each of the advantages, from the same passes through the model."""
-    forward, passes, losses = getattr(trainer, _LOGPS), [], []
+    forward, passes, losses = getattr(trainer, LOGPS), [], []
     replaced = {name: value for name, value in inputs.items() if name != "old_per_token_logps"}
     if "importance_sampling_ratio" in inputs:
         ones = torch.ones_like(inputs["importance_sampling_ratio"])
@@ -119,7 +119,7 @@ def _losses(
         metrics = {mode: defaultdict(list) for mode in trainer._metrics}
         cuda = [advantages_B.device] if advantages_B.device.type == "cuda" else []
         with (
-            _swapped(trainer, {_LOGPS: passed, "_metrics": metrics}),
+            swapped(trainer, {LOGPS: passed, "_metrics": metrics}),
             torch.random.fork_rng(cuda),
             torch.no_grad(),
         ):
@@ -128,7 +128,7 @@ def _losses(
 
 
 @contextmanager
-def _swapped(target: Any, attributes: dict[str, Any]) -> Iterator[None]:
+def swapped(target: Any, attributes: dict[str, Any]) -> Iterator[None]:
     own = {name: value for name, value in vars(target).items() if name in attributes}
     vars(target).update(attributes)
     try:

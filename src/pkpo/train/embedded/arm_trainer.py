@@ -100,7 +100,7 @@ class ArmTrainer:
         with checkpoints.restoring():
             like = self._state()
             checkpoints.check(state, {name: like[name] for name in like if name != "lines"})
-            self.learner.load_weights(state["policy"])
+            self.learner.masters.load(state["policy"])
             self.learner.optimizer.load_state_dict(state["optimizer"])
             _check_moments(self.learner.optimizer)
             self.log.restore(state, state["solved"].numpy())
@@ -112,7 +112,7 @@ class ArmTrainer:
     def _state(self) -> dict[str, Any]:
         return self.log.state() | {
             "step": self.step,
-            "policy": self.learner.weights(),
+            "policy": self.learner.masters.weights(),
             "optimizer": self.learner.optimizer.state_dict(),
             "solved": torch.from_numpy(self.log.solved_P),
             "plan": self.plan.state(),

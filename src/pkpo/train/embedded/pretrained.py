@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 from pkpo.engines.embedded.export import load_pretrained
-from pkpo.engines.embedded.from_gguf import convert
 from pkpo.engines.embedded.lora import add_lora
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError, needing
@@ -22,6 +21,7 @@ from pkpo.execution.locks import only_writer
 from pkpo.files import folder_name
 from pkpo.streams import Stream, seed_of
 from pkpo.train.config import ModelSettings
+from pkpo.train.embedded.from_gguf import convert
 from pkpo.train.embedded.stored import check_folder, checksums, sha256_of, whole_folder
 
 SMOLLM2 = "smollm2"

@@ -101,7 +101,7 @@ class TextTask:
     def describe_prompt(self, split: Split, problem: int) -> str:
         """The problem's own question."""
         self.problems(split)
-        return self._question(split, int(self._places[split][problem]))
+        return self._asked(self.task.question(split, int(self._places[split][problem])))
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         """The text before the end."""
@@ -119,7 +119,7 @@ class TextTask:
     def _answers(self) -> dict[int, str]:
         """The reference answers of the train split, by place, in the form that is shown."""
         found = {}
-        for place in range(len(self.task.ids("train"))):
+        for place in range(len(self.task.ids("train")) if "train" in self.task.splits else 0):
             text = self.task.reference("train", place)
             if text is not None:
                 tagged = self.settings.shots > 0 and text.endswith("</answer>")
@@ -146,24 +146,28 @@ class TextTask:
             )
         return 1 + max(len(self.tokenizer.encode(text)) for text in self._answers.values())
 
-    def _question(self, split: Split, place: int) -> str:
-        text = self.task.question(split, place)
+    def _asked(self, text: str) -> str:
+        """Of a question, what needs to be said: shots show the form of an answer."""
         return text.removesuffix(ANSWER_FORMAT).rstrip() if self.settings.shots else text
 
     def _prompt(self, split: Split, place: int) -> list[int]:
-        shown = [(self._question("train", shot), self._answers[shot]) for shot in self._shots]
-        asked = self._question(split, place)
         if self._plain:
-            solved = "".join(f"{question}\n{answer}\n\n" for question, answer in shown)
-            return self.tokenizer.encode(f"{solved}{asked}\n", begin=True)
-        messages = [
-            {"role": role, "content": text}
-            for pair in shown
-            for role, text in zip(("user", "assistant"), pair)
-        ]
-        return self.tokenizer.encode(
-            self.tokenizer.chat([*messages, {"role": "user", "content": asked}])
-        )
+            shown = (
+                f"{self._asked(self.task.question('train', shot))}\n{self._answers[shot]}\n\n"
+                for shot in self._shots
+            )
+            asked = self._asked(self.task.question(split, place))
+            return self.tokenizer.encode(f"{''.join(shown)}{asked}\n", begin=True)
+        messages = []
+        for shot in self._shots:
+            messages += self._messages("train", shot)
+            messages.append({"role": "assistant", "content": self._answers[shot]})
+        messages += self._messages(split, place)
+        return self.tokenizer.encode(self.tokenizer.chat(messages))
+
+    def _messages(self, split: Split, place: int) -> list[dict[str, str]]:
+        messages = self.task.messages(split, place)
+        return [{**message, "content": self._asked(message["content"])} for message in messages]
 
     def _encoded(self, split: Split) -> tuple[Problems, np.ndarray]:
         names, rows = self.task.ids(split), {}

@@ -12,8 +12,8 @@ import tokenizers
 from safetensors.numpy import load_file
 from tokenizers import pre_tokenizers
 
-from pkpo.engines.embedded.from_gguf import convert
 from pkpo.errors import InvalidInputError
+from pkpo.train.embedded.from_gguf import convert
 
 gguf = pytest.importorskip("gguf")
 

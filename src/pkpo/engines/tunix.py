@@ -1,0 +1,98 @@
+"""Tunix's GRPO learners for pass@k, max@k and their relatives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pkpo.core.transforms import advantages
+from pkpo.core.weights import Baseline, check_baseline, required_size
+from pkpo.errors import InvalidInputError, UndefinedEstimateError, needing
+from pkpo.plans import ByStep, plan
+
+with needing("pkpo.engines.tunix", "tunix"):
+    from tunix.rl.function_registry import default_registry, register_advantage_estimator
+
+Estimator = Callable[..., Any]
+
+_MODES = ("seq-mean-token-sum", "sequence-mean-token-sum-norm", "sequence-mean-token-scale")
+
+
+def register(
+    objective: Any,
+    config: Any,
+    *,
+    baseline: Baseline = "loo_minus_one",
+    step: Callable[[], int] | None = None,
+) -> Estimator:
+    """Make an objective what a learner's `advantage_estimator` stands for.
+
+    Args:
+        objective: an objective or a schedule, as `pkpo.plan` takes them.
+        config: the learner's GRPOConfig, whose `advantage_estimator` is a name of your own, such
+            as "pkpo".
+        baseline: see `pkpo.advantages`.
+        step: gives the step, 0, 1, ..., for a schedule; Tunix doesn't tell an estimator.
+
+    Returns:
+        The estimator: rewards (P * n,), a prompt's n beside each other, and `num_generations` ->
+        advantages of the same library, n times those of `pkpo.advantages`, since Tunix's loss
+        averages over completions. JAX arrays may be traced.
+
+    Raises:
+        InvalidInputError: settings of `config` that would fail or change the objective.
+        UndefinedEstimateError: `num_generations` is too small.
+
+    >>> config = GRPOConfig(  # doctest: +SKIP
+    ...     advantage_estimator="pkpo", loss_agg_mode="seq-mean-token-sum", num_generations=16
+    ... )
+    >>> register("max@8", config)  # doctest: +SKIP
+    >>> GRPOLearner(cluster, config, reward_fns=reward).train(prompts)  # doctest: +SKIP
+    """
+    chosen = plan(objective)
+    if not isinstance(chosen, ByStep):
+        raise InvalidInputError(f"{chosen} remembers prompts, which Tunix doesn't name")
+    if step is None and chosen.schedule.kind != "constant":
+        raise InvalidInputError(f"{chosen} depends on the step: give step=")
+    _refuse(config)
+    for possible in [chosen.schedule(0), chosen.schedule(1 << 30)]:
+        check_baseline(possible, baseline)
+        if config.num_generations < (size := required_size(possible, baseline)):
+            raise UndefinedEstimateError(
+                f"{possible} with baseline {baseline!r} needs num_generations >= {size}, got "
+                f"{config.num_generations}"
+            )
+
+    @register_advantage_estimator(config.advantage_estimator)
+    def estimator(rewards: Any, num_generations: int) -> Any:
+        found = advantages(
+            rewards.reshape(-1, num_generations),
+            chosen.schedule(step() if step else 0),
+            baseline=baseline,
+            reduction="mean",
+        )
+        return found.reshape(-1)
+
+    return estimator
+
+
+def _refuse(config: Any) -> None:
+    """Raise for what would change the objective, or be changed by this estimator's name."""
+    problems, name = [], config.advantage_estimator
+    known = default_registry.list_functions("advantage_estimator")
+    if name in known and default_registry.get("advantage_estimator", name).__module__ != __name__:
+        problems.append(f"advantage_estimator={name!r} is Tunix's own: take another name")
+    if config.loss_agg_mode not in _MODES:
+        problems.append(
+            f"loss_agg_mode={config.loss_agg_mode!r}: weights completions by their length, or "
+            f"batches by their tokens; use {_MODES[0]!r}"
+        )
+    if getattr(config, "degenerate_group_masking", False):
+        problems.append(
+            "degenerate_group_masking=True: divides by the completions of groups that happen to "
+            "have unequal rewards; use False"
+        )
+    if problems:
+        raise InvalidInputError(
+            "settings that would fail or change the objective:\n- " + "\n- ".join(problems)
+        )

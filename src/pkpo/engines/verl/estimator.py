@@ -1,0 +1,149 @@
+"""verl's advantage estimator `pkpo`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from verl.trainer.ppo.core_algos import register_adv_est
+
+from pkpo.engines import groups
+from pkpo.engines.verl.refusals import refuse
+from pkpo.errors import InvalidInputError
+from pkpo.plans import ByStep, plan
+
+_SETTINGS = {"objective", "baseline", "small_groups", "accept_bias"}
+_N = "actor_rollout_ref.rollout.n"
+
+
+@register_adv_est("pkpo")
+def pkpo_advantages(
+    token_level_rewards: Tensor,
+    response_mask: Tensor,
+    config: Any = None,
+    index: np.ndarray | None = None,
+    **others: Any,
+) -> tuple[Tensor, Tensor]:
+    """Advantages of an objective, as verl asks for them.
+
+    Args:
+        token_level_rewards: (B, T); a completion's reward is their sum, a session's that of its
+            last output.
+        response_mask: (B, T); rows without a token that is trained on, such as verl's padding,
+            count for nothing.
+        config: verl's `algorithm`, with the settings in `pkpo`: `objective` (an objective or a
+            schedule), and where wanted `baseline`, `small_groups` (see
+            `pkpo.engines.groups.advantages`) and `accept_bias`, a list of settings that
+            refusals.toml names and that are to pass.
+        index: (B,) the prompts' uids.
+
+    Returns:
+        The advantages twice, (B, T), times `rollout.n`: verl's loss divides by that and by the
+        prompts of a mini-batch, so its gradient is the objective's mean over these.
+
+    Raises:
+        InvalidInputError: settings that would fail or change the objective, named together.
+        UndefinedEstimateError: a group too small for its objective and baseline.
+    """
+    given = _settings(config)
+    if index is None:
+        raise InvalidInputError("verl gave the estimator no uid, so groups aren't known")
+    trainer, keys = _callers()
+    root = (
+        trainer.config
+        if trainer
+        else config._get_root()
+        if isinstance(config, DictConfig)
+        else None
+    )
+    refuse(root, given.pop("accept_bias", []))
+    objective = plan(given.pop("objective"))
+    if not isinstance(objective, ByStep):
+        raise InvalidInputError(
+            f"{objective} remembers earlier steps, for which verl has no place in its "
+            "checkpoints; use an objective or a schedule"
+        )
+    rewards_B, trained_B = token_level_rewards.sum(dim=-1), response_mask.bool().any(dim=-1)
+    sessions = np.arange(len(index))
+    n = None if root is None else OmegaConf.select(root, _N)
+    if keys is not None:
+        sessions, last_B = _sessions(keys)
+        rewards_B = rewards_B[torch.as_tensor(last_B, device=rewards_B.device)]
+    elif n and np.unique(index.astype(str), return_counts=True)[1].max(initial=0) > n:
+        raise InvalidInputError(
+            f"a prompt has more than {_N}={n} rows, and this trainer of verl's doesn't show which "
+            "of them are outputs of one session"
+        )
+    mask_B = trained_B.cpu().numpy()
+    if given.get("baseline") != "loo":
+        _refuse_untrained(index, sessions, mask_B)
+    advantages_B = groups.advantages(
+        rewards_B,
+        index,
+        objective,
+        step=trainer.global_steps - 1 if trainer else None,
+        sessions=sessions,
+        mask=mask_B,
+        reduction="sum" if n else "batch_mean",
+        **given,
+    )
+    advantages_BT = (n or 1) * advantages_B[:, None] * response_mask
+    return advantages_BT, advantages_BT
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """What `algorithm.pkpo` says."""
+    found = config.get("pkpo", None) if config is not None else None
+    plain = OmegaConf.to_container(found) if isinstance(found, DictConfig) else found
+    given: dict[str, Any] = {str(name): value for name, value in dict(plain or {}).items()}
+    unknown = sorted(given.keys() - _SETTINGS)
+    if "objective" not in given or unknown:
+        what = f"doesn't know {', '.join(unknown)}" if unknown else "has no objective"
+        raise InvalidInputError(
+            f"algorithm.pkpo {what}: say +algorithm.pkpo.objective=max@8, and where wanted "
+            f"{', '.join(sorted(_SETTINGS - {'objective'}))}"
+        )
+    return given
+
+
+def _callers() -> tuple[Any, Sequence[str] | None]:
+    """The trainer that called, whose step and whole config verl doesn't pass on; and the keys
+    UID_SESSION_OUTPUT of the rows, where it has them."""
+    frame, keys = sys._getframe(1), None
+    while frame is not None:
+        names = frame.f_locals
+        if frame.f_code.co_name == "compute_advantage_for_multi_trajectories":
+            keys = names["batch_keys"]
+        caller = names.get("self")
+        if hasattr(caller, "global_steps") and hasattr(caller, "config"):
+            return caller, keys
+        frame = frame.f_back
+    return None, keys
+
+
+def _sessions(keys: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Each row's session, and the row of that session's last output."""
+    rows: dict[str, tuple[int, int]] = {}
+    sessions = []
+    for row, key in enumerate(keys):
+        session, _, output = key.rpartition("_")
+        sessions.append(session)
+        rows[session] = max(rows.get(session, (-1, -1)), (int(output), row))
+    return sessions, [rows[session][1] for session in sessions]
+
+
+def _refuse_untrained(index: np.ndarray, sessions: Sequence[Any], mask_B: np.ndarray) -> None:
+    """Raise where some sessions of a group are trained on, and some not at all."""
+    trained = {session for session, kept in zip(sessions, mask_B) if kept}
+    used = {uid for uid, kept in zip(index, mask_B) if kept}
+    for uid, session in zip(index, sessions):
+        if uid in used and session not in trained:
+            raise InvalidInputError(
+                f"group {uid!r} has completions without a token that is trained on: whether one "
+                "counts depends on what it is, so use +algorithm.pkpo.baseline=loo"
+            )

@@ -1,0 +1,124 @@
+"""Completions of a task's problems by a pretrained model, in a file for `pkpo verify`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pkpo.engines.embedded.export import load_config
+from pkpo.errors import InvalidInputError
+from pkpo.files import write_atomically
+from pkpo.streams import Stream, seed_of
+from pkpo.tasks.base import Split, Task
+from pkpo.tasks.completions import earlier_lines
+from pkpo.train.config import ModelSettings
+from pkpo.train.embedded.evaluation import draw
+from pkpo.train.embedded.pretrained import digest_of, find_checkpoint, load_checkpoint
+from pkpo.train.embedded.text_task import TextTask
+from pkpo.train.embedded.tokenizer import Tokenizer
+
+_ROWS_AT_ONCE = 64
+
+
+class Sampler:
+    """Draws `num_samples` completions of each problem of a split.
+
+    Args:
+        cache: see `find_checkpoint`.
+
+    Raises:
+        InvalidInputError: there is no such model or split, or they don't fit each other.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        settings: ModelSettings,
+        split: Split,
+        *,
+        num_samples: int,
+        seed: int,
+        device: str,
+        cache: Path,
+    ) -> None:
+        if num_samples < 1:
+            raise InvalidInputError(f"{num_samples=} must be positive")
+        task.require_split(split)
+        checkpoint = find_checkpoint(settings.name, cache)
+        room = load_config(checkpoint).max_positions
+        self.task = TextTask(task, Tokenizer(checkpoint), settings, room)
+        self.split: Split = split
+        self.problems = self.task.problems(split)
+        self._settings, self._checkpoint, self._device = settings, checkpoint, device
+        self._size, self._seed = num_samples, seed
+
+    def __len__(self) -> int:
+        """Problems."""
+        return len(self.problems)
+
+    def write(
+        self, out: Path, identity: Mapping[str, Any], on_done: Callable[[int], object]
+    ) -> None:
+        """Write the file: JSON Lines with task_id, sample and completion.
+
+        What is drawn is kept in OUT.partial. Work that was stopped goes on from there, and draws
+        the same; the file appears when all is done.
+
+        Args:
+            identity: what the completions depend on besides this sampler's settings.
+            on_done: called with the number of problems that are done, also by earlier work.
+
+        Raises:
+            InvalidInputError: the file exists, or OUT.partial is of other work.
+            OSError: a file can't be written.
+        """
+        header = {
+            **identity,
+            "model": self._settings.model_dump(mode="json"),
+            "sha256": digest_of(self._checkpoint),
+            "split": self.split,
+            "num_samples": self._size,
+            "seed": self._seed,
+        }
+        if out.exists():
+            raise InvalidInputError(f"{out} exists; remove it, or choose another --out")
+        partial = out.with_name(f"{out.name}.partial")
+        # A line holds the texts of the problems whose completions are drawn at once.
+        done = earlier_lines(partial, header, "completions by other settings")
+        on_done(sum(map(len, done)))
+        for found in self._drawn(since=len(done)):
+            with partial.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(found) + "\n")
+            done.append(found)
+            on_done(sum(map(len, done)))
+        texts = [group for found in done for group in found]
+        rows = (
+            {"task_id": name, "sample": number, "completion": text}
+            for name, group in zip(self.problems.ids, texts, strict=True)
+            for number, text in enumerate(group)
+        )
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_atomically(out, "".join(lines).encode())
+        partial.unlink()
+
+    def _drawn(self, *, since: int) -> Iterator[list[list[str]]]:
+        """The completions of a few problems at a time, from the time `since` on."""
+        at_once = max(1, _ROWS_AT_ONCE // self._size)
+        starts = range(0, len(self), at_once)[since:]
+        if not starts:
+            return
+        policy = load_checkpoint(self._settings, self._checkpoint, device=self._device)
+        for start in starts:
+            rows = slice(start, start + at_once)
+            prompts = torch.as_tensor(self.problems.prompts_PT[rows], device=policy.device)
+            lengths = torch.as_tensor(self.problems.lengths_P[rows], device=policy.device)
+            prompts = prompts[:, : int(lengths.max())]
+            generator = torch.Generator(policy.device)
+            generator.manual_seed(seed_of(self._seed, Stream.FROZEN, start))
+            drawn = draw(self.task, policy, prompts, lengths, self._size, generator)
+            tokens_PGS = drawn.tokens_PGS.cpu().numpy()
+            yield [[self.task.describe_completion(x) for x in g] for g in tokens_PGS]

@@ -1,0 +1,81 @@
+"""Installations that work and that don't, of a verl that is only as much of it as is looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pkpo.engines import doctor
+from pkpo.errors import PkpoError
+from pkpo.sandbox import SandboxUnavailableError
+
+ROOT = Path(__file__).parents[2]
+KNOWS = "ADV_ESTIMATOR_REGISTRY = {'pkpo': None}"
+HIDES = "ADV_ESTIMATOR_REGISTRY = {}"
+
+
+@pytest.fixture
+def verl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The place of a verl that begins empty."""
+    algos = tmp_path / "verl" / "trainer" / "ppo" / "core_algos.py"
+    algos.parent.mkdir(parents=True)
+    for folder in list(algos.parents)[:3]:
+        (folder / "__init__.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT / "src")]))
+    return algos
+
+
+def diagnosis() -> doctor.Finding:
+    return doctor._engine("verl", doctor.ENGINES["verl"])
+
+
+def test_one_that_knows_pkpo(verl: Path) -> None:
+    verl.write_text(KNOWS)
+    found = diagnosis()
+    assert found.state == "works"
+    assert found.note == "algorithm.adv_estimator=pkpo; tested with verl 0.9.1"
+
+
+def test_what_verl_hides_is_said(verl: Path) -> None:
+    verl.write_text(HIDES)  # nor has it what the estimator imports
+    found = diagnosis()
+    assert found.state == "broken"
+    assert "pkpo.engines.verl" in found.note
+
+
+def test_plugins_that_are_turned_off(verl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = verl.parents[3] / "pkpo_stub.py"
+    package.write_text("")
+    probe = doctor._VERL.replace("import pkpo.engines.verl", "import pkpo_stub")
+    engine = doctor.Engine("verl", probe, "0.9.1", "")
+    verl.write_text(HIDES)
+    monkeypatch.setenv("VERL_USE_EXTERNAL_PLUGINS", "none")
+    assert "VERL_USE_EXTERNAL_PLUGINS=none" in doctor._engine("verl", engine).note
+    monkeypatch.delenv("VERL_USE_EXTERNAL_PLUGINS")
+    assert "VERL_USE_EXTERNAL_MODULES=pkpo.engines.verl" in doctor._engine("verl", engine).note
+
+
+def test_an_engine_that_can_not_be_imported(verl: Path) -> None:
+    verl.write_text("raise RuntimeError('no libcuda')")
+    found = diagnosis()
+    assert (found.state, found.version) == ("broken", "")
+    assert found.note.startswith("RuntimeError: no libcuda")
+
+
+def test_an_engine_that_is_not_there() -> None:
+    found = doctor._engine("verl", doctor.Engine("no_such_engine", "", "1", ""))
+    assert found.state == "missing"
+    assert "[verl]" in found.note
+
+
+def test_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor._sandbox().state in ("works", "missing")
+
+    def none() -> PkpoError:
+        raise SandboxUnavailableError("nothing here")
+
+    monkeypatch.setattr(doctor, "Sandbox", none)
+    assert doctor._sandbox() == doctor.Finding("sandbox", "", "missing", "nothing here")
