@@ -56,7 +56,7 @@ class Setting:
 
     @cached_property
     def task(self) -> TextTask:
-        options = {"dataset": "number_sequence", "num_train": 64}
+        options = {"dataset": "number_sequence", "num_train": max(64, self.shots + self.prompts)}
         form = ModelSettings(name="-", shots=self.shots, max_new_tokens=self.max_new_tokens)
         room = load_config(self.model).max_positions
         return TextTask(build_task("reasoning-gym", options), Tokenizer(self.model), form, room)

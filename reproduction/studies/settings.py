@@ -183,7 +183,7 @@ class Study:
         return replace(
             self,
             methods=few,
-            warm_start={**self.warm_start, "steps": max(40, self.warm_start.get("steps", 0) // 5)},
+            warm_start={k: v // 5 if k == "steps" else v for k, v in self.warm_start.items()},
             training={**self.training, "steps": 24},
             learning_rates=self.learning_rates[1:2],
             tuning_seeds=self.tuning_seeds[:1],

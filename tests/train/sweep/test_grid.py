@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pkpo.errors import InvalidInputError
-from pkpo.train.config import TrainConfig
+from pkpo.train.config import ModelSettings, TrainConfig
 from pkpo.train.sweep import SweepSettings, parse_vary, resolve_path
 from pkpo.train.sweep.grid import PATHS
 
@@ -71,7 +71,9 @@ def test_unknown_names_are_refused(name: str, message: str):
 
 def test_every_path_leads_somewhere():
     """Each is a key of the settings as they are stored."""
-    data: dict[str, Any] = json.loads(make_config().model_dump_json())
+    scratch: dict[str, Any] = json.loads(make_config().model_dump_json())
+    pretrained = TrainConfig(model=ModelSettings(name="smollm2"), arms=make_config().arms)
+    data = scratch | json.loads(pretrained.model_dump_json())
     data["arms"] = data["arms"][0]
     for path in PATHS:
         place = data

@@ -1,0 +1,59 @@
+"""The benchmarks of a pretrained model's step and of a GPU run, on the CPU and a tiny model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import gpu, steps
+from train.embedded.test_text_task import Doubling
+from train.embedded.tiny_model import make_checkpoint
+
+# What TRL and transformers say about each other's versions.
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning")
+pytest.importorskip("trl")
+
+
+@pytest.fixture
+def setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> steps.Setting:
+    """A random model is never right: its rewards are made of its first tokens."""
+
+    def rewards(self: steps.Setting, tokens_PGS: np.ndarray) -> np.ndarray:
+        return (tokens_PGS[..., 0] % 3 == 0).astype(float)
+
+    monkeypatch.setattr(steps.Setting, "rewards", rewards)
+    monkeypatch.setattr(steps, "build_task", lambda *_: Doubling())
+    model = make_checkpoint(tmp_path / "model", max_positions=2000)
+    return steps.Setting(
+        model, prompts=2, generations=16, max_new_tokens=3, shots=1, rows_at_once=8, repeats=1
+    )
+
+
+@pytest.mark.parametrize("objective", steps.OBJECTIVES)
+def test_both_engines_take_one_gradient(
+    setting: steps.Setting, tmp_path: Path, objective: str
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    trl = steps.measure_trl(setting, objective, kept)
+    ours = steps.measure_ours(setting, kept)
+    assert ours["difference"] < 1e-4
+    assert 0 < ours["rows"]["max@8"] <= ours["rows"]["mean"] <= 32
+    assert {"sample", "update", "step"} <= trl["seconds"].keys()
+    assert ours["flops"].keys() == {"sample", *steps.OBJECTIVES}
+    assert ours["flops"]["mean"] >= ours["flops"]["max@8"] > 0
+
+
+def test_tables_of_a_gpu(setting: steps.Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def here(function: Any, *args: Any) -> Any:
+        return function(*args)
+
+    monkeypatch.setattr(gpu, "isolated", here)
+    table = gpu.step_table(setting)
+    assert [row[2] for row in table.rows] == ["pkpo", "TRL", "times as fast"] * 2
+    transform = gpu.transform_table("cpu", shapes=((10, 16), (3, 64)), repeats=1)
+    assert [row[0] for row in transform.rows] == ["10 x 16", "3 x 64"]
+    assert transform.notes == ("Whether a call waits for the device can't be told on a CPU.",)
