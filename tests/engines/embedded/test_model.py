@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -24,7 +26,7 @@ from .slow_policy import (
 )
 
 LENGTHS = [5, 2, 7, 1]
-CLOSE = {"rtol": 0.0, "atol": 1e-6}
+CLOSE: dict[str, Any] = {"rtol": 0.0, "atol": 1e-6}
 EQUAL = {"rtol": 0.0, "atol": 1e-11}
 
 
