@@ -79,38 +79,47 @@ def sentence(name: str, trained: str, ours: dict[str, Any]) -> str:
     )
 
 
+def page(setting: Setting, measured: dict[str, dict[str, Any]], large: dict[str, Any]) -> str:
+    """The table, from what was measured for each kind of prompts and for 16 x 16 completions."""
+    rows, notes = [], []
+    for name, found in measured.items():
+        rows += rows_of(name, setting, found["pkpo"], found["trl"])
+        notes.append(sentence(name, KINDS[name][1], found["pkpo"]))
+    notes.append(f"16 x 16 completions of prompts with one beginning take {large['peak']:.1f} GB.")
+    table = Table(HEADERS, tuple(rows), words=frozenset({0, 1, 2})).to_markdown()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
+    return (
+        f"# A step of SmolLM2 against TRL\n\nSamples per CPU second, {setting.prompts} prompts x "
+        f"{setting.generations} completions of up to {setting.max_new_tokens} tokens, one thread, "
+        f"float32; {machine()}; pkpo {pkpo.__version__}, {versions}, "
+        f'Python {platform.python_version()}. "Rows" are completions with a gradient in a step.\n'
+        "Command: `python -m benchmarks.pretrained --out benchmarks/pretrained.md`\n\n"
+        f"{table}\n\n" + "\n\n".join(notes) + "\n"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default=SMOLLM2, help="a name or folder, as in pkpo train")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     setting = Setting(find_checkpoint(arguments.model, default_cache()))
-    rows, notes = [], []
+    measured: dict[str, dict[str, Any]] = {}
     for name, (alike, objective) in KINDS.items():
         chosen = replace(setting, alike=alike)
         with tempfile.TemporaryDirectory() as folder:
             trl = isolated(measure_trl, chosen, objective, Path(folder))
             ours = isolated(measure_ours, chosen, Path(folder))
-        print(json.dumps({"prompts": name, "pkpo": ours, "trl": trl}), file=sys.stderr, flush=True)
-        rows += rows_of(name, chosen, ours, trl)
-        notes.append(sentence(name, objective, ours))
-        if not ours["difference"] < 1e-4:
-            sys.exit(f"the gradients differ by {ours['difference']:.1e}")
+        measured[name] = {"pkpo": ours, "trl": trl}
+        print(json.dumps({"prompts": name, **measured[name]}), file=sys.stderr, flush=True)
     large = isolated(measure_ours, replace(setting, prompts=16, repeats=0))
-    notes.append(f"16 x 16 completions of prompts with one beginning: {large['peak']:.1f} GB.")
-    table = Table(HEADERS, tuple(rows), words=frozenset({0, 1, 2})).to_markdown()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
-    text = (
-        f"# A step of SmolLM2 against TRL\n\nSamples per CPU second, {setting.prompts} prompts x "
-        f"{setting.generations} completions of up to {setting.max_new_tokens} tokens, one thread, "
-        f"float32; {machine()}; pkpo {pkpo.__version__}, {versions}, "
-        f'Python {platform.python_version()}. "Rows" are completions with a gradient.\n'
-        "Command: `python -m benchmarks.pretrained --out benchmarks/pretrained.md`\n\n"
-        f"{table}\n\n" + "\n\n".join(notes) + "\n"
-    )
+    text = page(setting, measured, large)
     print(text)
     if arguments.out:
         arguments.out.write_text(text)
+    apart = max(found["pkpo"]["difference"] for found in measured.values())
+    if not apart < 1e-4:
+        sys.exit(f"the gradients differ by {apart:.1e} of their norm")
 
 
 if __name__ == "__main__":

@@ -136,7 +136,10 @@ def measure_ours(setting: Setting, folder: Path | None = None) -> dict[str, Any]
             again = partial(update, samples, rewards, objective)
             found = timed(objective, again, count=number == 0)
             with_gradient[objective].append(int((found != 0).sum()))
-    result = {"peak": setting.peak(), "rows": {k: np.mean(v[1:]) for k, v in with_gradient.items()}}
+    result = {
+        "peak": setting.peak(),
+        "rows": {k: np.mean(v[1:] or v) for k, v in with_gradient.items()},
+    }
     result["gemm"] = gemm_rate(policy.config, setting)
     if folder is not None:
         stored = torch.load(folder / BATCH)
