@@ -25,10 +25,16 @@ PROMPTS = ["ab", "ba", "cd", "dc", "ef", "fe", "ac", "ca"]
 MAX_TOKENS = 3
 
 
-SIZES = {"max_positions": 16, "hidden": 16, "layers": 1, "heads": 2, "intermediate": 32}
+SIZES: dict[str, Any] = {
+    "max_positions": 16,
+    "hidden": 16,
+    "layers": 1,
+    "heads": 2,
+    "intermediate": 32,
+}
 
 
-def save_model(folder: Path, *, seed: int = 0, **sizes: int) -> Path:
+def save_model(folder: Path, *, seed: int = 0, **sizes: Any) -> Path:
     """A checkpoint of a random transformer over six letters, as transformers loads it."""
     shape = PolicyConfig(vocab_size=len(LETTERS), **(SIZES | sizes))
     save_pretrained(
