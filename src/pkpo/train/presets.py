@@ -57,6 +57,8 @@ _PRESETS = {
         training={"steps": 300},
         options={"dataset": "countdown"},
     ),
+    # After 150 steps of warm start it solves all but 2 % at the first try.
+    "functions": Preset(_LEARNING_RATES, warm_start={"steps": 60}, training={"steps": 100}),
 }
 
 
