@@ -18,8 +18,8 @@ from pkpo.plans.schedules import schedule
 from pkpo.report import load_run
 from pkpo.report.statistics import best_member
 from pkpo.tables import Table
-from pkpo.train.config import ArmSettings, arm_name
-from pkpo.train.presets import preset
+from pkpo.train.config import ArmSettings
+from pkpo.train.presets import arm_name, preset
 from reproduction.jobs import arguments, command, config_of, copy, do_job
 
 LEARNING_RATES = (1e-4, 3e-4, 1e-3)

@@ -10,7 +10,7 @@ import re
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +56,17 @@ class MissingExtraError(PkpoError, ImportError):
 
 class BrokenPackageError(PkpoError, ImportError):
     """A package that a part of pkpo needs is installed, but can't be imported."""
+
+
+def refuse(
+    problems: Collection[str],
+    cause: Exception | None = None,
+    *,
+    what: str = "settings that would fail or change the objective",
+) -> None:
+    """Raise an InvalidInputError that names all the problems, if there are any."""
+    if problems:
+        raise InvalidInputError(f"{what}:\n- " + "\n- ".join(problems)) from cause
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pkpo.errors import InvalidInputError
-from pkpo.train.config import ArmSettings, EvaluationSettings, TrainConfig, arm_name, read_config
+from pkpo.train.config import ArmSettings, EvaluationSettings, TrainConfig, read_config
 from pkpo.train.presets import make_arms, preset
 
 from .tiny import settings
@@ -187,25 +187,6 @@ def test_k_values_need_samples(k_values: tuple[int, ...], num_samples: int, allo
 @pytest.mark.parametrize("text", ["8", "max@8", "pass@8", " max@ 8"])
 def test_schedules_are_stored_in_one_form(text: str):
     assert ArmSettings(**arm(schedule=text)).schedule == "max@8"
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("1", "k=1"),
-        ("max@1", "k=1"),
-        ("8", "k=8"),
-        ("min@4", "min@4"),
-        ("8->1@400", "8→1"),
-        ("max@8->min@2@3", "8→min@2"),
-        ("0.5*max@8 + 0.5*mean", "0.5*max@8 + 0.5*mean"),
-        ("2*max@8", "2*max@8"),
-        ("plateau(8, min@4, 1)", "8→min@4→1 on plateau"),
-        ("per_prompt(8)", "k per prompt"),
-    ],
-)
-def test_names_of_arms(text: str, name: str):
-    assert arm_name(text) == name
 
 
 @pytest.mark.parametrize("name", ["8→1", "a/b", "a\\b", "a b", "ä", "../x", "k=8 lr=0.1", "\x00"])

@@ -3,7 +3,26 @@
 import pytest
 
 from pkpo.train.config import ArmSettings
-from pkpo.train.presets import make_arms, preset
+from pkpo.train.presets import arm_name, make_arms, preset
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("1", "k=1"),
+        ("max@1", "k=1"),
+        ("8", "k=8"),
+        ("min@4", "min@4"),
+        ("8->1@400", "8→1"),
+        ("max@8->min@2@3", "8→min@2"),
+        ("0.5*max@8 + 0.5*mean", "0.5*max@8 + 0.5*mean"),
+        ("2*max@8", "2*max@8"),
+        ("plateau(8, min@4, 1)", "8→min@4→1 on plateau"),
+        ("per_prompt(8)", "k per prompt"),
+    ],
+)
+def test_names_of_arms(text: str, name: str):
+    assert arm_name(text) == name
 
 
 def test_schedules_that_differ_in_the_step_have_names_of_their_own():

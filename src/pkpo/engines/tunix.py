@@ -7,7 +7,7 @@ from typing import Any
 
 from pkpo.core.transforms import advantages
 from pkpo.core.weights import Baseline, check_baseline, required_size
-from pkpo.errors import InvalidInputError, UndefinedEstimateError, needing
+from pkpo.errors import InvalidInputError, UndefinedEstimateError, needing, refuse
 from pkpo.plans import ByStep, plan
 
 with needing("pkpo.engines.tunix", "tunix"):
@@ -54,7 +54,7 @@ def register(
         raise InvalidInputError(f"{chosen} remembers prompts, which Tunix doesn't name")
     if step is None and chosen.schedule.kind != "constant":
         raise InvalidInputError(f"{chosen} depends on the step: give step=")
-    _refuse(config)
+    refuse(_problems(config))
     for possible in [chosen.schedule(0), chosen.schedule(1 << 30)]:
         check_baseline(possible, baseline)
         if config.num_generations < (size := required_size(possible, baseline)):
@@ -76,8 +76,8 @@ def register(
     return estimator
 
 
-def _refuse(config: Any) -> None:
-    """Raise for what would change the objective, or be changed by this estimator's name."""
+def _problems(config: Any) -> list[str]:
+    """What would change the objective, or be changed by this estimator's name."""
     problems, name = [], config.advantage_estimator
     known = default_registry.list_functions("advantage_estimator")
     if name in known and default_registry.get("advantage_estimator", name).__module__ != __name__:
@@ -92,7 +92,4 @@ def _refuse(config: Any) -> None:
             "degenerate_group_masking=True: divides by the completions of groups that happen to "
             "have unequal rewards; use False"
         )
-    if problems:
-        raise InvalidInputError(
-            "settings that would fail or change the objective:\n- " + "\n- ".join(problems)
-        )
+    return problems

@@ -17,11 +17,10 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from pkpo.core.objectives import Objective, mean_reward
 from pkpo.core.weights import Baseline, required_size
 from pkpo.files import folder_name
 from pkpo.plans.credit import Credit, Scale
-from pkpo.plans.plan import ByStep, PerPrompt, Plateau, plan
+from pkpo.plans.plan import ByStep, Plateau, plan
 
 
 class Settings(BaseModel):
@@ -360,34 +359,6 @@ class TrlConfig(JobSettings):
 
     def model_of(self, seed: int) -> str:
         return self.model.replace(SEED, str(seed))
-
-
-def arm_name(text: str) -> str:
-    """A short name for an objective or plan: "k=8", "8→1", or the text itself.
-
-    >>> arm_name("max@8"), arm_name("mean"), arm_name("switch(max@8, 400, mean)")
-    ('k=8', 'k=1', '8→1')
-    >>> arm_name("plateau(8, 1)"), arm_name("per_prompt(8)")
-    ('8→1 on plateau', 'k per prompt')
-    """
-    chosen = plan(text)
-    if isinstance(chosen, Plateau):
-        return f"{_arrows(chosen.stages)} on plateau"
-    if isinstance(chosen, PerPrompt):
-        return "k per prompt"
-    if not isinstance(chosen, ByStep):
-        return str(chosen)
-    by_step = chosen.schedule
-    first = by_step(0)
-    if by_step.kind == "switch":
-        return _arrows((first, by_step(int(by_step.arguments[1]))))  # type: ignore[arg-type]
-    if by_step.kind == "constant" and str(first) == f"max@{first.k}":
-        return f"k={first.k}"
-    return "k=1" if by_step.kind == "constant" and first == mean_reward() else str(chosen)
-
-
-def _arrows(objectives: tuple[Objective, ...]) -> str:
-    return "→".join(arm_name(str(objective)).removeprefix("k=") for objective in objectives)
 
 
 CONFIGS: dict[str, type[JobSettings]] = {"embedded": TrainConfig, "trl": TrlConfig}

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from pkpo.core.objectives import Objective, mean_reward
 from pkpo.errors import InvalidInputError
-from pkpo.plans.plan import plan
+from pkpo.plans.plan import ByStep, PerPrompt, Plateau, plan
 from pkpo.tasks.registry import task_names
-from pkpo.train.config import ArmSettings, arm_name
+from pkpo.train.config import ArmSettings
 
 HALF = "HALF"
 """In a preset's schedule, stands for half of the training steps."""
@@ -108,6 +109,34 @@ def one_each(learning_rates: tuple[float, ...], count: int) -> tuple[float, ...]
             f"got {len(learning_rates)}"
         )
     return learning_rates
+
+
+def arm_name(text: str) -> str:
+    """A short name for an objective or plan: "k=8", "8→1", or the text itself.
+
+    >>> arm_name("max@8"), arm_name("mean"), arm_name("switch(max@8, 400, mean)")
+    ('k=8', 'k=1', '8→1')
+    >>> arm_name("plateau(8, 1)"), arm_name("per_prompt(8)")
+    ('8→1 on plateau', 'k per prompt')
+    """
+    chosen = plan(text)
+    if isinstance(chosen, Plateau):
+        return f"{_arrows(chosen.stages)} on plateau"
+    if isinstance(chosen, PerPrompt):
+        return "k per prompt"
+    if not isinstance(chosen, ByStep):
+        return str(chosen)
+    by_step = chosen.schedule
+    first = by_step(0)
+    if by_step.kind == "switch":
+        return _arrows((first, by_step(int(by_step.arguments[1]))))  # type: ignore[arg-type]
+    if by_step.kind == "constant" and str(first) == f"max@{first.k}":
+        return f"k={first.k}"
+    return "k=1" if by_step.kind == "constant" and first == mean_reward() else str(chosen)
+
+
+def _arrows(objectives: tuple[Objective, ...]) -> str:
+    return "→".join(arm_name(str(objective)).removeprefix("k=") for objective in objectives)
 
 
 def make_arms(texts: tuple[str, ...], learning_rates: tuple[float, ...]) -> tuple[ArmSettings, ...]:

@@ -11,8 +11,8 @@ from trl import GRPOConfig, RLOOConfig
 
 from pkpo import offpolicy
 from pkpo.core.weights import Baseline, check_baseline, required_size
-from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, Rules, refuse, setting_problems
-from pkpo.errors import PkpoError
+from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, Rules, setting_problems
+from pkpo.errors import PkpoError, refuse
 from pkpo.plans.plan import Plan, plan
 
 _MANY_STEPS = 100_000

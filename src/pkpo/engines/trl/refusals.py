@@ -11,8 +11,6 @@ from typing import Any
 from torch import nn
 from transformers import GenerationConfig
 
-from pkpo.errors import InvalidInputError
-
 _NO_SAMPLES = "completions would not be samples of the policy whose gradient is taken"
 _TABLE = tomllib.loads(Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8"))
 _HARMLESS = frozenset(_TABLE["generation"]["harmless"].split())
@@ -28,14 +26,6 @@ terms than TRL's."""
 Rules = Mapping[str, Mapping[str, Any]]
 GRPO_RULES: Rules = _TABLE["both"] | _TABLE["grpo"]
 RLOO_RULES: Rules = _TABLE["both"] | _TABLE["rloo"]
-
-
-def refuse(problems: Collection[str], cause: Exception | None = None) -> None:
-    """Raise an InvalidInputError that names all the problems, if there are any."""
-    if problems:
-        raise InvalidInputError(
-            "settings that would fail or change the objective:\n- " + "\n- ".join(problems)
-        ) from cause
 
 
 def setting_problems(config: Any, rules: Rules, accepted: Collection[str]) -> Iterator[str]:

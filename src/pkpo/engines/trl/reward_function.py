@@ -14,8 +14,8 @@ from pkpo.core.parsing import as_objective
 from pkpo.core.transforms import advantages
 from pkpo.core.weights import required_size
 from pkpo.engines.trl.batches import prompt_numbers
-from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, refuse, setting_problems
-from pkpo.errors import InvalidInputError
+from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, setting_problems
+from pkpo.errors import InvalidInputError, refuse
 
 RewardFunction = Callable[..., Sequence[float | None]]
 

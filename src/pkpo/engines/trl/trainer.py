@@ -37,9 +37,9 @@ from pkpo.engines.trl.batches import (
 )
 from pkpo.engines.trl.config import PKPOConfig, PKPORLOOConfig
 from pkpo.engines.trl.loss_check import check_loss
-from pkpo.engines.trl.refusals import model_problems, refuse
+from pkpo.engines.trl.refusals import model_problems
 from pkpo.engines.trl.reuse import Reweighing
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, refuse
 from pkpo.files import write_atomically
 from pkpo.plans.choice_log import ChoiceLog
 from pkpo.plans.credit import Credit

@@ -13,7 +13,7 @@ from torch import Tensor
 from verl.trainer.ppo.core_algos import register_adv_est
 
 from pkpo.engines import groups
-from pkpo.engines.verl.refusals import refuse
+from pkpo.engines.verl.refusals import check_settings
 from pkpo.errors import InvalidInputError
 from pkpo.plans import ByStep, plan
 
@@ -54,14 +54,10 @@ def pkpo_advantages(
     if index is None:
         raise InvalidInputError("verl gave the estimator no uid, so groups aren't known")
     trainer, keys = _callers()
-    root = (
-        trainer.config
-        if trainer
-        else config._get_root()
-        if isinstance(config, DictConfig)
-        else None
-    )
-    refuse(root, given.pop("accept_bias", []))
+    root = trainer.config if trainer else None
+    if root is None and isinstance(config, DictConfig):
+        root = config._get_root()
+    check_settings(root, given.pop("accept_bias", []))
     objective = plan(given.pop("objective"))
     if not isinstance(objective, ByStep):
         raise InvalidInputError(

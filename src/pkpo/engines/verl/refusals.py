@@ -9,13 +9,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from pkpo.errors import InvalidInputError
+from pkpo.errors import refuse
 
 RULES = tomllib.loads(Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8"))
 _NAMES = {place.rpartition(".")[2]: place for place in RULES}
 
 
-def refuse(config: Any, accepted: Sequence[str]) -> None:
+def check_settings(config: Any, accepted: Sequence[str]) -> None:
     """Raise an InvalidInputError that names all settings of verl's config which change the
     objective and aren't accepted. None is no config, of which nothing is known."""
     config = OmegaConf.create() if config is None else config
@@ -32,8 +32,8 @@ def refuse(config: Any, accepted: Sequence[str]) -> None:
             "actor_rollout_ref.actor.loss_scale_factor=None: divides by the width of each "
             "micro-batch; set it to a constant"
         )
-    if problems:
-        raise InvalidInputError(
-            "settings that would change the objective (those of the list can be accepted by "
-            "+algorithm.pkpo.accept_bias=[NAME]):\n- " + "\n- ".join(problems)
-        )
+    refuse(
+        problems,
+        what="settings that would change the objective (those of the list can be accepted by "
+        "+algorithm.pkpo.accept_bias=[NAME])",
+    )
