@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -63,6 +65,49 @@ def test_an_engine_that_can_not_be_imported(verl: Path) -> None:
     found = diagnosis()
     assert (found.state, found.version) == ("broken", "")
     assert found.note.startswith("RuntimeError: no libcuda")
+
+
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., doctor.Finding]:
+    """What is said of an engine that is only as much as the text of its modules."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT / "src")]))
+
+    def diagnosis_of(engine: str, modules: dict[str, str]) -> doctor.Finding:
+        for name, text in modules.items():
+            path = tmp_path.joinpath(*name.split(".")).with_suffix(".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            for folder in path.relative_to(tmp_path).parents:
+                if folder.name:
+                    (tmp_path / folder / "__init__.py").touch()
+            path.write_text(text)
+        return doctor._engine(engine, doctor.ENGINES[engine])
+
+    return diagnosis_of
+
+
+ACTOR = """
+class Class:
+    def METHOD(self, samples): ...
+class RolloutManager:
+    class __ray_metadata__:
+        modified_class = Class
+"""
+
+
+@pytest.mark.parametrize(
+    ("modules", "state", "note"),
+    [
+        ({"slime.ray.rollout": ACTOR.replace("METHOD", "_post_process_rewards")}, "works", "--cus"),
+        ({"slime.ray.rollout": ACTOR}, "broken", "it has no --custom-reward-post-process-path"),
+        ({"slime.ray.rollout": "import sglang_that_is_not"}, "broken", "ModuleNotFoundError: No "),
+        ({"slime.jelly": ""}, "broken", "this isn't THUDM's"),
+    ],
+)
+def test_slime(installed: Any, modules: dict[str, str], state: str, note: str) -> None:
+    found = installed("slime", modules)
+    assert found.state == state
+    assert found.note.startswith(note)
 
 
 def test_an_engine_that_is_not_there() -> None:

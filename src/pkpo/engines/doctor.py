@@ -31,6 +31,16 @@ if "pkpo" not in ADV_ESTIMATOR_REGISTRY:
     why = "looks for no entry points, as before 0.9" if "pkpo" in found else "finds no entry point"
     raise SystemExit(f"it {why}: VERL_USE_EXTERNAL_MODULES=pkpo.engines.verl, or install pkpo anew")
 """
+_SLIME = """
+import importlib.util
+if importlib.util.find_spec("slime.ray") is None:
+    raise SystemExit("this isn't THUDM's: PyPI has another project of that name")
+from slime.ray.rollout import RolloutManager
+import pkpo.engines.slime
+
+if not hasattr(RolloutManager.__ray_metadata__.modified_class, "_post_process_rewards"):
+    raise SystemExit("it has no --custom-reward-post-process-path, or calls it elsewhere")
+"""
 _GPU = """
 import torch
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -47,18 +57,27 @@ class Engine:
         probe: Python source that raises, or exits with text, where pkpo won't work with it.
         tested: versions that pkpo's tests pass with.
         works: what that means.
+        install: how the package is installed, where no extra of pkpo's does it.
     """
 
     package: str
     probe: str
     tested: str
     works: str
+    install: str = ""
 
 
 ENGINES = {
     "embedded": Engine("torch", "import pkpo.engines.embedded", "2.13", "pkpo train"),
     "trl": Engine("trl", "import pkpo.engines.trl", "0.29 to 1.16", "pkpo.engines.trl"),
     "verl": Engine("verl", _VERL, "0.9.1", "algorithm.adv_estimator=pkpo"),
+    "slime": Engine(
+        "slime",
+        _SLIME,
+        "0.3.1 at 624b824",
+        "--custom-reward-post-process-path pkpo.engines.slime.post_process",
+        "slime isn't on PyPI: pip install git+https://github.com/THUDM/slime",
+    ),
     "tunix": Engine("tunix", "import pkpo.engines.tunix", "0.1.7", "pkpo.engines.tunix"),
 }
 
@@ -93,7 +112,8 @@ def _findings() -> Iterator[Finding]:
 def _engine(name: str, engine: Engine) -> Finding:
     if not is_installed(engine.package):
         extra = "train" if name == "embedded" else name
-        return Finding(name, "", "missing", f"{engine.package}: {install_command(extra)}")
+        advice = engine.install or f"{engine.package}: {install_command(extra)}"
+        return Finding(name, "", "missing", advice)
     version = _version(engine.package)
     reason, _ = _run(engine.probe)
     note = f"{engine.works}; tested with {engine.package} {engine.tested}"

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 from verl.trainer.ppo.core_algos import register_adv_est
 
 from pkpo.engines import groups
-from pkpo.engines.verl.refusals import check_settings
+from pkpo.engines.hooks import Hook, calling_frames, value_at
 from pkpo.errors import InvalidInputError
-from pkpo.plans import ByStep, plan
 
-_SETTINGS = {"objective", "baseline", "small_groups", "accept_bias"}
+HOOK = Hook("verl", "algorithm.pkpo", "+algorithm.pkpo.{}={}")
 _N = "actor_rollout_ref.rollout.n"
 
 
@@ -50,23 +48,17 @@ def pkpo_advantages(
         InvalidInputError: settings that would fail or change the objective, named together.
         UndefinedEstimateError: a group too small for its objective and baseline.
     """
-    given = _settings(config)
+    objective, accepted, options = HOOK.read(value_at(config, "pkpo"))
     if index is None:
         raise InvalidInputError("verl gave the estimator no uid, so groups aren't known")
     trainer, keys = _callers()
     root = trainer.config if trainer else None
     if root is None and isinstance(config, DictConfig):
         root = config._get_root()
-    check_settings(root, given.pop("accept_bias", []))
-    objective = plan(given.pop("objective"))
-    if not isinstance(objective, ByStep):
-        raise InvalidInputError(
-            f"{objective} remembers earlier steps, for which verl has no place in its "
-            "checkpoints; use an objective or a schedule"
-        )
+    HOOK.check(root, accepted, _missing_divisor(root))
     rewards_B, trained_B = token_level_rewards.sum(dim=-1), response_mask.bool().any(dim=-1)
     sessions = np.arange(len(index))
-    n = None if root is None else OmegaConf.select(root, _N)
+    n = value_at(root, _N)
     if keys is not None:
         sessions, last_B = _sessions(keys)
         rewards_B = rewards_B[torch.as_tensor(last_B, device=rewards_B.device)]
@@ -76,8 +68,8 @@ def pkpo_advantages(
             "of them are outputs of one session"
         )
     mask_B = trained_B.cpu().numpy()
-    if given.get("baseline") != "loo":
-        _refuse_untrained(index, sessions, mask_B)
+    if options.get("baseline") != "loo":
+        HOOK.refuse_untrained(index, sessions, mask_B)
     advantages_B = groups.advantages(
         rewards_B,
         index,
@@ -86,39 +78,33 @@ def pkpo_advantages(
         sessions=sessions,
         mask=mask_B,
         reduction="sum" if n else "batch_mean",
-        **given,
+        **options,
     )
     advantages_BT = (n or 1) * advantages_B[:, None] * response_mask
     return advantages_BT, advantages_BT
 
 
-def _settings(config: Any) -> dict[str, Any]:
-    """What `algorithm.pkpo` says."""
-    found = config.get("pkpo", None) if config is not None else None
-    plain = OmegaConf.to_container(found) if isinstance(found, DictConfig) else found
-    given: dict[str, Any] = {str(name): value for name, value in dict(plain or {}).items()}
-    unknown = sorted(given.keys() - _SETTINGS)
-    if "objective" not in given or unknown:
-        what = f"doesn't know {', '.join(unknown)}" if unknown else "has no objective"
-        raise InvalidInputError(
-            f"algorithm.pkpo {what}: say +algorithm.pkpo.objective=max@8, and where wanted "
-            f"{', '.join(sorted(_SETTINGS - {'objective'}))}"
+def _missing_divisor(root: Any) -> Iterator[str]:
+    actor = value_at(root, "actor_rollout_ref.actor")
+    norm = value_at(actor, "loss_agg_mode") == "seq-mean-token-sum-norm"
+    if norm and not value_at(actor, "loss_scale_factor"):
+        yield (
+            "actor_rollout_ref.actor.loss_scale_factor=None: divides by the width of each "
+            "micro-batch; set it to a constant"
         )
-    return given
 
 
 def _callers() -> tuple[Any, Sequence[str] | None]:
     """The trainer that called, whose step and whole config verl doesn't pass on; and the keys
     UID_SESSION_OUTPUT of the rows, where it has them."""
-    frame, keys = sys._getframe(1), None
-    while frame is not None:
+    keys = None
+    for frame in calling_frames():
         names = frame.f_locals
         if frame.f_code.co_name == "compute_advantage_for_multi_trajectories":
             keys = names["batch_keys"]
         caller = names.get("self")
         if hasattr(caller, "global_steps") and hasattr(caller, "config"):
             return caller, keys
-        frame = frame.f_back
     return None, keys
 
 
@@ -131,15 +117,3 @@ def _sessions(keys: Sequence[str]) -> tuple[list[str], list[int]]:
         sessions.append(session)
         rows[session] = max(rows.get(session, (-1, -1)), (int(output), row))
     return sessions, [rows[session][1] for session in sessions]
-
-
-def _refuse_untrained(index: np.ndarray, sessions: Sequence[Any], mask_B: np.ndarray) -> None:
-    """Raise where some sessions of a group are trained on, and some not at all."""
-    trained = {session for session, kept in zip(sessions, mask_B) if kept}
-    used = {uid for uid, kept in zip(index, mask_B) if kept}
-    for uid, session in zip(index, sessions):
-        if uid in used and session not in trained:
-            raise InvalidInputError(
-                f"group {uid!r} has completions without a token that is trained on: whether one "
-                "counts depends on what it is, so use +algorithm.pkpo.baseline=loo"
-            )
