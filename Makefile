@@ -4,14 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-slow test-trl test-verl test-tunix test-slime test-engines test-ray lint benchmark results reproduce humaneval coverage clean
+.PHONY: help train test test-slow test-trl test-verl test-tunix test-slime test-skyrl test-engines test-ray lint benchmark results reproduce humaneval coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
 	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
-	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-slime"
+	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-slime, test-skyrl"
 	@echo "make test-engines  all of these, and TRL's newest supported version"
 	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
@@ -74,12 +74,20 @@ test-slime: pyproject.toml
 		megatron-core==0.16.1 sglang==0.5.23
 	$(VENV)-slime/bin/python -m pytest tests/engines/slime tests/engines/test_slime.py $(ARGS)
 
+test-skyrl: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-skyrl
+	$(VENV)-skyrl/bin/python -m pip install --quiet --requirement tests/engines/skyrl/requirements.txt \
+		--editable '.[eval]'
+	$(VENV)-skyrl/bin/python -m pip install --quiet --no-deps skyrl==0.3.0 skyrl-gym==0.4.0
+	$(VENV)-skyrl/bin/python -m pytest tests/engines/skyrl $(ARGS)
+
 test-engines:
 	$(MAKE) test-trl TRL=0.29.0
 	$(MAKE) test-trl TRL=1.16.0
 	$(MAKE) test-verl
 	$(MAKE) test-tunix
 	$(MAKE) test-slime
+	$(MAKE) test-skyrl
 
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
@@ -115,4 +123,4 @@ coverage: $(VENV)/.train
 	$(BIN)/python -m reproduction.coverage --out results/coverage $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-slime $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-slime $(VENV)-skyrl $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import typing
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import typing_extensions
 
 _NEEDED = {
+    "skyrl": "skyrl.train.trainer",
     "slime": "pkpo.engines.slime.audit",
     "tunix": "tunix.rl.grpo.grpo_learner",
     "verl": "verl.trainer.ppo.v1.utils",
@@ -17,6 +21,9 @@ _NEEDED = {
 _HERE = {name for name in _NEEDED if find_spec(name)}
 
 collect_ignore_glob = [f"{name}/test_*" for name in _NEEDED.keys() - _HERE]
+
+if "skyrl" in _HERE and sys.version_info < (3, 12):
+    typing.TypedDict = typing_extensions.TypedDict  # its tinker/types.py asks for Python 3.12's
 
 with warnings.catch_warnings(action="ignore"):
     for name in _HERE:

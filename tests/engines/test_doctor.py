@@ -110,6 +110,26 @@ def test_slime(installed: Any, modules: dict[str, str], state: str, note: str) -
     assert found.note.startswith(note)
 
 
+PYDANTIC = "class PydanticUserError(Exception): ...\nraise PydanticUserError('Use this.\\nMore.')"
+REGISTRY = "AdvantageEstimatorRegistry = None"
+
+
+@pytest.mark.parametrize(
+    ("trainer", "registry", "state", "note"),
+    [
+        ("", REGISTRY, "works", "pkpo.engines.skyrl.register; tested with skyrl 0.3.0"),
+        ("", "", "broken", "pkpo.errors.BrokenPackageError: pkpo.engines.skyrl can't import skyrl"),
+        (PYDANTIC, REGISTRY, "broken", "needs Python 3.12|PydanticUserError: Use this. "),
+        ("import vllm_that_is_not", "", "broken", "ModuleNotFoundError: No module named 'vllm_th"),
+    ],
+)
+def test_skyrl(installed: Any, trainer: str, registry: str, state: str, note: str) -> None:
+    ppo_utils = "skyrl.backends.skyrl_train.utils.ppo_utils"
+    found = installed("skyrl", {"skyrl.train.trainer": trainer, ppo_utils: registry})
+    assert found.state == state
+    assert found.note.startswith(tuple(note.split("|")))
+
+
 def test_an_engine_that_is_not_there() -> None:
     found = doctor._engine("verl", doctor.Engine("no_such_engine", "", "1", ""))
     assert found.state == "missing"

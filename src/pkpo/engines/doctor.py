@@ -41,6 +41,17 @@ import pkpo.engines.slime
 if not hasattr(RolloutManager.__ray_metadata__.modified_class, "_post_process_rewards"):
     raise SystemExit("it has no --custom-reward-post-process-path, or calls it elsewhere")
 """
+_SKYRL = """
+import sys
+try:
+    import skyrl.train.trainer
+except Exception as error:
+    name = type(error).__name__
+    if name != "PydanticUserError" or sys.version_info >= (3, 12):
+        raise SystemExit(f"{name}: {str(error).splitlines()[0]}")
+    raise SystemExit(f"needs Python 3.12: below, its own tinker/types.py raises {name}")
+import pkpo.engines.skyrl
+"""
 _GPU = """
 import torch
 names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
@@ -71,6 +82,7 @@ ENGINES = {
     "embedded": Engine("torch", "import pkpo.engines.embedded", "2.13", "pkpo train"),
     "trl": Engine("trl", "import pkpo.engines.trl", "0.29 to 1.16", "pkpo.engines.trl"),
     "verl": Engine("verl", _VERL, "0.9.1", "algorithm.adv_estimator=pkpo"),
+    "skyrl": Engine("skyrl", _SKYRL, "0.3.0", "pkpo.engines.skyrl.register"),
     "slime": Engine(
         "slime",
         _SLIME,

@@ -12,7 +12,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pkpo.errors import InvalidInputError, refuse
+from pkpo.core.weights import Baseline, check_baseline, required_size
+from pkpo.errors import InvalidInputError, UndefinedEstimateError, refuse
 from pkpo.plans import ByStep, plan
 
 _SETTINGS = ("objective", "accept_bias", "baseline", "small_groups")
@@ -61,6 +62,16 @@ class Hook:
                 "checkpoints; use an objective or a schedule"
             )
         return chosen
+
+    def check_size(self, chosen: ByStep, baseline: Baseline, n: int, setting: str) -> None:
+        """Raise an UndefinedEstimateError where groups of n are too small at some step, or the
+        baseline isn't defined."""
+        for possible in [chosen.schedule(0), chosen.schedule(1 << 30)]:
+            check_baseline(possible, baseline)
+            if n < (size := required_size(possible, baseline)):
+                raise UndefinedEstimateError(
+                    f"{possible} with baseline {baseline!r} needs {setting} >= {size}, got {n}"
+                )
 
     def check(self, config: Any, accepted: Sequence[str], more: Iterable[str] = ()) -> None:
         """Raise an InvalidInputError that names all settings of the engine's config which change
