@@ -4,14 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-slow test-trl test-verl test-tunix test-slime test-skyrl test-engines test-ray lint benchmark results reproduce humaneval coverage clean
+.PHONY: help train test test-slow test-trl test-verl test-tunix test-slime test-skyrl test-rllm test-engines test-ray lint benchmark results reproduce humaneval coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
 	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
-	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-slime, test-skyrl"
+	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-slime, test-skyrl, test-rllm"
 	@echo "make test-engines  all of these, and TRL's newest supported version"
 	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
@@ -81,6 +81,15 @@ test-skyrl: pyproject.toml
 	$(VENV)-skyrl/bin/python -m pip install --quiet --no-deps skyrl==0.3.0 skyrl-gym==0.4.0
 	$(VENV)-skyrl/bin/python -m pytest tests/engines/skyrl $(ARGS)
 
+# nor is rLLM: make test-rllm RLLM=FOLDER for a clone
+RLLM ?= git+https://github.com/rllm-org/rllm@9beb6e0f676a46d38858991fd79ac5f8e0b16d4c
+test-rllm: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-rllm
+	$(VENV)-rllm/bin/python -m pip install --quiet --requirement tests/engines/rllm/requirements.txt \
+		--editable '.[eval]'
+	$(VENV)-rllm/bin/python -m pip install --quiet --no-deps $(RLLM)
+	$(VENV)-rllm/bin/python -m pytest tests/engines/rllm $(ARGS)
+
 test-engines:
 	$(MAKE) test-trl TRL=0.29.0
 	$(MAKE) test-trl TRL=1.16.0
@@ -88,6 +97,7 @@ test-engines:
 	$(MAKE) test-tunix
 	$(MAKE) test-slime
 	$(MAKE) test-skyrl
+	$(MAKE) test-rllm
 
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
@@ -123,4 +133,4 @@ coverage: $(VENV)/.train
 	$(BIN)/python -m reproduction.coverage --out results/coverage $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-slime $(VENV)-skyrl $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-slime $(VENV)-skyrl $(VENV)-rllm $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

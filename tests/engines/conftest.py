@@ -13,6 +13,7 @@ import pytest
 import typing_extensions
 
 _NEEDED = {
+    "rllm": "rllm.trainer.algorithms.advantage",
     "skyrl": "skyrl.train.trainer",
     "slime": "pkpo.engines.slime.audit",
     "tunix": "tunix.rl.grpo.grpo_learner",

@@ -130,6 +130,20 @@ def test_skyrl(installed: Any, trainer: str, registry: str, state: str, note: st
     assert found.note.startswith(tuple(note.split("|")))
 
 
+@pytest.mark.parametrize(
+    ("advantage", "state", "note"),
+    [
+        ("register_rllm_adv_estimator = None", "works", "pkpo.engines.rllm.register; tested with"),
+        ("", "broken", "pkpo.errors.BrokenPackageError: pkpo.engines.rllm can't import rllm"),
+        ("import codetiming_that_is_not", "broken", "pkpo.errors.MissingExtraError: "),
+    ],
+)
+def test_rllm(installed: Any, advantage: str, state: str, note: str) -> None:
+    found = installed("rllm", {"rllm.trainer.algorithms.advantage": advantage})
+    assert found.state == state
+    assert found.note.startswith(note)
+
+
 def test_an_engine_that_is_not_there() -> None:
     found = doctor._engine("verl", doctor.Engine("no_such_engine", "", "1", ""))
     assert found.state == "missing"

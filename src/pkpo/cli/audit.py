@@ -18,7 +18,9 @@ from pkpo.engines.audit import BINARY, CONTINUOUS, Path, audit, of_advantages
 from pkpo.errors import needing
 from pkpo.tables import Table
 
-_ENGINES = {name: f"pkpo.engines.{name}.audit" for name in ("skyrl", "slime", "trl", "verl")}
+_ENGINES = {
+    name: f"pkpo.engines.{name}.audit" for name in ("rllm", "skyrl", "slime", "trl", "verl")
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Audit:
     """
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")]
-    """skyrl, slime, trl, verl, or a function that can be imported from here."""
+    """rllm, skyrl, slime, trl, verl, or a function that can be imported from here."""
 
     objective: str = "max@2"
     """What it should train for, with k <= 3."""

@@ -90,6 +90,13 @@ ENGINES = {
         "--custom-reward-post-process-path pkpo.engines.slime.post_process",
         "slime isn't on PyPI: pip install git+https://github.com/THUDM/slime",
     ),
+    "rllm": Engine(
+        "rllm",
+        "import pkpo.engines.rllm",
+        "0.3.0.pre at 9beb6e0",
+        "pkpo.engines.rllm.register",
+        "rLLM isn't on PyPI: pip install git+https://github.com/rllm-org/rllm",
+    ),
     "tunix": Engine("tunix", "import pkpo.engines.tunix", "0.1.7", "pkpo.engines.tunix"),
 }
 

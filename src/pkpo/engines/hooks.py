@@ -76,7 +76,7 @@ class Hook:
     def check(self, config: Any, accepted: Sequence[str], more: Iterable[str] = ()) -> None:
         """Raise an InvalidInputError that names all settings of the engine's config which change
         the objective and aren't accepted by their last name, and `more`."""
-        names = {place.rpartition(".")[2]: place for place in self.rules}
+        names = {_short(place, self.rules): place for place in self.rules}
         problems = []
         if unknown := sorted({*accepted} - names.keys()):
             problems.append(f"accept_bias takes some of {', '.join(names)}, got {unknown}")
@@ -104,6 +104,13 @@ class Hook:
                     f"group {group!r} has completions without a token that is trained on: whether "
                     f"one counts depends on what it is, so use {advice}"
                 )
+
+
+def _short(place: str, places: Iterable[str]) -> str:
+    """The end of a place with dots that no other has."""
+    parts = place.split(".")
+    ends = (".".join(parts[-i:]) for i in range(1, len(parts)))
+    return next((e for e in ends if sum(p.endswith(f".{e}") for p in places) == 1), place)
 
 
 def value_at(config: Any, place: str) -> Any:
