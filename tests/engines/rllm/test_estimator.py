@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import rllm
 from omegaconf import OmegaConf
 from rllm.trainer.algorithms.advantage import collect_reward_and_advantage_from_trajectory_groups
 from rllm.trainer.algorithms.config import AlgorithmConfig
@@ -19,6 +21,7 @@ from pkpo.engines.rllm import register
 from pkpo.engines.rllm.audit import path, paths
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
+EXAMPLE = Path(__file__).parents[3] / "examples" / "rllm" / "train.py"
 REWARDS = {"a": [0, 1, 1, 3], "b": [2, 0, 5], "c": [1, 1, 0, 4, 2]}
 
 
@@ -149,3 +152,17 @@ def test_max_at_2(sizes: Any) -> None:
 def test_estimators_of_rllm(name: str) -> None:
     own = audit(path(None, estimator=name), "mean", sizes=(2, 2))
     assert own.is_constant == (name == "rloo")
+
+
+def test_the_settings_of_the_example() -> None:
+    """examples/rllm/train.py, on rLLM's own defaults."""
+    base = OmegaConf.load(Path(rllm.__file__).parent / "trainer" / "config" / "rllm" / "base.yaml")
+    made = OmegaConf.create({"rllm": base})
+    assert "rllm.rollout.n=16" in EXAMPLE.read_text()
+    assert 'role="math"' in EXAMPLE.read_text()
+    made.merge_with_dotlist(["rllm.rollout.n=16", "rllm.rollout.train.temperature=1.0"])
+    assert register("8->1@150", made, role="math") == {"math": "pkpo for math"}
+    verl = OmegaConf.merge(made, {"actor_rollout_ref": {"actor": {"loss_agg_mode": "token-mean"}}})
+    verl.rllm.algorithm.loss_agg_mode = "seq-mean-token-sum"
+    verl.rllm.algorithm.rollout_correction.bypass_mode = False
+    register("8->1@150", verl, role="math")
