@@ -90,6 +90,15 @@ def test_other_walls_and_machines_are_refused(monkeypatch: pytest.MonkeyPatch) -
         installed("unsafe")
 
 
+def test_an_interpreter_that_the_scratch_directory_hides_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(wall, "_interpreter", lambda: ("/tmp/python", ("/tmp/python", "/usr/lib")))
+    with pytest.raises(SandboxUnavailableError, match="/tmp/python lies in /tmp, which programs"):
+        installed("auto")
+    assert installed("unsafe") == ("unsafe",)
+
+
 def test_walls_that_cannot_be_built_are_an_error_and_say_why(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,12 @@ def installed(wall: Wall) -> tuple[Wall, ...]:
             f"programs that aren't trusted are run on Linux ({machines}) alone; this is "
             f"{sys.platform} on {platform.machine()}"
         )
+    executable, paths = _interpreter()
+    if wall != "unsafe" and any(path.startswith("/tmp/") for path in paths):
+        raise SandboxUnavailableError(
+            f"the interpreter {executable} lies in /tmp, which programs find empty; "
+            "run pkpo with one that lies elsewhere"
+        )
     names = tuple(_PROGRAMS) if wall == "auto" else (wall,)
     found: tuple[Wall, ...] = tuple(
         name for name in names if name == "unsafe" or shutil.which(_PROGRAMS[name])
