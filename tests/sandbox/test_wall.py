@@ -64,9 +64,9 @@ def test_a_wall_that_does_not_work_gives_way_to_the_next(
     script(path / "crun", "")
     tried = []
 
-    def commanded(wall: Wall, control: int, folder: str) -> list[str]:
+    def commanded(wall: Wall, folder: str) -> list[str]:
         tried.append(wall)
-        works = [str(BUBBLEWRAP), *command("bubblewrap", control, folder)[1:]]
+        works = [str(BUBBLEWRAP), *command("bubblewrap", folder)[1:]]
         return works if wall == "crun" else ["/bin/false"]
 
     monkeypatch.setattr("pkpo.sandbox.server.command", commanded)
@@ -156,7 +156,7 @@ def test_unsafe_is_no_wall_but_has_limits(tmp_path: Path) -> None:
 def test_no_folder_of_the_environment_is_inside() -> None:
     """An environment's packages aren't the interpreter's, nor is what they lead to."""
     for name in ("bubblewrap", "nsjail", "crun"):
-        bound = " ".join(command(name, 3, "/bundle"))
+        bound = " ".join(command(name, "/bundle"))
         assert sys.prefix == sys.base_prefix or sys.prefix not in bound
         assert f"{Path.home()}/" not in bound.replace(sys.base_prefix, "")
 
@@ -176,29 +176,26 @@ INSIDE = str(Path(wall.__file__).parent / "inside")
 def test_the_command_for_nsjail(python: str) -> None:
     """What is no namespace of its own or read-only is named here: devices and an empty /tmp."""
     devices = " ".join(f"--bindmount /dev/{name}" for name in ("null", "zero", "urandom", "random"))
-    assert " ".join(command("nsjail", 7, "/bundle")) == (
+    assert " ".join(command("nsjail", "/bundle")) == (
         "nsjail --mode o --quiet --chroot  --disable_proc --iface_no_lo "
         "--cap CAP_SYS_ADMIN --user 65534 --group 65534 --hostname sandbox --time_limit 0 "
-        f"--disable_rlimits --nice_level {os.nice(0)} --pass_fd 7 "
+        f"--disable_rlimits --nice_level {os.nice(0)} "
         f"--bindmount_ro /opt/a python/lib --bindmount_ro {python} {devices} "
         f"--bindmount_ro {INSIDE}:/sandbox --tmpfsmount /tmp --cwd /tmp "
-        f"-- {python} -I -S -B /sandbox/serve.py 7 unsealed"
+        f"-- {python} -I -S -B /sandbox/serve.py unsealed"
     )
 
 
 def test_the_container_for_crun(python: str) -> None:
-    shell, option, _, folder, config, *crun = command("crun", 7, "/a bundle")
+    shell, option, _, folder, config, *crun = command("crun", "/a bundle")
     assert (shell, option, folder) == ("/bin/sh", "-c", "/a bundle")
     assert " ".join(crun) == (
-        "crun --root /a bundle --cgroup-manager=disabled run --bundle /a bundle "
-        "--preserve-fds=5 sandbox"
+        "crun --root /a bundle --cgroup-manager=disabled run --bundle /a bundle sandbox"
     )
     found = json.loads(config)
     assert found["root"]["readonly"]
     assert "env" not in found["process"]
-    assert found["process"]["args"] == [
-        *f"{python}|-I|-S|-B|/sandbox/serve.py|7|unsealed".split("|")
-    ]
+    assert found["process"]["args"] == [python, *"-I -S -B /sandbox/serve.py unsealed".split()]
     assert {space["type"] for space in found["linux"]["namespaces"]} == {
         "cgroup", "ipc", "mount", "network", "pid", "user", "uts",
     }  # fmt: skip

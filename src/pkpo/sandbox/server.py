@@ -102,12 +102,11 @@ class Sandbox:
         folder = f"{os.environ.get('TMPDIR') or '/tmp'}/pkpo-{secrets.token_hex(8)}"
         with theirs:
             self._process = subprocess.Popen(
-                command(self.wall, theirs.fileno(), folder),
-                stdin=subprocess.DEVNULL,
+                command(self.wall, folder),
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env={"PATH": os.environ.get("PATH", os.defpath)},
-                pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
         self._closing = weakref.finalize(self, _end, self._process, self._control, folder)

@@ -79,15 +79,14 @@ def _interpreter() -> tuple[str, tuple[str, ...]]:
     return executable, tuple(sorted(paths))
 
 
-def command(wall: Wall, control: int, folder: str) -> list[str]:
-    """The command that starts the server of programs behind a wall.
+def command(wall: Wall, folder: str) -> list[str]:
+    """The command that starts the server of programs behind a wall; its socket is its stdin.
 
     Inside there are the interpreter with its standard library, an empty scratch directory, and
     nothing else of this machine: no network, no other process, no environment. The server may
     mount and make namespaces there, which it gives up for each program (`inside/serve.py`).
 
     Args:
-        control: descriptor of the server's socket, which it inherits.
         folder: that crun's bundle and state may be put in; it doesn't exist, and is gone when the
             command has ended.
     """
@@ -95,8 +94,8 @@ def command(wall: Wall, control: int, folder: str) -> list[str]:
     inside = str(Path(__file__).parent / "inside")
     serve = [executable, "-I", "-S", "-B"]
     if wall == "unsafe":
-        return [*serve, f"{inside}/serve.py", str(control), "open"]
-    serve += [f"{HERE}/serve.py", str(control), "walled" if wall == "bubblewrap" else "unsealed"]
+        return [*serve, f"{inside}/serve.py", "open"]
+    serve += [f"{HERE}/serve.py", "walled" if wall == "bubblewrap" else "unsealed"]
     packages = f"{sysconfig.get_path('stdlib', vars={'base': sys.base_prefix})}/site-packages"
     hidden = [packages] if os.path.isdir(packages) else []
     if wall == "nsjail":
@@ -104,7 +103,7 @@ def command(wall: Wall, control: int, folder: str) -> list[str]:
             "nsjail", "--mode", "o", "--quiet", "--chroot", "", "--disable_proc",
             "--iface_no_lo", "--cap", "CAP_SYS_ADMIN", "--user", _NOBODY, "--group", _NOBODY,
             "--hostname", "sandbox", "--time_limit", "0", "--disable_rlimits",
-            "--nice_level", str(os.nice(0)), "--pass_fd", str(control),
+            "--nice_level", str(os.nice(0)),
             *(part for path in paths for part in ("--bindmount_ro", path)),
             *(part for path in hidden for part in ("--tmpfsmount", path)),
             *(part for path in _DEVICES for part in ("--bindmount", path)),
@@ -116,7 +115,7 @@ def command(wall: Wall, control: int, folder: str) -> list[str]:
         return [
             "/bin/sh", "-c", _BUNDLE, folder, json.dumps(_container(serve, bound, hidden)),
             "crun", "--root", folder, "--cgroup-manager=disabled",
-            "run", "--bundle", folder, f"--preserve-fds={control - 2}", "sandbox",
+            "run", "--bundle", folder, "sandbox",
         ]  # fmt: skip
     return [
         "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL",

@@ -256,14 +256,16 @@ def started(
 
 
 def main() -> None:
-    """Start and end programs as asked on the socket, until it is closed."""
-    control = socket.socket(fileno=int(sys.argv[1]))
+    """Start and end programs as asked on the socket that is stdin, until it is closed."""
+    control = socket.socket(fileno=os.dup(0))
+    os.close(0)
+    os.open(os.devnull, os.O_RDONLY)
     libc = None
-    if sys.argv[2] != "open":
+    if sys.argv[1] != "open":
         libc = ctypes.PyDLL(None, use_errno=True)
         libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         os.environ.clear()
-    if libc is not None and sys.argv[2] == "unsealed":
+    if libc is not None and sys.argv[1] == "unsealed":
         seal(libc)
     for name in _WARM.split():
         __import__(name)
