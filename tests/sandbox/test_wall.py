@@ -9,6 +9,7 @@ import platform
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -195,7 +196,10 @@ def test_the_container_for_crun(python: str) -> None:
     found = json.loads(config)
     assert found["root"]["readonly"]
     assert "env" not in found["process"]
-    assert found["process"]["args"] == [python, *"-I -S -B /sandbox/serve.py unsealed".split()]
+    assert found["process"]["args"] == [
+        python,
+        *["-I", "-S", "-B", "/sandbox/serve.py", "unsealed"],
+    ]
     assert {space["type"] for space in found["linux"]["namespaces"]} == {
         "cgroup", "ipc", "mount", "network", "pid", "user", "uts",
     }  # fmt: skip
@@ -204,6 +208,22 @@ def test_the_container_for_crun(python: str) -> None:
     assert {to: mount["source"] for to, mount in mounts.items() if to != "/tmp"} == {
         "/opt/a python/lib": "/opt/a python/lib", python: python, "/sandbox": INSIDE,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("wall", WALLS)
+def test_what_is_mounted_below_the_interpreter_is_read_only_too(wall: Wall) -> None:
+    place = f"{sysconfig.get_path('stdlib')}/wsgiref"
+    plant = f"open({place + '/planted'!r}, 'w')"
+    source = (
+        "from pkpo.sandbox import Sandbox, run\n"
+        f"with Sandbox({wall!r}) as sandbox: print(run({plant!r}, sandbox=sandbox).message)"
+    )
+    mounted = ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c"]
+    mounted += ['mount -t tmpfs tmpfs "$0" && touch "$0/there" && exec "$@"', place]
+    found = subprocess.run(
+        [*mounted, sys.executable, "-c", source], capture_output=True, text=True, check=False
+    )
+    assert "Read-only file system" in found.stdout, found
 
 
 @pytest.mark.parametrize("wall", WALLS)

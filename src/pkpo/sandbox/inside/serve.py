@@ -174,17 +174,13 @@ def forked(libc: ctypes.PyDLL, clone: int) -> int:
     return pid
 
 
-def done(result: int) -> None:
-    """Raises what a call of the C library reports."""
-    if result != 0:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-
-
 def seal(libc: ctypes.PyDLL) -> None:
     """Make what is mounted below a read-only mount read-only too, which bubblewrap alone does."""
     attributes = (ctypes.c_uint64 * 4)(_READ_ONLY)
     size = ctypes.sizeof(attributes)
-    done(libc.syscall(_MOUNT_SETATTR, -1, b"/", _RECURSIVELY, attributes, size))
+    if libc.syscall(_MOUNT_SETATTR, -1, b"/", _RECURSIVELY, attributes, size) != 0:
+        why = os.strerror(ctypes.get_errno())
+        sys.exit(f"mounts below others can't be made read-only, which takes Linux 5.12: {why}")
 
 
 class _Filter(ctypes.Structure):
@@ -193,6 +189,11 @@ class _Filter(ctypes.Structure):
 
 def confined(libc: ctypes.PyDLL, request: dict[str, Any]) -> None:
     """A scratch directory of this process's own, no capabilities, and the filter of calls."""
+
+    def done(result: int) -> None:
+        if result != 0:
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
     options = request["mount"].encode()
     done(libc.mount(b"tmpfs", b"/tmp", b"tmpfs", _NO_SUID | _NO_DEVICES, options))
     os.chdir("/tmp")
@@ -265,8 +266,8 @@ def main() -> None:
         libc = ctypes.PyDLL(None, use_errno=True)
         libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         os.environ.clear()
-    if libc is not None and sys.argv[1] == "unsealed":
-        seal(libc)
+        if sys.argv[1] == "unsealed":
+            seal(libc)
     for name in _WARM.split():
         __import__(name)
     gc.freeze()
