@@ -59,7 +59,12 @@ _PRESETS = {
         options={"dataset": "countdown"},
     ),
     # After 150 steps of warm start it solves all but 2 % at the first try.
-    "functions": Preset(_LEARNING_RATES, warm_start={"steps": 60}, training={"steps": 100}),
+    "functions": Preset(
+        dict.fromkeys(_LEARNING_RATES, 1e-3),
+        warm_start={"steps": 60},
+        training={"steps": 150, "prompts_per_step": 16},
+        default_learning_rate=1e-3,
+    ),
 }
 
 
