@@ -83,9 +83,11 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "passwords": ("print('LEAK', open('/etc/passwd').read())", ("raised",)),
     "home": (
         "import os\n"
-        "found = [f for d in ('/root', '/home', '/etc', '/var', '/opt', '/srv', '/mnt', '/work')\n"
-        "         for _, _, files in os.walk(d) for f in files if not f.endswith(('.py', '.so'))]\n"
-        "print([f for f in found if f.startswith(('.bash', '.ssh', 'id_', '.netrc', 'secret'))])",
+        "names = ('.bash', '.profile', '.ssh', '.git', '.netrc', 'id_', 'passwd')\n"
+        "for d in ('/root', '/home', '/etc', '/var', '/opt', '/srv', '/mnt', '/run'):\n"
+        "    for where, folders, files in os.walk(d):\n"
+        "        for f in folders + files:\n"
+        "            if f.startswith(names): print('LEAK', where, f)",
         ("ok",),
     ),
     "environment": (
