@@ -12,8 +12,8 @@ from pkpo.core.groups import Grouping
 from pkpo.core.inputs import checked_mask, host_array, view_of
 from pkpo.core.objectives import Objective
 from pkpo.core.transforms import advantages as core_advantages
-from pkpo.core.weights import Baseline, GapWeights, check_baseline
-from pkpo.errors import InvalidInputError
+from pkpo.core.weights import Baseline, GapWeights, check_baseline, required_size
+from pkpo.errors import InvalidInputError, UndefinedEstimateError
 from pkpo.plans import ByStep, Choice, Plan, Schedule, plan
 
 BatchReduction = Literal["sum", "mean", "batch_mean"]
@@ -119,6 +119,43 @@ def advantages(
     elif reduction == "batch_mean":
         factor_B *= rows_P.sum() / max(np.count_nonzero(rows_P), 1)
     return view.back(values * backend.floats(factor_B))
+
+
+def checked_schedule(
+    objective: Schedule | Objective | int | str,
+    baseline: Baseline,
+    *,
+    engine: str,
+    num_generations: int | None = None,
+) -> Schedule:
+    """What an engine trains for that names no prompts and keeps nothing for a plan.
+
+    Args:
+        objective: what `pkpo.plan` takes.
+        baseline: see `pkpo.advantages`.
+        engine: its name.
+        num_generations: the size of its groups, where that is known beforehand.
+
+    Raises:
+        InvalidInputError: a plan that remembers earlier steps.
+        UndefinedEstimateError: an objective that the schedule comes to at some step lacks the
+            baseline, or needs larger groups.
+    """
+    chosen = plan(objective)
+    if not isinstance(chosen, ByStep):
+        raise InvalidInputError(
+            f"{chosen} remembers prompts or earlier steps, for which {engine} has no place; use an "
+            "objective or a schedule"
+        )
+    for possible in sorted(chosen.schedule.objectives, key=str):
+        check_baseline(possible, baseline)
+        size = required_size(possible, baseline)
+        if num_generations is not None and num_generations < size:
+            raise UndefinedEstimateError(
+                f"{possible} with baseline {baseline!r} needs num_generations >= {size}, got "
+                f"{num_generations}"
+            )
+    return chosen.schedule
 
 
 def _standing(
