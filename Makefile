@@ -4,14 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-slow test-trl test-verl test-tunix test-engines test-ray lint benchmark results reproduce humaneval coverage clean
+.PHONY: help train test test-slow test-trl test-verl test-tunix test-torchtitan test-tinker test-engines test-ray lint benchmark results reproduce humaneval coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
 	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
-	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix"
+	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-torchtitan, test-tinker"
 	@echo "make test-engines  all of these, and TRL's newest supported version"
 	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
@@ -58,10 +58,12 @@ test-trl: pyproject.toml constraints.txt
 		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' requests pytest
 	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
-test-verl test-tunix: test-%: pyproject.toml
+test-verl test-tunix test-torchtitan test-tinker: test-%: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --requirement tests/engines/$*/requirements.txt \
 		--editable '.[eval]'
+	test ! -f tests/engines/$*/without_dependencies.txt || $(VENV)-$*/bin/python -m pip install --quiet \
+		--no-deps --requirement tests/engines/$*/without_dependencies.txt
 	$(VENV)-$*/bin/python -m pytest tests/engines/$* $(ARGS)
 
 test-engines:
@@ -69,6 +71,8 @@ test-engines:
 	$(MAKE) test-trl TRL=1.16.0
 	$(MAKE) test-verl
 	$(MAKE) test-tunix
+	$(MAKE) test-torchtitan
+	$(MAKE) test-tinker
 
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
@@ -104,4 +108,4 @@ coverage: $(VENV)/.train
 	$(BIN)/python -m reproduction.coverage --out results/coverage $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-torchtitan $(VENV)-tinker $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
-_NEEDED = {"tunix": "tunix.rl.grpo.grpo_learner", "verl": "verl.trainer.ppo.v1.utils"}
+_NEEDED = {
+    "tinker": "tinker_cookbook.rl.train",
+    "torchtitan": "torchtitan.components.loss",
+    "tunix": "tunix.rl.grpo.grpo_learner",
+    "verl": "verl.trainer.ppo.v1.utils",
+}
 _HERE = {name for name in _NEEDED if find_spec(name)}
 
 collect_ignore_glob = [f"{name}/test_*" for name in _NEEDED.keys() - _HERE]

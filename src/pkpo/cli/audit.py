@@ -18,7 +18,7 @@ from pkpo.engines.audit import BINARY, CONTINUOUS, Path, audit, of_advantages
 from pkpo.errors import needing
 from pkpo.tables import Table
 
-_ENGINES = {"trl": "pkpo.engines.trl.audit", "verl": "pkpo.engines.verl.audit"}
+_ENGINES = ("trl", "verl", "torchtitan", "tinker")
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Audit:
     """
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")]
-    """trl, verl, or a function that can be imported from here."""
+    """An engine (trl, verl, torchtitan, tinker), or a function that can be imported from here."""
 
     objective: str = "max@2"
     """What it should train for, with k <= 3."""
@@ -69,7 +69,7 @@ class Audit:
         if self.what not in _ENGINES:
             return {self.what: of_advantages(_imported(self.what))}, False
         with needing(f"pkpo audit {self.what}", self.what):
-            engine = importlib.import_module(_ENGINES[self.what])
+            engine = importlib.import_module(f"pkpo.engines.{self.what}.audit")
             return engine.paths(self.objective), getattr(engine, "GROUPS_OF_ONE_SIZE", False)
 
 

@@ -60,6 +60,12 @@ ENGINES = {
     "trl": Engine("trl", "import pkpo.engines.trl", "0.29 to 1.16", "pkpo.engines.trl"),
     "verl": Engine("verl", _VERL, "0.9.1", "algorithm.adv_estimator=pkpo"),
     "tunix": Engine("tunix", "import pkpo.engines.tunix", "0.1.7", "pkpo.engines.tunix"),
+    "torchtitan": Engine(
+        "torchtitan", "import pkpo.engines.torchtitan", "0.3.0", "pkpo.engines.torchtitan"
+    ),
+    "tinker": Engine(
+        "tinker_cookbook", "import pkpo.engines.tinker", "0.6.1", "pkpo.engines.tinker"
+    ),
 }
 
 
