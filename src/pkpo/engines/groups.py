@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -90,7 +91,8 @@ def advantages(
     if sessions is not None:
         standing_B = _standing(view.values, grouping, sessions, counted_B, centred_by_trainer)
         own_B = counted_B & (standing_B == np.arange(num_rows))
-        grouping = Grouping.of(group_ids, own_B, num_rows)
+        own = Grouping.of(grouping.codes, own_B, num_rows)
+        grouping = replace(own, labels=group_ids)
     total: Any = 0.0
     for part, groups in _choice(objective, step, grouping).parts():
         groups = groups[grouping.sizes[groups] > 0]
@@ -178,8 +180,7 @@ def _standing(
             f"{values_B[standing_B[row]]} and {values_B[row]}; give each its session's reward"
         )
     group_S = grouping.codes[rows[first]]
-    kinds = np.unique(np.stack([group_S, outputs]), axis=1).shape[1]
-    if centred and kinds > len(np.unique(group_S)):
+    if centred and len(set(zip(group_S.tolist(), outputs.tolist()))) > len(np.unique(group_S)):
         raise InvalidInputError(
             "a trainer that subtracts the mean over a group's rows would change the advantages "
             "where its sessions have different numbers of outputs: centre over sessions"
