@@ -8,8 +8,8 @@
 # Ray tasks of one CPU each, two at a time here; what needs another waits for it. If it breaks off,
 # `pkpo sweep --resume runs/ray-two-workers` goes on, with the same results as without the break.
 # Run as it stands, but for WARM=50 STEPS=30, on a machine with 2 cores and a load of 10: four runs on
-# two Ray workers in 387 seconds, most of them Ray's start, which wanted
-# RAY_raylet_start_wait_time_s=180 RAY_agent_register_timeout_ms=300000 there.
+# two Ray workers in 387 seconds. Ray only started there with
+# RAY_raylet_start_wait_time_s=180 RAY_agent_register_timeout_ms=300000 (busy machines alone need these).
 set -e
 OUT=${OUT:-runs/ray-two-workers}
 pkpo sweep --task grid-programs --objectives mean "max@8" \
