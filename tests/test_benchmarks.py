@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,14 @@ def test_both_engines_take_one_gradient(
     assert {"sample", "update", "step"} <= trl["seconds"].keys()
     assert ours["flops"].keys() == {"sample", *steps.OBJECTIVES}
     assert ours["flops"]["mean"] >= ours["flops"]["max@8"] > 0
+
+
+def test_both_engines_train_the_same_adapters(setting: steps.Setting, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    (tmp_path / "kept").mkdir()
+    setting = replace(setting, lora_rank=2)
+    steps.measure_trl(setting, "mean", tmp_path / "kept")
+    assert steps.measure_ours(setting, tmp_path / "kept")["difference"] < 1e-4
 
 
 def test_tables_of_a_gpu(setting: steps.Setting, monkeypatch: pytest.MonkeyPatch) -> None:
