@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -259,11 +260,10 @@ def measure_trl(setting: Setting, objective: str, folder: Path | None = None) ->
     )
     with tempfile.TemporaryDirectory() as output:
         if setting.lora_rank:
-            from peft import PeftModel
-
+            peft: Any = import_module("peft")
             adapter = Path(output, "adapter")
             save_adapter(setting.policy(), adapter, base=str(setting.model))
-            model = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+            model = peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
         trainer: Any = PKPOTrainer(
             model=model,
             processing_class=tokenizer,
