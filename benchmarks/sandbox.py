@@ -1,4 +1,4 @@
-"""Programs checked a second behind the wall: HumanEval's canonical solutions, many times over.
+"""Programs checked a second behind each wall: HumanEval's canonical solutions, many times over.
 
 python benchmarks/sandbox.py --out benchmarks/sandbox.md
 """
@@ -13,22 +13,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from pkpo.sandbox import Sandbox, run
+from pkpo.sandbox import Sandbox, SandboxUnavailableError, Wall, run
+from pkpo.sandbox.wall import installed
 from pkpo.tables import Table
 from pkpo.tasks.code import HumanEvalTask
 from pkpo.tasks.verification import Verifier
 
-REPEATS = 5
+ROUNDS = 5
 
 
-def measured(count: int, call: Callable[[], object]) -> tuple[str, str]:
-    """Items a second, and milliseconds of the processor for each, of all processes together."""
-    start, before = time.perf_counter(), _processor()
-    call()
-    rate = count / (time.perf_counter() - start)
-    return f"{rate:.0f}", f"{1e3 * (_processor() - before) / count:.1f}"
+@dataclass
+class Cost:
+    """Of items of one kind: by the clock, and of the processor, of all processes together."""
+
+    items: int = 0
+    seconds: float = 0.0
+    processor: float = 0.0
+
+    def add(self, items: int, call: Callable[[], object]) -> None:
+        start, before = time.perf_counter(), _processor()
+        call()
+        self.items += items
+        self.seconds += time.perf_counter() - start
+        self.processor += _processor() - before
+
+    def cells(self) -> tuple[str, str]:
+        """Items a second, and milliseconds of the processor for each."""
+        return f"{self.items / self.seconds:.0f}", f"{1e3 * self.processor / self.items:.1f}"
 
 
 def _processor() -> float:
@@ -50,52 +65,75 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path)
     out = parser.parse_args().out
-
-    def bare() -> None:
-        for _ in range(50):
-            subprocess.run([sys.executable, "-I", "-S", "-B", "-c", "0"], check=True)
-
-    def cold() -> None:
-        for _ in range(20):
-            run("")
-
-    def warm() -> None:
-        for _ in range(500):
-            run("", sandbox=sandbox)
-
     task = HumanEvalTask()
     bodies = [problem.solution[len(problem.prompt) :] for problem in task.code_problems("test")]
-    pairs = list(enumerate(bodies)) * REPEATS
-    with Sandbox() as sandbox:
-        run("", sandbox=sandbox)
-        rows = [
-            ("a bare interpreter, no wall", *measured(50, bare)),
-            ("an empty program, each in a new sandbox", measured(20, cold)[0], ""),
-            ("an empty program, all in one sandbox", *measured(500, warm)),
-            *(_checked(task, pairs, workers) for workers in (1, 2)),
-        ]
-    table = Table(("what", "a second", "CPU ms each"), tuple(rows))
+    walls: dict[Wall, Costs] = {wall: Costs() for wall in installed("auto") if _works(wall)}
+    bare = Cost()
+    for _ in range(ROUNDS):  # of one wall after the other, as others use the machine too
+        bare.add(10, _bare)
+        for wall, costs in walls.items():
+            costs.measure(wall, bodies)
+    rows = [("none, a bare interpreter", *bare.cells(), *("",) * 6)]
+    rows += [(wall, *costs.cells()) for wall, costs in walls.items()]
+    kinds = ("new sandboxes", "empty programs", "HumanEval, checked", "2 at a time")
+    head = ("wall", *(title for kind in kinds for title in (f"{kind}, a second", "CPU ms each")))
     load = os.getloadavg()[0]
     text = (
-        f"# Programs in the sandbox\n\n{len(pairs)} samples. `python benchmarks/sandbox.py`, "
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, "
-        f"{os.cpu_count()} cores, load average at the end {load:.1f}.\n\n{table.to_markdown()}\n"
+        f"# Programs in the sandbox\n\n{ROUNDS * len(bodies)} samples of HumanEval, all of them "
+        "right; a new sandbox is one up to the end of a first, empty program. "
+        f"`python benchmarks/sandbox.py`, Python {platform.python_version()}, {platform.system()} "
+        f"{platform.machine()}, {os.cpu_count()} cores, load average at the end {load:.1f}, "
+        "by which rates suffer and processor times don't.\n\n"
+        f"{Table(head, tuple(rows)).to_markdown()}\n"
     )
     print(text)
     if out:
         out.write_text(text, encoding="utf-8")
 
 
-def _checked(task: HumanEvalTask, pairs: list[tuple[int, str]], workers: int) -> tuple[str, ...]:
-    """Of workers that are warm."""
-    with Verifier(task, workers=workers) as verifier:
-        verifier.judge("test", pairs[:10])
-        rewards: list[float] = []
-        found = measured(
-            len(pairs),
-            lambda: rewards.extend(v.reward for v in verifier.judge("test", pairs)),
-        )
-    return f"HumanEval, checked, {workers} at a time ({rewards.count(1.0)} right)", *found
+def _works(wall: Wall) -> bool:
+    try:
+        with Sandbox(wall) as sandbox:
+            run("", sandbox=sandbox)
+    except SandboxUnavailableError as error:
+        print(error)
+        return False
+    return True
+
+
+def _bare() -> None:
+    for _ in range(10):
+        subprocess.run([sys.executable, "-I", "-S", "-B", "-c", "0"], check=True)
+
+
+@dataclass
+class Costs:
+    """Of a wall."""
+
+    start: Cost = field(default_factory=Cost)
+    empty: Cost = field(default_factory=Cost)
+    checked: dict[int, Cost] = field(default_factory=lambda: {1: Cost(), 2: Cost()})
+
+    def measure(self, wall: Wall, bodies: list[str]) -> None:
+        for _ in range(4):
+            with Sandbox(wall) as sandbox:
+                self.start.add(1, partial(run, "", sandbox=sandbox))
+        with Sandbox(wall) as sandbox:
+            run("", sandbox=sandbox)
+            self.empty.add(100, lambda: [run("", sandbox=sandbox) for _ in range(100)])
+        for workers, cost in self.checked.items():
+            with Verifier(HumanEvalTask(sandbox=wall), workers=workers) as verifier:
+                verifier.judge("test", [*enumerate(bodies[:10])])
+                cost.add(len(bodies), partial(_judge, verifier, bodies))
+
+    def cells(self) -> tuple[str, ...]:
+        checked = (cell for cost in self.checked.values() for cell in cost.cells())
+        return (*self.start.cells(), *self.empty.cells(), *checked)
+
+
+def _judge(verifier: Verifier, bodies: list[str]) -> None:
+    verdicts = verifier.judge("test", [*enumerate(bodies)])
+    assert all(verdict.reward == 1.0 for verdict in verdicts)
 
 
 if __name__ == "__main__":

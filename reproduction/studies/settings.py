@@ -108,7 +108,9 @@ class Study:
         stands_for: what of the paper it stands for.
         task, options: the problem set.
         warm_start, training: fields of the settings of those names.
-        num_samples: for each problem of an evaluation that isn't exact.
+        num_samples, tuning_samples: for each problem of an evaluation that isn't exact, in the
+            reported runs and in those that choose.
+        validations: during training.
         methods: compared.
         learning_rates: tried for every method.
         tuning_seeds, seeds: to choose and to report; none in common.
@@ -128,6 +130,8 @@ class Study:
     warm_start: Mapping[str, Any] = field(default_factory=dict)
     model: Mapping[str, Any] | None = None
     num_samples: int = 64
+    tuning_samples: int = 64
+    validations: int = 4
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3)
     tuning_seeds: tuple[int, ...] = (100, 101)
     seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
@@ -147,7 +151,8 @@ class Study:
         return {m.label: tuple(m.arms(self.steps, self.learning_rates)) for m in self.methods}
 
     def config(self, arms: tuple[ArmSettings, ...], seeds: tuple[int, ...]) -> TrainConfig:
-        """The job that trains these arms with these seeds."""
+        """The job that trains these arms with these seeds, reported ones or tuning seeds."""
+        num_samples = self.num_samples if set(seeds) <= set(self.seeds) else self.tuning_samples
         if self.model is None:
             start: dict[str, Any] = {
                 "policy": PolicySettings(hidden=self.hidden),
@@ -160,7 +165,9 @@ class Study:
             task=TaskSettings(name=self.task, options=dict(self.options)),
             training=TrainingSettings(num_generations=NUM_GENERATIONS, **self.training),
             evaluation=EvaluationSettings(
-                k_values=K_VALUES, num_samples=self.num_samples, every=max(1, self.steps // 4)
+                k_values=K_VALUES,
+                num_samples=num_samples,
+                every=max(1, self.steps // self.validations),
             ),
             arms=arms,
             seeds=seeds,
@@ -189,6 +196,7 @@ class Study:
             tuning_seeds=self.tuning_seeds[:1],
             seeds=self.seeds[:2],
             num_samples=16,
+            tuning_samples=16,
         )
 
 
@@ -239,25 +247,28 @@ STUDIES: Mapping[str, Study] = {
                 for m in PAPER_METHODS
             ),
             num_samples=32,
+            tuning_samples=32,
             learning_rates=(3e-4, 1e-3, 3e-3),
             tuning_seeds=(100,),
             seeds=(0, 1, 2),
             controls=True,
         ),
         Study(
-            name="smollm2-products",
-            title="Products of two numbers, by SmolLM2",
+            name="smollm2-fractions",
+            title="Fractions, by SmolLM2",
             stands_for="training a pretrained model on maths, with SmolLM2-135M-Instruct",
             task="reasoning-gym",
             options={
-                "dataset": "products",
-                "options": {"max_digits": 2},
+                "dataset": "fraction_simplification",
+                "options": {"max_value": 60, "max_factor": 5},
                 "num_train": 1000,
                 "num_validation": 32,
             },
-            training={"steps": 40, "prompts_per_step": 16},
-            model={"name": "smollm2", "shots": 4, "max_new_tokens": 6},
+            training={"steps": 40, "prompts_per_step": 8},
+            model={"name": "smollm2", "shots": 4},
             methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
+            tuning_samples=16,
+            validations=2,
             learning_rates=(1e-5, 3e-5),
             tuning_seeds=(100,),
             seeds=(0, 1, 2),

@@ -22,6 +22,21 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
         ("raised", "memory", "time", "exit"),
     ),
     "memory bomb": ("x = []\nwhile True: x.append(bytearray(10**7))", ("memory",)),
+    "memory in segments that outlive their mapping": (
+        "import ctypes\nc = ctypes.CDLL(None)\nc.shmat.restype = ctypes.c_void_p\n"
+        "for i in range(100):\n"
+        "    s = c.shmget(0, 10**7, 0o1600)\n"
+        "    if s < 0: raise MemoryError\n"
+        "    p = c.shmat(s, None, 0)\n    ctypes.memset(p, 1, 10**7)\n"
+        "    c.shmdt(ctypes.c_void_p(p))\n"
+        "print('LEAK')",
+        ("memory",),
+    ),
+    "memory in files without a name": (
+        "import os\nfor i in range(40):\n    os.write(os.memfd_create(str(i)), bytes(10**7))\n"
+        "print('LEAK')",
+        ("raised",),
+    ),
     "memory bomb in one piece": ("x = bytearray(10**12)", ("memory",)),
     "exponential string": ("x = 'x'\nwhile True: x += x", ("memory",)),
     "huge integer": ("x = 9 ** 9 ** 9 ** 9", ("time",)),
@@ -83,9 +98,11 @@ PROGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "passwords": ("print('LEAK', open('/etc/passwd').read())", ("raised",)),
     "home": (
         "import os\n"
-        "found = [f for d in ('/root', '/home', '/etc', '/var', '/opt', '/srv', '/mnt', '/work')\n"
-        "         for _, _, files in os.walk(d) for f in files if not f.endswith(('.py', '.so'))]\n"
-        "print([f for f in found if f.startswith(('.bash', '.ssh', 'id_', '.netrc', 'secret'))])",
+        "names = ('.bash', '.profile', '.ssh', '.git', '.netrc', 'id_', 'passwd')\n"
+        "for d in ('/root', '/home', '/etc', '/var', '/opt', '/srv', '/mnt', '/run'):\n"
+        "    for where, folders, files in os.walk(d):\n"
+        "        for f in folders + files:\n"
+        "            if f.startswith(names): print('LEAK', where, f)",
         ("ok",),
     ),
     "environment": (
@@ -271,7 +288,7 @@ builtins.PLANTED = sys.modules['planted'] = 'x'
 sys.path.insert(0, '/tmp')
 os.umask(0o777)
 os.nice(5)
-print(ctypes.CDLL(None).shmget(4242, 4096, 0o1666))
+print(ctypes.CDLL(None).msgget(4242, 0o1666))
 """
 """A program that leaves what it can for the next one."""
 
@@ -280,7 +297,7 @@ import builtins, ctypes, os, sys
 found = [
     os.listdir('/tmp'), 'PLANTED' in os.environ, hasattr(builtins, 'PLANTED'),
     'planted' in sys.modules, '/tmp' in sys.path, os.umask(0) == 0o777, os.nice(0),
-    ctypes.CDLL(None).shmget(4242, 4096, 0) >= 0,
+    ctypes.CDLL(None).msgget(4242, 0) >= 0,
 ]
 print(found)
 """

@@ -1,4 +1,5 @@
-"""The filter of system calls: no new processes, no sockets, no tracing, no mounting.
+"""The filter of system calls: no new processes, no sockets, no tracing, no mounting, no memory
+that isn't counted against the limit on a process's.
 
 A classic BPF program as bubblewrap loads it (`--seccomp`): calls that are denied fail with EPERM,
 and `clone3` with ENOSYS, after which the C library makes threads with `clone`.
@@ -35,6 +36,7 @@ MACHINES = {
         56,
         _IO_URING
         | {
+            "shmget": 29, "memfd_create": 319, "memfd_secret": 447,
             "socket": 41, "socketpair": 53, "fork": 57, "vfork": 58, "ptrace": 101,
             "personality": 135, "pivot_root": 155, "chroot": 161, "mount": 165, "umount2": 166,
             "reboot": 169, "init_module": 175, "delete_module": 176, "kexec_load": 246,
@@ -49,6 +51,7 @@ MACHINES = {
         220,
         _IO_URING
         | {
+            "shmget": 194, "memfd_create": 279, "memfd_secret": 447,
             "umount2": 39, "mount": 40, "pivot_root": 41, "chroot": 51, "personality": 92,
             "unshare": 97, "kexec_load": 104, "init_module": 105, "delete_module": 106,
             "ptrace": 117, "reboot": 142, "socket": 198, "socketpair": 199, "add_key": 217,

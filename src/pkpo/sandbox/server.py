@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,7 +17,7 @@ from typing import Any, Self
 
 from pkpo.sandbox import seccomp
 from pkpo.sandbox.limits import Limits
-from pkpo.sandbox.wall import SandboxUnavailableError, Wall, chosen, command
+from pkpo.sandbox.wall import SandboxUnavailableError, Wall, command, installed
 
 _PATIENCE_SECONDS = 30.0
 _LARGEST = 1 << 16
@@ -38,12 +40,17 @@ class Sandbox:
     Args:
         wall: see `pkpo.sandbox.wall.Wall`.
 
+    Attributes:
+        wall: that programs are behind; of "auto", from the first program on, the first that
+            could hold it.
+
     Raises:
-        SandboxUnavailableError: nothing on this machine can hold a program.
+        SandboxUnavailableError: there is no wall on this machine.
     """
 
     def __init__(self, wall: Wall = "auto") -> None:
-        self.wall: Wall = chosen(wall)
+        self._walls = installed(wall)
+        self.wall: Wall = self._walls[0]
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
 
@@ -59,8 +66,6 @@ class Sandbox:
         Raises:
             SandboxUnavailableError: the wall can't be built, or has died.
         """
-        if self._process is None:
-            self._open()
         request = {
             "role": role,
             "limits": limits.resources(),
@@ -69,7 +74,22 @@ class Sandbox:
             "filter": seccomp.program().hex(),
             "clone": seccomp.clone_number(),
         }
-        return self._asked(request, files)["pid"]
+        failures: list[str] = []
+        for wall in self._walls:
+            self.wall = wall
+            try:
+                if self._process is None:
+                    self._open()
+                reply = self._asked(request, files)
+            except SandboxUnavailableError as error:
+                failures.append(str(error))
+                continue
+            if "pid" in reply:
+                self._walls = (wall,)
+                return reply["pid"]
+            self.close()
+            failures.append(f"the sandbox ({wall}) can't hold a program: {reply['failed']}")
+        raise SandboxUnavailableError("; ".join(failures))
 
     def end(self, pid: int) -> Ending:
         """Kill a program with everything in it, if it hasn't ended."""
@@ -79,17 +99,17 @@ class Sandbox:
     def _open(self) -> None:
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._control.settimeout(_PATIENCE_SECONDS)
+        folder = f"{os.environ.get('TMPDIR') or '/tmp'}/pkpo-{secrets.token_hex(8)}"
         with theirs:
             self._process = subprocess.Popen(
-                command(self.wall, theirs.fileno()),
-                stdin=subprocess.DEVNULL,
+                command(self.wall, folder),
+                stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 env={"PATH": os.environ.get("PATH", os.defpath)},
-                pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        self._closing = weakref.finalize(self, _end, self._process, self._control)
+        self._closing = weakref.finalize(self, _end, self._process, self._control, folder)
         self._heard()
 
     def _asked(self, request: dict[str, Any], files: Sequence[int] = ()) -> dict[str, Any]:
@@ -113,7 +133,7 @@ class Sandbox:
     def _dead(self, error: object) -> SandboxUnavailableError:
         assert self._process is not None
         assert self._process.stderr is not None
-        self._process.kill()
+        _kill(self._process)
         said = self._process.stderr.read().decode("utf-8", "replace").strip()
         self.close()
         return SandboxUnavailableError(f"the sandbox ({self.wall}) failed: {said or error}")
@@ -131,15 +151,19 @@ class Sandbox:
         self.close()
 
 
-def _end(process: subprocess.Popen[bytes], control: socket.socket) -> None:
+def _end(process: subprocess.Popen[bytes], control: socket.socket, folder: str) -> None:
     """Of a sandbox that is closed, or that nobody holds any more. The server ends by itself when
     its socket is closed, and with it everything that it started."""
     control.close()
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_PATIENCE_SECONDS / 30)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.kill()
+    _kill(process)
     process.wait()
     if process.stderr is not None:
         process.stderr.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

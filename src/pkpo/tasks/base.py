@@ -88,17 +88,12 @@ class Vocabulary:
         """Prompts of symbols with ANSWER behind them, and their lengths, as in `Problems`."""
         rows = [[*self.encode(symbols), self.answer_id] for symbols in texts]
         lengths_P = np.array([len(row) for row in rows], dtype=np.int64)
-        return self._padded(rows, int(lengths_P.max())), lengths_P
+        return padded(rows, int(lengths_P.max()), self.pad_id), lengths_P
 
     def answers(self, texts: Iterable[Sequence[str]], width: int) -> np.ndarray:
         """Answers of symbols as in `Demonstrations`."""
-        return self._padded([[*self.encode(symbols), self.eos_id] for symbols in texts], width)
-
-    def _padded(self, rows: Sequence[Sequence[int]], width: int) -> np.ndarray:
-        ids = np.full((len(rows), width), self.pad_id, dtype=np.int64)
-        for padded, row in zip(ids, rows, strict=True):
-            padded[: len(row)] = row[:width]
-        return ids
+        rows = [[*self.encode(symbols), self.eos_id] for symbols in texts]
+        return padded(rows, width, self.pad_id)
 
     def decode(self, ids: Sequence[int], *, separator: str = " ") -> str:
         """Text of `ids` up to the first EOS or PAD, special tokens left out."""
@@ -109,6 +104,14 @@ class Vocabulary:
             if token_id != self.answer_id:
                 words.append(self.tokens[token_id])
         return separator.join(words)
+
+
+def padded(rows: Sequence[Sequence[int]], width: int, pad_id: int) -> np.ndarray:
+    """Ids (R, `width`) int64 of rows, what is longer cut off."""
+    ids = np.full((len(rows), width), pad_id, dtype=np.int64)
+    for padded_T, row in zip(ids, rows, strict=True):
+        padded_T[: len(row)] = row[:width]
+    return ids
 
 
 @dataclass(frozen=True)

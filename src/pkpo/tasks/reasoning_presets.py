@@ -1,6 +1,7 @@
 """How problems and answers of reasoning-gym's datasets are spelt for a model.
 
 - countdown: "4 7 25=36" is answered by "4+7+25". Numbers are sorted in the prompt.
+- fraction_simplification: as it is, with numbers of two and three digits.
 - graph_color: "4:01 03 23" lists the edges of four vertices and is answered by one color a
   vertex, "1212", which reaches the verifier as the JSON map that it expects.
 - palindrome_generation: "abba" is answered by "abba" or "baab".
@@ -93,6 +94,7 @@ REASONING_GYM_PRESETS: Mapping[str, ReasoningGymPreset] = {
         prompt=_countdown_prompt,
         own_answer=lambda entry: entry["answer"].replace(" ", ""),
     ),
+    "fraction_simplification": ReasoningGymPreset({"max_value": 60, "max_factor": 5}),
     "graph_color": ReasoningGymPreset(
         {"min_num_vertices": 7, "max_num_vertices": 7, "edge_probability": 0.4},
         alphabet="0123456789: ",
@@ -114,4 +116,4 @@ REASONING_GYM_PRESETS: Mapping[str, ReasoningGymPreset] = {
         spell_out=lambda answer, metadata: answer if re.fullmatch("[ABC]+", answer) else None,
     ),
 }
-"""Datasets with a short spelling, by name."""
+"""Datasets with a short spelling, or small problems, by name."""

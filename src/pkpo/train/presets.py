@@ -59,7 +59,12 @@ _PRESETS = {
         options={"dataset": "countdown"},
     ),
     # After 150 steps of warm start it solves all but 2 % at the first try.
-    "functions": Preset(_LEARNING_RATES, warm_start={"steps": 60}, training={"steps": 100}),
+    "functions": Preset(
+        dict.fromkeys(_LEARNING_RATES, 1e-3),
+        warm_start={"steps": 60},
+        training={"steps": 150, "prompts_per_step": 16},
+        default_learning_rate=1e-3,
+    ),
 }
 
 
@@ -83,11 +88,12 @@ def pretrained_preset(task: str, *, lora: bool) -> Preset:
     Raises:
         InvalidInputError: no such task.
     """
+    preset(task)
     rate = _LORA_RATE if lora else _FULL_RATE
     return Preset(
         dict.fromkeys(_LEARNING_RATES, rate),
         training={"steps": 40, "prompts_per_step": 8, "num_generations": 16},
-        options=preset(task).options,
+        options={"dataset": "fraction_simplification"} if task == "reasoning-gym" else {},
         default_learning_rate=rate,
         evaluation={"k_values": (1, 2, 4, 8, 16), "num_samples": 16, "every": 10},
         model={"shots": 4},

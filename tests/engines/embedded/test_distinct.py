@@ -17,7 +17,7 @@ from pkpo.engines.embedded.sampling import (
     Completions,
     padding,
     sample,
-    token_logprobs_and_entropies,
+    score,
 )
 
 from .slow_policy import (
@@ -53,7 +53,7 @@ def make_batch(seed: int) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
 def evaluate_all(policy: Policy, prompts: tuple[Tensor, Tensor], completions: Tensor):
     """Log-probabilities and entropies (P, G, S) of every completion, each on its own."""
     rows = completions.flatten(0, 1), owners(completions)
-    found = token_logprobs_and_entropies(policy, *prompts, *rows, eos_id=EOS)
+    found = score(policy, policy.read(*prompts), *rows, eos_id=EOS, entropies=True)
     return tuple(part.unflatten(0, completions.shape[:2]) for part in found)
 
 

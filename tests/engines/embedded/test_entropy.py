@@ -13,8 +13,8 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import (
     Completions,
     padding,
+    score,
     token_logprobs,
-    token_logprobs_and_entropies,
 )
 
 from .slow_policy import (
@@ -61,7 +61,8 @@ def slow_mean_entropy(policy: Policy, prompts: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def fast_mean_entropy(policy: Policy, prompts: tuple[Tensor, Tensor]) -> Tensor:
-    _, entropies = token_logprobs_and_entropies(policy, *prompts, ROWS, PROMPT_R, eos_id=EOS)
+    prefix = policy.read(*prompts)
+    _, entropies = score(policy, prefix, ROWS, PROMPT_R, eos_id=EOS, entropies=True)
     return mean_token_entropy(entropies, ~padding(ROWS, EOS))
 
 
@@ -117,21 +118,18 @@ def test_gradient_by_the_logits_in_closed_form():
 
         config = PolicyConfig(4)
 
-        def read(self, prompts_PT: Tensor, lengths_P: Tensor) -> None:
-            pass
-
         def logits_after(self, prefix: None, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
             return self.logits.expand(*completions_RS.shape, -1)
 
     table = Table()
     tokens = torch.tensor([[0], [3], [3]])
-    _, entropies = token_logprobs_and_entropies(
+    _, entropies = score(
         table,  # type: ignore[arg-type]
-        torch.zeros(1, 1),
-        torch.ones(1),
+        None,  # type: ignore[arg-type]
         tokens,
         torch.zeros(3, dtype=torch.int64),
         eos_id=9,
+        entropies=True,
     )
     mean_token_entropy(entropies, torch.ones(3, 1, dtype=torch.bool)).backward()
     p = table.logits.detach().softmax(0)
@@ -140,9 +138,10 @@ def test_gradient_by_the_logits_in_closed_form():
 
 
 def test_logprobs_are_those_without_entropies(policy: Policy, prompts: tuple[Tensor, Tensor]):
-    rows = (*prompts, ROWS, PROMPT_R)
-    logprobs, _ = token_logprobs_and_entropies(policy, *rows, eos_id=EOS)
-    assert torch.equal(logprobs, token_logprobs(policy, *rows, eos_id=EOS))
+    prefix = policy.read(*prompts)
+    logprobs, _ = score(policy, prefix, ROWS, PROMPT_R, eos_id=EOS, entropies=True)
+    alone = token_logprobs(policy, *prompts, ROWS, PROMPT_R, eos_id=EOS)
+    assert torch.equal(logprobs, alone)
 
 
 @pytest.mark.parametrize("passes", [1, 2])

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from pkpo.engines.embedded import model, sampling
 from pkpo.engines.embedded.export import load_pretrained, save_finetuned
-from pkpo.engines.embedded.sampling import token_logprobs, token_logprobs_and_entropies
+from pkpo.engines.embedded.sampling import score, token_logprobs
 from pkpo.errors import InvalidInputError
 
 transformers = pytest.importorskip("transformers")
@@ -133,10 +133,10 @@ def test_many_logits_are_made_in_parts(
 ):
     """Log-probabilities, entropies and gradients are those of all logits at once."""
     policy, batch = load_pretrained(stored, dtype=torch.float64), make_batch(0)
-    expected = token_logprobs_and_entropies(policy, *batch, eos_id=EOS)
+    expected = score(policy, policy.read(*batch[:2]), *batch[2:], eos_id=EOS, entropies=True)
     monkeypatch.setattr(sampling, "_LOGITS_KEPT", 0)
     monkeypatch.setattr(sampling, "_LOGITS_AT_ONCE", at_once)
-    found = token_logprobs_and_entropies(policy, *batch, eos_id=EOS)
+    found = score(policy, policy.read(*batch[:2]), *batch[2:], eos_id=EOS, entropies=True)
     alone = token_logprobs(policy, *batch, eos_id=EOS)
     for mine, whole in zip((*found, alone), (*expected, expected[0])):
         torch.testing.assert_close(mine, whole, rtol=0.0, atol=1e-12)

@@ -176,6 +176,13 @@ def test_a_model_that_changed_since_is_refused(tmp_path: Path):
     assert read_source(source) == other
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "m", "path": 1, "sha256": ""}'])
+def test_a_damaged_note_of_the_model_is_named(tmp_path: Path, text: str):
+    (tmp_path / "model.json").write_text(text)
+    with pytest.raises(InvalidInputError, match=r"model\.json doesn't say what the job began with"):
+        read_source(tmp_path / "model.json")
+
+
 def test_measuring_the_model_as_it_came_can_be_stopped(
     tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -85,6 +85,11 @@ class PolicyConfig:
         return self.heads if self.kv_heads is None else self.kv_heads
 
     @property
+    def kept_a_token(self) -> int:
+        """Numbers that a layer keeps of a token for the backward pass, but for attention's."""
+        return 18 * self.hidden + 4 * self.intermediate
+
+    @property
     def wide(self) -> bool:
         """Whether products take the time of a pass. In narrower policies calls do, so that
         fewer of them are worth more than fewer tokens."""

@@ -19,6 +19,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 from pkpo.engines.embedded.config import PolicyConfig, RopeScaling
+from pkpo.engines.embedded.lora import has_lora
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 
@@ -110,7 +111,7 @@ def save_pretrained(
     # Written by Python, whose errors tell a full disk from other ills.
     tokenizer = make_tokenizer(tokens, special).to_str(pretty=True)
     (directory / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
-    _write_policy(policy, directory, _stored(policy.config) | ends)
+    _write_policy(policy, directory, stored_config(policy.config) | ends)
 
 
 def save_finetuned(policy: Policy, directory: Path, *, source: Path) -> None:
@@ -126,10 +127,10 @@ def save_finetuned(policy: Policy, directory: Path, *, source: Path) -> None:
         InvalidInputError: `source` is no readable checkpoint of the policy's sizes, or the
             policy has adapters.
     """
-    if any(".lora_" in name for name in policy.state_dict()):
+    if has_lora(policy):
         raise InvalidInputError("merge the policy's adapters first")
     with _reading(source):
-        stored = json.loads((source / "config.json").read_text(encoding="utf-8"))
+        stored = _read_config(source)
         if _policy_config(stored) != policy.config:
             raise InvalidInputError(f"is of other sizes than {policy.config}")
         copied = [*source.glob("*.json"), *source.glob("*.jinja"), *source.glob("*.txt")]
@@ -155,9 +156,8 @@ def load_pretrained(
             architecture.
     """
     with _reading(directory):
-        stored = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         with torch.device("meta"):
-            policy = Policy(_policy_config(stored), seed=None)
+            policy = Policy(_policy_config(_read_config(directory)), seed=None)
         weights = _read_weights(directory, device)
         if policy.config.tied:
             weights.pop("lm_head.weight", None)  # a copy of the embeddings
@@ -171,7 +171,7 @@ def load_pretrained(
 def load_config(directory: Path) -> PolicyConfig:
     """The sizes of a checkpoint; refused as by `load_pretrained`."""
     with _reading(directory):
-        return _policy_config(json.loads((directory / "config.json").read_text(encoding="utf-8")))
+        return _policy_config(_read_config(directory))
 
 
 @contextmanager
@@ -183,6 +183,10 @@ def _reading(directory: Path) -> Iterator[None]:
     except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise InvalidInputError(f"can't read a checkpoint from {directory}: {reason}") from error
+
+
+def _read_config(directory: Path) -> Any:
+    return json.loads((directory / "config.json").read_text(encoding="utf-8"))
 
 
 def _read_weights(directory: Path, device: str) -> dict[str, Tensor]:
@@ -224,7 +228,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2), encoding="utf-8")
 
 
-def _stored(config: PolicyConfig) -> dict[str, Any]:
+def stored_config(config: PolicyConfig) -> dict[str, Any]:
     """A transformers config of these sizes."""
     scaling = {"rope_type": "default"} if not config.rope_scaling else asdict(config.rope_scaling)
     return {

@@ -44,7 +44,7 @@ _ACTIVATION_BYTES = 3 * 2**29
 def _tokens_at_once(config: PolicyConfig) -> int:
     """So many that their activations take `_ACTIVATION_BYTES` in single precision."""
     scores = 4 * config.heads * 256
-    block = 18 * config.hidden + 4 * config.intermediate + scores
+    block = config.kept_a_token + scores
     return max(64, _ACTIVATION_BYTES // (4 * (config.layers * block + 2 * config.vocab_size)))
 
 

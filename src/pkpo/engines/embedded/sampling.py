@@ -207,24 +207,6 @@ def token_logprobs(
     return score(policy, prefix, completions_RS, prompt_R, eos_id=eos_id)[0]
 
 
-def token_logprobs_and_entropies(
-    policy: Policy,
-    prompts_PT: Tensor,
-    lengths_P: Tensor,
-    completions_RS: Tensor,
-    prompt_R: Tensor,
-    *,
-    eos_id: Ends,
-) -> tuple[Tensor, Tensor]:
-    """`token_logprobs`, and the entropy in nats of the distribution at each token (R, S), 0
-    after EOS. Both carry gradients."""
-    prefix = policy.read(prompts_PT, lengths_P)
-    logprobs, entropies = score(
-        policy, prefix, completions_RS, prompt_R, eos_id=eos_id, entropies=True
-    )
-    return logprobs, entropies
-
-
 @torch.inference_mode()
 def solve_probabilities(
     policy: Policy,

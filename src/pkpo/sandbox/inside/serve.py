@@ -23,8 +23,10 @@ import plain
 
 _NEW_NAMESPACES = 0x00020000 | 0x08000000 | 0x20000000  # mounts, IPC, processes
 _NO_SUID, _NO_DEVICES = 2, 4
-_NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 38, 22, 2
+_MOUNT_SETATTR, _RECURSIVELY, _READ_ONLY = 442, 0x8000, 1  # Linux 5.12, on every machine
+_PARENT_DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 1, 38, 22, 2
 _CAPABILITY_VERSION = 0x20080522
+_HELD = b"held"
 _WARM = "bisect collections copy datetime functools heapq itertools math operator random re string"
 
 
@@ -172,6 +174,15 @@ def forked(libc: ctypes.PyDLL, clone: int) -> int:
     return pid
 
 
+def seal(libc: ctypes.PyDLL) -> None:
+    """Make what is mounted below a read-only mount read-only too, which bubblewrap alone does."""
+    attributes = (ctypes.c_uint64 * 4)(_READ_ONLY)
+    size = ctypes.sizeof(attributes)
+    if libc.syscall(_MOUNT_SETATTR, -1, b"/", _RECURSIVELY, attributes, size) != 0:
+        why = os.strerror(ctypes.get_errno())
+        sys.exit(f"mounts below others can't be made read-only, which takes Linux 5.12: {why}")
+
+
 class _Filter(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
@@ -194,8 +205,10 @@ def confined(libc: ctypes.PyDLL, request: dict[str, Any]) -> None:
     done(libc.prctl(_SECCOMP, _FILTER, ctypes.byref(_Filter(len(code) // 8, code)), 0, 0))
 
 
-def program(libc: ctypes.PyDLL | None, request: dict[str, Any], files: list[int]) -> None:
-    """In a process of its own: be a program."""
+def program(
+    libc: ctypes.PyDLL | None, request: dict[str, Any], files: list[int], told: int
+) -> None:
+    """In a process of its own: be a program, and tell the server that it is held."""
     Files.requests, Files.replies = files[:2]
     os.setsid()
     os.dup2(files[2], 1)
@@ -209,16 +222,52 @@ def program(libc: ctypes.PyDLL | None, request: dict[str, Any], files: list[int]
             os.chdir(request["scratch"])
             limited(request["limits"])
     except BaseException as error:
-        write({"failed": said(error)})
+        os.write(told, said(error).encode())
         return
-    write({"held": True})
+    os.write(told, _HELD)
+    os.close(told)
     {"serve": serve, "check": check}[request["role"]]()
 
 
+def started(
+    libc: ctypes.PyDLL | None, request: dict[str, Any], files: list[int], control: socket.socket
+) -> dict[str, Any]:
+    """The process of a program that is held, or why it isn't."""
+    heard, told = os.pipe()
+    pid, verdict = -1, b""
+    try:
+        pid = os.fork() if libc is None else forked(libc, request["clone"])
+    except OSError as error:
+        verdict = said(error).encode()
+    if pid == 0:
+        control.close()
+        os.close(heard)
+        try:
+            program(libc, request, files, told)
+        finally:
+            os._exit(0)
+    os.close(told)
+    verdict = verdict or os.read(heard, 1000)
+    os.close(heard)
+    if verdict == _HELD:
+        return {"pid": pid}
+    if pid > 0:
+        os.waitpid(pid, 0)
+    return {"failed": verdict.decode() or "it died before it was held"}
+
+
 def main() -> None:
-    """Start and end programs as asked on the socket, until it is closed."""
-    control = socket.socket(fileno=int(sys.argv[1]))
-    libc = ctypes.PyDLL(None, use_errno=True) if sys.argv[2] == "walled" else None
+    """Start and end programs as asked on the socket that is stdin, until it is closed."""
+    control = socket.socket(fileno=os.dup(0))
+    os.close(0)
+    os.open(os.devnull, os.O_RDONLY)
+    libc = None
+    if sys.argv[1] != "open":
+        libc = ctypes.PyDLL(None, use_errno=True)
+        libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        os.environ.clear()
+        if sys.argv[1] == "unsealed":
+            seal(libc)
     for name in _WARM.split():
         __import__(name)
     gc.freeze()
@@ -237,16 +286,10 @@ def main() -> None:
             code = os.waitstatus_to_exitcode(status)
             control.send(json.dumps({"code": code, "cpu": used.ru_utime + used.ru_stime}).encode())
             continue
-        pid = os.fork() if libc is None else forked(libc, request["clone"])
-        if pid == 0:
-            control.close()
-            try:
-                program(libc, request, files)
-            finally:
-                os._exit(0)
+        reply = started(libc, request, files, control)
         for file in files:
             os.close(file)
-        control.send(json.dumps({"pid": pid}).encode())
+        control.send(json.dumps(reply).encode())
 
 
 if __name__ == "__main__":

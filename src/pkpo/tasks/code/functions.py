@@ -109,7 +109,7 @@ class FunctionsTask(CodeTask, TokenTask):
         reward: "all" (1 if every assert passes, else 0) or "tests" (the share that passes).
         seconds: of the processor for one program; twice that by the clock.
         memory_mib: for one program.
-        sandbox: "auto" (bubblewrap, else nsjail), "bubblewrap", "nsjail" or "unsafe".
+        sandbox: a `pkpo.sandbox.Wall`.
 
     Raises:
         InvalidInputError: settings out of range, or fewer functions than problems.

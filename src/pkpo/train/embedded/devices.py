@@ -152,9 +152,8 @@ def _update_bytes(
     """What is kept for the backward pass where all completions differ, in single precision."""
     length = task.problems("train").prompts_PT.shape[1]
     attended = 3 * policy.heads * (length + task.max_new_tokens)
-    dense = 18 * policy.hidden + 4 * policy.intermediate
-    of_prompts = prompts * length * policy.layers * dense
-    a_token = policy.layers * (dense + attended) + 4 * len(task.vocabulary)
+    of_prompts = prompts * length * policy.layers * policy.kept_a_token
+    a_token = policy.layers * (policy.kept_a_token + attended) + 4 * len(task.vocabulary)
     return 4 * (of_prompts + completions * task.max_new_tokens * a_token)
 
 

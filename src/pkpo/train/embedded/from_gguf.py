@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import tokenizers
 from safetensors.numpy import save_file
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
+from pkpo.engines.embedded.config import PolicyConfig
+from pkpo.engines.embedded.export import stored_config
 from pkpo.errors import InvalidInputError, needing
 
 _NAMES = {
@@ -75,8 +76,8 @@ def _name(name: str) -> str:
     >>> _name("blk.7.attn_q.weight"), _name("output_norm.weight")
     ('model.layers.7.self_attn.q_proj.weight', 'model.norm.weight')
     """
-    layer, part, kind = re.fullmatch(r"(?:blk\.(\d+)\.)?(\w+)\.(\w+)", name).groups()  # type: ignore[union-attr]
-    return f"{'' if layer is None else f'model.layers.{layer}.'}{_NAMES[part]}.{kind}"
+    *layer, part, kind = name.removeprefix("blk.").split(".")
+    return ".".join([*(["model.layers", *layer] if layer else []), _NAMES[part], kind])
 
 
 def _rotary_halves(weight: np.ndarray, heads: int) -> np.ndarray:
@@ -89,40 +90,30 @@ def _rotary_halves(weight: np.ndarray, heads: int) -> np.ndarray:
 def _json_files(found: dict[str, Any], *, tied: bool) -> dict[str, dict[str, Any]]:
     ends = {f"{end}_token_id": found[f"tokenizer.ggml.{end}_token_id"] for end in ("bos", "eos")}
     ends["pad_token_id"] = found.get("tokenizer.ggml.padding_token_id", ends["eos_token_id"])
-    heads, theta = found["llama.attention.head_count"], found["llama.rope.freq_base"]
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "mlp_bias": False,
-        "tie_word_embeddings": tied,
-        "vocab_size": len(found["tokenizer.ggml.tokens"]),
-        "hidden_size": found["llama.embedding_length"],
-        "intermediate_size": found["llama.feed_forward_length"],
-        "num_hidden_layers": found["llama.block_count"],
-        "num_attention_heads": heads,
-        "num_key_value_heads": found["llama.attention.head_count_kv"],
-        "head_dim": found["llama.embedding_length"] // heads,
-        "max_position_embeddings": found["llama.context_length"],
-        "rms_norm_eps": found["llama.attention.layer_norm_rms_epsilon"],
-        "rope_theta": theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": theta},
-        "torch_dtype": "float32",
-        **ends,
-    }
-    tokens = found["tokenizer.ggml.tokens"]
+    tokens, heads = found["tokenizer.ggml.tokens"], found["llama.attention.head_count"]
+    key_heads = found["llama.attention.head_count_kv"]
+    config = PolicyConfig(
+        vocab_size=len(tokens),
+        hidden=found["llama.embedding_length"],
+        layers=found["llama.block_count"],
+        heads=heads,
+        kv_heads=None if key_heads == heads else key_heads,
+        intermediate=found["llama.feed_forward_length"],
+        rope_theta=found["llama.rope.freq_base"],
+        norm_eps=found["llama.attention.layer_norm_rms_epsilon"],
+        max_positions=found["llama.context_length"],
+        tied=tied,
+    )
     names = {name.removesuffix("_id"): tokens[token] for name, token in ends.items()}
     tokenizer = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         **names,
         "clean_up_tokenization_spaces": False,
-        "model_max_length": found["llama.context_length"],
+        "model_max_length": config.max_positions,
     }
-    generation = ends | {"do_sample": True}
     return {
-        "config.json": config,
-        "generation_config.json": generation,
+        "config.json": stored_config(config) | {"torch_dtype": "float32", **ends},
+        "generation_config.json": ends | {"do_sample": True},
         "tokenizer_config.json": tokenizer,
     }
 

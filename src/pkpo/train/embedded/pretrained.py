@@ -77,13 +77,16 @@ def read_source(file: Path) -> Path:
     """The checkpoint that a job started from, in its place or found again by its name.
 
     Raises:
-        InvalidInputError: the model of that name is another one by now.
+        InvalidInputError: the model of that name is another one by now, or `file` is damaged.
     """
-    noted = json.loads(file.read_text(encoding="utf-8"))
-    checkpoint = Path(noted["path"])
+    try:
+        noted = json.loads(file.read_text(encoding="utf-8"))
+        name, checkpoint, digest = noted["name"], Path(noted["path"]), noted["sha256"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InvalidInputError(f"{file} doesn't say what the job began with: {error!r}") from error
     if not checkpoint.is_dir():
-        checkpoint = find_checkpoint(noted["name"], default_cache())
-    if digest_of(checkpoint) != noted["sha256"]:
+        checkpoint = find_checkpoint(name, default_cache())
+    if digest_of(checkpoint) != digest:
         raise InvalidInputError(
             f"{checkpoint} isn't the model that the job began with: its SHA-256 differs from the "
             f"one in {file}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from pkpo.errors import InvalidInputError
 from pkpo.streams import Stream, generator_of
-from pkpo.tasks.base import ANSWER_FORMAT, Problems, Split, Task, last_answer
+from pkpo.tasks.base import ANSWER_FORMAT, Problems, Split, Task, last_answer, padded
 from pkpo.tasks.verification import Verifier
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.tokenizer import Tokenizer
@@ -202,8 +202,6 @@ class TextTask:
         if not rows:
             raise InvalidInputError(f"all problems of {split} are too long for the model")
         lengths_P = np.array([len(ids) for ids in rows.values()], dtype=np.int64)
-        prompts_PT = np.full((len(rows), lengths_P.max()), self.vocabulary.pad_id, dtype=np.int64)
-        for prompt_T, ids in zip(prompts_PT, rows.values()):
-            prompt_T[: len(ids)] = ids
+        prompts_PT = padded(list(rows.values()), int(lengths_P.max()), self.vocabulary.pad_id)
         kept = tuple(names[place] for place in rows)
         return Problems(kept, prompts_PT, lengths_P), np.array(list(rows), dtype=np.int64)
