@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import gpu, steps
+from benchmarks import curve, gpu, steps
+from pkpo.train.config import TrainConfig, TrlConfig
 from train.embedded.test_text_task import Doubling
 from train.embedded.tiny_model import make_checkpoint
 
@@ -66,3 +67,20 @@ def test_tables_of_a_gpu(setting: steps.Setting, monkeypatch: pytest.MonkeyPatch
     transform = gpu.transform_table("cpu", shapes=((10, 16), (3, 64)), repeats=1)
     assert [row[0] for row in transform.rows] == ["10 x 16", "3 x 64"]
     assert transform.notes == ("Whether a call waits for the device can't be told on a CPU.",)
+
+
+def test_curves_of_both_engines(tmp_path: Path) -> None:
+    """Both take the settings, and the table has the means and errors of the curves."""
+    given = curve.settings(20, range(2))
+    TrainConfig.model_validate(given | curve.POLICY)
+    TrlConfig.model_validate(given | {"model": "folder"})
+    own = np.repeat([[0.1, 0.2], [0.3, 0.4]], 10, axis=1)
+    curves = {arm: {"embedded": own, "TRL": own + 0.05} for arm in curve.ARMS}
+    rows = curve.table(curves).rows
+    assert rows[:2] == (
+        ("mean", "pass@1", "1-10", "20.0 ± 10.0", "25.0 ± 10.0", "5.0 ± 0.0"),
+        ("mean", "pass@1", "11-20", "30.0 ± 10.0", "35.0 ± 10.0", "5.0 ± 0.0"),
+    )
+    curve.draw(curves, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert "--seeds 2" in curve.page(curves, "curve.png")
