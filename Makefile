@@ -4,14 +4,15 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
 
-.PHONY: help train test test-slow test-trl test-verl test-tunix test-slime test-skyrl test-rllm test-engines test-ray lint benchmark results reproduce humaneval coverage clean
+.PHONY: help train test test-slow test-trl test-trl-own test-verl test-tunix test-torchtitan test-tinker test-slime test-skyrl test-rllm test-engines test-ray lint benchmark results reproduce humaneval coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
 	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
-	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-slime, test-skyrl, test-rllm"
+	@echo "make test-trl-own  TRL's own tests of its trainers, with ours in their place"
+	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-torchtitan, test-tinker, test-slime, test-skyrl, test-rllm"
 	@echo "make test-engines  all of these, and TRL's newest supported version"
 	@echo "make test-ray   the tests of running on Ray, in an environment of their own"
 	@echo "make lint       linters, types, import contracts"
@@ -55,13 +56,29 @@ test-trl: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-trl-$(TRL)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-$(TRL)/constraints.txt
 	$(VENV)-trl-$(TRL)/bin/python -m pip install --quiet --constraint $(VENV)-trl-$(TRL)/constraints.txt \
-		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' requests pytest
+		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' peft requests pytest
 	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
-test-verl test-tunix: test-%: pyproject.toml
+# TRL's releases on PyPI have no tests: make test-trl-own TRL_CLONE=FOLDER for a clone at hand.
+TRL_OWN ?= 1.9.0
+TRL_CLONE ?= $(VENV)-trl-own-$(TRL_OWN)/trl
+$(VENV)-trl-own-%/trl: | $(VENV)/bin/python
+	git clone --quiet --depth 1 --branch v$* https://github.com/huggingface/trl $@
+
+test-trl-own: pyproject.toml constraints.txt $(TRL_CLONE)
+	$(PYTHON) -m venv $(VENV)-trl-own-$(TRL_OWN)
+	grep -v '^trl==' constraints.txt > $(VENV)-trl-own-$(TRL_OWN)/constraints.txt
+	$(VENV)-trl-own-$(TRL_OWN)/bin/python -m pip install --quiet \
+		--constraint $(VENV)-trl-own-$(TRL_OWN)/constraints.txt \
+		--editable '.[trl]' 'trl==$(TRL_OWN)' peft jmespath psutil pytest
+	$(VENV)-trl-own-$(TRL_OWN)/bin/python tests/engines/trl/own_tests.py $(TRL_CLONE) $(ARGS)
+
+test-verl test-tunix test-torchtitan test-tinker: test-%: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$*
 	$(VENV)-$*/bin/python -m pip install --quiet --requirement tests/engines/$*/requirements.txt \
 		--editable '.[eval]'
+	test ! -f tests/engines/$*/without_dependencies.txt || $(VENV)-$*/bin/python -m pip install --quiet \
+		--no-deps --requirement tests/engines/$*/without_dependencies.txt
 	$(VENV)-$*/bin/python -m pytest tests/engines/$* $(ARGS)
 
 # slime isn't on PyPI: make test-slime SLIME=FOLDER for a clone
@@ -95,6 +112,8 @@ test-engines:
 	$(MAKE) test-trl TRL=1.16.0
 	$(MAKE) test-verl
 	$(MAKE) test-tunix
+	$(MAKE) test-torchtitan
+	$(MAKE) test-tinker
 	$(MAKE) test-slime
 	$(MAKE) test-skyrl
 	$(MAKE) test-rllm
@@ -133,4 +152,4 @@ coverage: $(VENV)/.train
 	$(BIN)/python -m reproduction.coverage --out results/coverage $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-slime $(VENV)-skyrl $(VENV)-rllm $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-ray $(VENV)-verl $(VENV)-tunix $(VENV)-torchtitan $(VENV)-tinker $(VENV)-slime $(VENV)-skyrl $(VENV)-rllm $(VENV)-trl-* .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,6 @@
 """A step of training SmolLM2: the embedded engine against transformers' `generate` and TRL.
 
-    python -m benchmarks.pretrained [--model smollm2] [--out FILE]
+    python -m benchmarks.pretrained [--model smollm2] [--lora-rank 16] [--out FILE]
 
 8 number sequences to go on with, three solved ones before each (about 150 tokens), 16 completions
 of up to 12 tokens. One thread and float32; times are CPU seconds, since others use the machine.
@@ -9,7 +9,8 @@ without gradient checkpointing. What it does is the same whatever the advantages
 one step for each kind of prompts. The learning rates are 0: all steps start from the same weights.
 
 Each engine has a process of its own. "Update" is of the same completions for both, those that
-TRL sampled, where the gradients are compared; a step is of an engine's own completions.
+TRL sampled, where the gradients are compared; a step is of an engine's own completions. With
+--lora-rank both train the same adapters, TRL through PEFT.
 """
 
 from __future__ import annotations
@@ -87,13 +88,18 @@ def page(setting: Setting, measured: dict[str, dict[str, Any]], large: dict[str,
         notes.append(sentence(name, KINDS[name][1], found["pkpo"]))
     notes.append(f"16 x 16 completions of prompts with one beginning take {large['peak']:.1f} GB.")
     table = Table(HEADERS, tuple(rows), words=frozenset({0, 1, 2})).to_markdown()
-    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
+    names = ["torch", "transformers", "trl", *["peft"] * bool(setting.lora_rank)]
+    versions = ", ".join(f"{name} {version(name)}" for name in names)
+    adapters = f", adapters of rank {setting.lora_rank}" if setting.lora_rank else ""
+    option, file = "", "benchmarks/pretrained.md"
+    if setting.lora_rank:
+        option, file = f" --lora-rank {setting.lora_rank}", "benchmarks/pretrained_lora.md"
     return (
         f"# A step of SmolLM2 against TRL\n\nSamples per CPU second, {setting.prompts} prompts x "
         f"{setting.generations} completions of up to {setting.max_new_tokens} tokens, one thread, "
-        f"float32; {machine()}; pkpo {pkpo.__version__}, {versions}, "
+        f"float32{adapters}; {machine()}; pkpo {pkpo.__version__}, {versions}, "
         f'Python {platform.python_version()}. "Rows" are completions with a gradient in a step.\n'
-        "Command: `python -m benchmarks.pretrained --out benchmarks/pretrained.md`\n\n"
+        f"Command: `python -m benchmarks.pretrained{option} --out {file}`\n\n"
         f"{table}\n\n" + "\n\n".join(notes) + "\n"
     )
 
@@ -101,9 +107,11 @@ def page(setting: Setting, measured: dict[str, dict[str, Any]], large: dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", default=SMOLLM2, help="a name or folder, as in pkpo train")
+    parser.add_argument("--lora-rank", type=int, help="train adapters, with peft installed")
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
-    setting = Setting(find_checkpoint(arguments.model, default_cache()))
+    model = find_checkpoint(arguments.model, default_cache())
+    setting = Setting(model, lora_rank=arguments.lora_rank)
     measured: dict[str, dict[str, Any]] = {}
     for name, (alike, objective) in KINDS.items():
         chosen = replace(setting, alike=alike)

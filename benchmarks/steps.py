@@ -13,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from pkpo.core.weights import Baseline
 from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.export import load_config, load_pretrained
 from pkpo.engines.embedded.learning import Learner
+from pkpo.engines.embedded.lora import add_lora, save_adapter
+from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Completions
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ModelSettings
@@ -40,7 +43,8 @@ BATCH, GRADIENT = "batch.pt", "gradient.pt"
 
 @dataclass(frozen=True)
 class Setting:
-    """What is measured; `alike`: whether all prompts begin with the same words."""
+    """What is measured; `alike`: whether all prompts begin with the same words; `lora_rank`: of
+    adapters on all linear layers of the blocks, else all weights are trained."""
 
     model: Path
     alike: bool = True
@@ -53,6 +57,15 @@ class Setting:
     trl_steps: int = 1
     device: str = "cpu"
     dtype: str = "float32"
+    lora_rank: int | None = None
+
+    def policy(self) -> Policy:
+        """The embedded engine's, with the adapters that TRL is given too."""
+        policy = load_pretrained(self.model, device=self.device, dtype=getattr(torch, self.dtype))
+        if self.lora_rank:
+            generator = torch.Generator().manual_seed(0)
+            add_lora(policy, rank=self.lora_rank, alpha=2.0 * self.lora_rank, generator=generator)
+        return policy
 
     @cached_property
     def task(self) -> TextTask:
@@ -97,8 +110,7 @@ def measure_ours(setting: Setting, folder: Path | None = None) -> dict[str, Any]
         folder: of what TRL sampled, and its gradient.
     """
     torch.set_num_threads(1)
-    task, dtype = setting.task, getattr(torch, setting.dtype)
-    policy = load_pretrained(setting.model, device=setting.device, dtype=dtype)
+    task, policy = setting.task, setting.policy()
     learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9)
     ids = setting.prompt_ids()
     prompts = padded(ids, task.vocabulary.pad_id).to(setting.device)
@@ -164,6 +176,8 @@ def difference(policy: torch.nn.Module, file: Path, setting: Setting) -> float:
     padding token no gradient."""
     theirs, apart, size = torch.load(file), 0.0, 0.0
     for name, parameter in policy.named_parameters():
+        if not parameter.requires_grad:
+            continue
         assert parameter.grad is not None
         found, wanted = parameter.grad, theirs.pop(name) * setting.max_new_tokens
         if name == "model.embed_tokens.weight":
@@ -230,7 +244,11 @@ def measure_trl(setting: Setting, objective: str, folder: Path | None = None) ->
         def on_pre_optimizer_step(self, *args: Any, model: Any, **kwargs: Any) -> None:
             saving = setting.now()
             if folder is not None:
-                gradient = {name: x.grad for name, x in model.named_parameters()}
+                gradient = {
+                    name.removeprefix("base_model.model.").replace(".default.weight", ""): x.grad
+                    for name, x in model.named_parameters()
+                    if x.requires_grad
+                }
                 torch.save(gradient, folder / GRADIENT)
             self.start += setting.now() - saving
 
@@ -241,6 +259,11 @@ def measure_trl(setting: Setting, objective: str, folder: Path | None = None) ->
         setting.model, dtype=getattr(torch, setting.dtype)
     )
     with tempfile.TemporaryDirectory() as output:
+        if setting.lora_rank:
+            peft: Any = import_module("peft")
+            adapter = Path(output, "adapter")
+            save_adapter(setting.policy(), adapter, base=str(setting.model))
+            model = peft.PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
         trainer: Any = PKPOTrainer(
             model=model,
             processing_class=tokenizer,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from benchmarks import gpu, steps
+from benchmarks import curve, gpu, steps
+from pkpo.train.config import TrainConfig, TrlConfig
 from train.embedded.test_text_task import Doubling
 from train.embedded.tiny_model import make_checkpoint
 
@@ -47,6 +49,14 @@ def test_both_engines_take_one_gradient(
     assert ours["flops"]["mean"] >= ours["flops"]["max@8"] > 0
 
 
+def test_both_engines_train_the_same_adapters(setting: steps.Setting, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    (tmp_path / "kept").mkdir()
+    setting = replace(setting, lora_rank=2)
+    steps.measure_trl(setting, "mean", tmp_path / "kept")
+    assert steps.measure_ours(setting, tmp_path / "kept")["difference"] < 1e-4
+
+
 def test_tables_of_a_gpu(setting: steps.Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     def here(function: Any, *args: Any) -> Any:
         return function(*args)
@@ -57,3 +67,20 @@ def test_tables_of_a_gpu(setting: steps.Setting, monkeypatch: pytest.MonkeyPatch
     transform = gpu.transform_table("cpu", shapes=((10, 16), (3, 64)), repeats=1)
     assert [row[0] for row in transform.rows] == ["10 x 16", "3 x 64"]
     assert transform.notes == ("Whether a call waits for the device can't be told on a CPU.",)
+
+
+def test_curves_of_both_engines(tmp_path: Path) -> None:
+    """Both take the settings, and the table has the means and errors of the curves."""
+    given = curve.settings(20, range(2))
+    TrainConfig.model_validate(given | curve.POLICY)
+    TrlConfig.model_validate(given | {"model": "folder"})
+    own = np.repeat([[0.1, 0.2], [0.3, 0.4]], 10, axis=1)
+    curves = {arm: {"embedded": own, "TRL": own + 0.05} for arm in curve.ARMS}
+    rows = curve.table(curves).rows
+    assert rows[:2] == (
+        ("mean", "pass@1", "1-10", "20.0 ± 10.0", "25.0 ± 10.0", "5.0 ± 0.0"),
+        ("mean", "pass@1", "11-20", "30.0 ± 10.0", "35.0 ± 10.0", "5.0 ± 0.0"),
+    )
+    curve.draw(curves, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert "--seeds 2" in curve.page(curves, "curve.png")

@@ -16,6 +16,8 @@ _NEEDED = {
     "rllm": "rllm.trainer.algorithms.advantage",
     "skyrl": "skyrl.train.trainer",
     "slime": "pkpo.engines.slime.audit",
+    "tinker": "tinker_cookbook.rl.train",
+    "torchtitan": "torchtitan.components.loss",
     "tunix": "tunix.rl.grpo.grpo_learner",
     "verl": "verl.trainer.ppo.v1.utils",
 }

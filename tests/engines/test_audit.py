@@ -67,7 +67,15 @@ def test_paths_that_tell_samples_apart() -> None:
     def first_alone(rewards: np.ndarray) -> np.ndarray:
         return np.where(np.arange(len(rewards)) == 0, rewards - rewards[1:].mean(), 0.0)
 
-    assert audit(of_advantages(first_alone), "mean").is_exact
+    def middle_alone(rewards: np.ndarray) -> np.ndarray:
+        own = np.arange(len(rewards)) == len(rewards) // 2
+        return np.where(own, rewards - rewards[~own].mean(), 0.0)
+
+    for path in (first_alone, middle_alone):
+        assert audit(of_advantages(path), "mean").is_exact
+        # Groups of odd size, whose middle stays where it is if they are reversed.
+        for sizes in ((3, 3), (3, 5)):
+            assert audit(of_advantages(path), "mean", sizes=sizes).is_exact
     with pytest.raises(InvalidInputError, match="too many to go through"):
         audit(of_advantages(first_alone), "max@4")
 

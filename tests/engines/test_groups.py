@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import oracles
-from pkpo.engines.groups import advantages
+from pkpo.engines.groups import advantages, checked_schedule
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 from pkpo.plans import PerPrompt
 
@@ -158,6 +158,29 @@ def test_centring_over_rows_of_sessions() -> None:
     assert abs(found.sum()) < 1e-12
     with pytest.raises(InvalidInputError, match="different numbers of outputs"):
         advantages(rewards, ids, "max@2", sessions=[1, 1, 2, 4, 3, 3], **given)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "largest"),
+    [
+        ("max@4", 4),
+        ("staged(mean, 5, max@6, 10, max@2)", 6),
+        ("linear_k(1, 8, 10, 13)", 8),
+        ("mix(max@2, max@5, 3, 9)", 5),
+    ],
+)
+def test_every_objective_of_a_schedule_is_checked(schedule: str, largest: int) -> None:
+    found = checked_schedule(schedule, "loo", engine="X", num_generations=largest + 1)
+    steps = {found(step) for step in range(20)}
+    assert found.objectives == steps
+    assert max(objective.k for objective in steps) == largest
+    with pytest.raises(UndefinedEstimateError, match=f"num_generations >= {largest + 1}, got "):
+        checked_schedule(schedule, "loo", engine="X", num_generations=largest)
+    assert checked_schedule(schedule, "loo", engine="X") == found
+    with pytest.raises(UndefinedEstimateError, match="top_mean"):
+        checked_schedule(f"switch({3}, 4, top_mean(2, 3))", "loo_minus_one", engine="X")
+    with pytest.raises(InvalidInputError, match="for which X has no place"):
+        checked_schedule("per_prompt(4)", "loo", engine="X")
 
 
 def test_refusals() -> None:

@@ -18,9 +18,7 @@ from pkpo.engines.audit import BINARY, CONTINUOUS, Path, audit, of_advantages
 from pkpo.errors import needing
 from pkpo.tables import Table
 
-_ENGINES = {
-    name: f"pkpo.engines.{name}.audit" for name in ("rllm", "skyrl", "slime", "trl", "verl")
-}
+_ENGINES = ("trl", "verl", "torchtitan", "tinker", "slime", "skyrl", "rllm")
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Audit:
     """
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")]
-    """rllm, skyrl, slime, trl, verl, or a function that can be imported from here."""
+    """An engine (trl, verl, torchtitan, tinker, slime, skyrl, rllm), or a function that can be imported from here."""
 
     objective: str = "max@2"
     """What it should train for, with k <= 3."""
@@ -71,7 +69,7 @@ class Audit:
         if self.what not in _ENGINES:
             return {self.what: of_advantages(_imported(self.what))}, False
         with needing(f"pkpo audit {self.what}", self.what):
-            engine = importlib.import_module(_ENGINES[self.what])
+            engine = importlib.import_module(f"pkpo.engines.{self.what}.audit")
             return engine.paths(self.objective), getattr(engine, "GROUPS_OF_ONE_SIZE", False)
 
 

@@ -98,6 +98,12 @@ ENGINES = {
         "rLLM isn't on PyPI: pip install git+https://github.com/rllm-org/rllm",
     ),
     "tunix": Engine("tunix", "import pkpo.engines.tunix", "0.1.7", "pkpo.engines.tunix"),
+    "torchtitan": Engine(
+        "torchtitan", "import pkpo.engines.torchtitan", "0.3.0", "pkpo.engines.torchtitan"
+    ),
+    "tinker": Engine(
+        "tinker_cookbook", "import pkpo.engines.tinker", "0.6.1", "pkpo.engines.tinker"
+    ),
 }
 
 

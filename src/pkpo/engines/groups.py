@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -12,8 +13,8 @@ from pkpo.core.groups import Grouping
 from pkpo.core.inputs import checked_mask, host_array, view_of
 from pkpo.core.objectives import Objective
 from pkpo.core.transforms import advantages as core_advantages
-from pkpo.core.weights import Baseline, GapWeights, check_baseline
-from pkpo.errors import InvalidInputError
+from pkpo.core.weights import Baseline, GapWeights, check_baseline, required_size
+from pkpo.errors import InvalidInputError, UndefinedEstimateError
 from pkpo.plans import ByStep, Choice, Plan, Schedule, plan
 
 BatchReduction = Literal["sum", "mean", "batch_mean"]
@@ -90,7 +91,8 @@ def advantages(
     if sessions is not None:
         standing_B = _standing(view.values, grouping, sessions, counted_B, centred_by_trainer)
         own_B = counted_B & (standing_B == np.arange(num_rows))
-        grouping = Grouping.of(group_ids, own_B, num_rows)
+        own = Grouping.of(grouping.codes, own_B, num_rows)
+        grouping = replace(own, labels=group_ids)
     total: Any = 0.0
     for part, groups in _choice(objective, step, grouping).parts():
         groups = groups[grouping.sizes[groups] > 0]
@@ -121,6 +123,43 @@ def advantages(
     return view.back(values * backend.floats(factor_B))
 
 
+def checked_schedule(
+    objective: Schedule | Objective | int | str,
+    baseline: Baseline,
+    *,
+    engine: str,
+    num_generations: int | None = None,
+) -> Schedule:
+    """What an engine trains for that names no prompts and keeps nothing for a plan.
+
+    Args:
+        objective: what `pkpo.plan` takes.
+        baseline: see `pkpo.advantages`.
+        engine: its name.
+        num_generations: the size of its groups, where that is known beforehand.
+
+    Raises:
+        InvalidInputError: a plan that remembers earlier steps.
+        UndefinedEstimateError: an objective that the schedule comes to at some step lacks the
+            baseline, or needs larger groups.
+    """
+    chosen = plan(objective)
+    if not isinstance(chosen, ByStep):
+        raise InvalidInputError(
+            f"{chosen} remembers prompts or earlier steps, for which {engine} has no place; use an "
+            "objective or a schedule"
+        )
+    for possible in sorted(chosen.schedule.objectives, key=str):
+        check_baseline(possible, baseline)
+        size = required_size(possible, baseline)
+        if num_generations is not None and num_generations < size:
+            raise UndefinedEstimateError(
+                f"{possible} with baseline {baseline!r} needs num_generations >= {size}, got "
+                f"{num_generations}"
+            )
+    return chosen.schedule
+
+
 def _standing(
     rewards_B: Array, grouping: Grouping, sessions: Any, counted_B: np.ndarray, centred: bool
 ) -> np.ndarray:
@@ -141,8 +180,7 @@ def _standing(
             f"{values_B[standing_B[row]]} and {values_B[row]}; give each its session's reward"
         )
     group_S = grouping.codes[rows[first]]
-    kinds = np.unique(np.stack([group_S, outputs]), axis=1).shape[1]
-    if centred and kinds > len(np.unique(group_S)):
+    if centred and len(set(zip(group_S.tolist(), outputs.tolist()))) > len(np.unique(group_S)):
         raise InvalidInputError(
             "a trainer that subtracts the mean over a group's rows would change the advantages "
             "where its sessions have different numbers of outputs: centre over sessions"

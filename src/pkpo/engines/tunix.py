@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from pkpo.core.transforms import advantages
-from pkpo.core.weights import Baseline, check_baseline, required_size
-from pkpo.errors import InvalidInputError, UndefinedEstimateError, needing, refuse
-from pkpo.plans import ByStep, plan
+from pkpo.core.weights import Baseline
+from pkpo.engines.groups import checked_schedule
+from pkpo.errors import InvalidInputError, needing, refuse
 
 with needing("pkpo.engines.tunix", "tunix"):
     from tunix.rl.function_registry import default_registry, register_advantage_estimator
@@ -41,7 +41,7 @@ def register(
 
     Raises:
         InvalidInputError: settings of `config` that would fail or change the objective.
-        UndefinedEstimateError: `num_generations` is too small.
+        UndefinedEstimateError: `num_generations` is too small for what is trained for at some step.
 
     >>> config = GRPOConfig(  # doctest: +SKIP
     ...     advantage_estimator="pkpo", loss_agg_mode="seq-mean-token-sum", num_generations=16
@@ -49,25 +49,18 @@ def register(
     >>> register("max@8", config)  # doctest: +SKIP
     >>> GRPOLearner(cluster, config, reward_fns=reward).train(prompts)  # doctest: +SKIP
     """
-    chosen = plan(objective)
-    if not isinstance(chosen, ByStep):
-        raise InvalidInputError(f"{chosen} remembers prompts, which Tunix doesn't name")
-    if step is None and chosen.schedule.kind != "constant":
-        raise InvalidInputError(f"{chosen} depends on the step: give step=")
+    schedule = checked_schedule(
+        objective, baseline, engine="Tunix", num_generations=config.num_generations
+    )
+    if step is None and schedule.kind != "constant":
+        raise InvalidInputError(f"{schedule} depends on the step: give step=")
     refuse(_problems(config))
-    for possible in [chosen.schedule(0), chosen.schedule(1 << 30)]:
-        check_baseline(possible, baseline)
-        if config.num_generations < (size := required_size(possible, baseline)):
-            raise UndefinedEstimateError(
-                f"{possible} with baseline {baseline!r} needs num_generations >= {size}, got "
-                f"{config.num_generations}"
-            )
 
     @register_advantage_estimator(config.advantage_estimator)
     def estimator(rewards: Any, num_generations: int) -> Any:
         found = advantages(
             rewards.reshape(-1, num_generations),
-            chosen.schedule(step() if step else 0),
+            schedule(step() if step else 0),
             baseline=baseline,
             reduction="mean",
         )

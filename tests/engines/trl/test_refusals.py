@@ -106,6 +106,74 @@ def test_they_are_told_with_what_trl_refuses(tmp_path: Path) -> None:
     assert len(lines) == 6
 
 
+USUAL = {
+    "learning_rate": 1e-6,
+    "num_generations": 16,
+    "per_device_train_batch_size": 4,
+    "gradient_accumulation_steps": 4,
+    "max_completion_length": 1024,
+    "temperature": 0.9,
+    "top_p": 0.95,
+    "top_k": 50,
+    "beta": 0.04,
+    "num_iterations": 2,
+    "epsilon": 0.2,
+    "epsilon_high": 0.28,
+    "loss_type": "dapo",
+    "scale_rewards": "group",
+    "generation_kwargs": {"typical_p": 0.9, "eta_cutoff": 0.1, "max_time": 9.0, "use_cache": True},
+}
+"""Of a GRPO run as people have them."""
+MASKED = {"mask_truncated_completions": True, "use_vllm": True}
+
+
+def with_changes(error: pytest.ExceptionInfo[PkpoError], config_class: type) -> dict[str, Any]:
+    """The arguments that the message's last line names."""
+    last = str(error.value).splitlines()[-1]
+    begin = f"In one: {config_class.__name__}(..., "
+    assert last.startswith(begin)
+    return eval(f"dict({last.removeprefix(begin)}")
+
+
+@pytest.mark.parametrize("more", [{}, MASKED, {"use_vllm": True}])
+def test_a_usual_config_is_told_all_that_has_to_change(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """By the config, and by the trainer that is given TRL's; with that it passes."""
+    if more == MASKED and not hasattr(GRPOConfig, "vllm_importance_sampling_clip_max"):
+        more = {"mask_truncated_completions": True}  # a bound that can't be taken off
+    given = tiny.settings(tmp_path, **USUAL, **more)
+    with pytest.raises(PkpoError) as of_config:
+        PKPOConfig(**given)
+    changes = with_changes(of_config, PKPOConfig)
+    assert {"objective": "max@8", "top_k": 0, "scale_rewards": "none"}.items() <= changes.items()
+    assert changes["generation_kwargs"] == {"typical_p": 1.0, "eta_cutoff": 0.0, "use_cache": True}
+    with pytest.raises(PkpoError, match="got GRPOConfig: the same arguments") as of_trainer:
+        PKPOTrainer("no/such-model", tiny.reward, GRPOConfig(**given))
+    assert with_changes(of_trainer, PKPOConfig) == changes
+    PKPOConfig(**given | changes)
+
+
+def test_a_usual_config_of_rloo(tmp_path: Path) -> None:
+    names = ("loss_type", "scale_rewards", "epsilon_high")
+    given = {name: value for name, value in USUAL.items() if name not in names}
+    given = tiny.settings(tmp_path, **given | {"normalize_advantages": True})
+    with pytest.raises(PkpoError) as error:
+        PKPORLOOConfig(**given)
+    changes = with_changes(error, PKPORLOOConfig)
+    assert changes["beta"] == 0.0
+    assert changes["normalize_advantages"] is False
+    PKPORLOOConfig(**given | changes)
+
+
+def test_what_has_no_one_answer_is_left_out_of_the_last_line(tmp_path: Path) -> None:
+    fields = tiny.settings(tmp_path, objective="max@8", top_p=0.5, epsilon=0.0)
+    with pytest.raises(PkpoError) as error:
+        PKPOConfig(**fields)
+    last = "Those with one answer, in one: PKPOConfig(..., top_p=1.0, epsilon=0.2)"
+    assert str(error.value).splitlines()[-1] == last
+
+
 def test_what_trl_alone_refuses_is_its_own_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be divisible") as caught:
         PKPOConfig(**tiny.settings(tmp_path, objective="max@2", per_device_train_batch_size=3))

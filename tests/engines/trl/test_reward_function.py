@@ -161,6 +161,17 @@ def test_refused_settings(
         joint_rewards(tiny.reward, "max@2", args=args)
 
 
+def test_sampling_that_unsloth_s_config_would_hide(tmp_path: Path) -> None:
+    class UnslothGRPOConfig(GRPOConfig):
+        vllm_sampling_params = None
+
+    args = UnslothGRPOConfig(**tiny.settings(tmp_path, **EXACT["grpo"]))
+    joint_rewards(tiny.reward, "max@2", args=args)
+    args.vllm_sampling_params = object()
+    with pytest.raises(InvalidInputError, match="a top_p, top_k or min_p that nothing here sees"):
+        joint_rewards(tiny.reward, "max@2", args=args)
+
+
 def test_groups_that_would_be_split(tmp_path: Path) -> None:
     args = GRPOConfig(**tiny.settings(tmp_path, **EXACT["grpo"]))
     args.per_device_train_batch_size, args.steps_per_generation = 2, 1  # as on two ranks

@@ -136,7 +136,7 @@ def make_trainer(
     **changes: Any,
 ) -> Any:
     """A recording trainer that isn't run yet. `changes` are of the config, or model,
-    reward_funcs, train_dataset, eval_dataset and callbacks of the trainer."""
+    reward_funcs, train_dataset, eval_dataset, callbacks and peft_config of the trainer."""
     own_class, config_class = FACES[face]
     model, tokenizer = load(model_folder)
     given = {
@@ -147,6 +147,7 @@ def make_trainer(
             "train_dataset": dataset(),
             "eval_dataset": dataset(2),
             "callbacks": None,
+            "peft_config": None,
         }.items()
     }
     return recording(trainer_class or own_class)(

@@ -156,6 +156,9 @@ def test_refusals() -> None:
         register("per_prompt(4)", config())
     with pytest.raises(UndefinedEstimateError, match="num_generations >= 8, got 4"):
         register("max@8", config())
+    for schedule in ("staged(mean, 10, max@8, 20, mean)", "linear_k(1, 9, 5, 6)"):
+        with pytest.raises(UndefinedEstimateError, match=r"num_generations >= [89], got 4"):
+            register(schedule, config(), step=lambda: 0)
     masking = config()
     masking.degenerate_group_masking = True
     with pytest.raises(InvalidInputError, match="degenerate_group_masking=True"):

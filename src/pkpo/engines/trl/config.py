@@ -11,8 +11,15 @@ from trl import GRPOConfig, RLOOConfig
 
 from pkpo import offpolicy
 from pkpo.core.weights import Baseline, check_baseline, required_size
-from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, Rules, setting_problems
-from pkpo.errors import PkpoError, refuse
+from pkpo.engines.trl.refusals import (
+    GRPO_RULES,
+    RLOO_RULES,
+    Problem,
+    Rules,
+    refuse_settings,
+    setting_problems,
+)
+from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.plans.plan import Plan, plan
 
 _MANY_STEPS = 100_000
@@ -50,6 +57,7 @@ class _WithObjective:
     accept_bias: list[str] | None = field(default=None, metadata={"help": _HELP["accept_bias"]})
 
     _rules: ClassVar[Rules]
+    _of_trl: ClassVar[type]
 
     def __post_init__(self) -> None:
         """TRL's checks and these, told together."""
@@ -67,9 +75,9 @@ class _WithObjective:
         assert spec is not None
         return plan(spec)
 
-    def check(self, also: ValueError | None = None) -> None:
+    def check(self, also: ValueError | None = None, **told: str) -> None:
         """Refuse what would fail at some later step or change the objective, all at once and
-        together with what TRL refuses.
+        together with what TRL refuses. `told` begins the message, as in `refuse`.
 
         Raises:
             InvalidInputError: there is anything to refuse.
@@ -80,36 +88,57 @@ class _WithObjective:
             *setting_problems(self, self._rules, self.accept_bias or ()),
         ]
         if problems and also is not None:
-            problems.append(f"TRL: {also}")
-        refuse(problems, also)
+            problems.append(Problem(f"TRL: {also}"))
+        refuse_settings(problems, type(self).__name__, also, **told)
 
-    def _bad_choices(self) -> Iterator[str]:
+    @classmethod
+    def check_given(cls, config: Any) -> None:
+        """Refuse a trainer's `args` that aren't of this class, or would be refused at its making.
+        Of TRL's own class, all that has to change is told."""
+        name, given = cls.__name__, type(config).__name__
+        if isinstance(config, cls):
+            config.check()
+        elif isinstance(config, cls._of_trl) and not isinstance(config, _WithObjective):
+            made = object.__new__(cls)
+            vars(made).update(vars(config))
+            made.check(
+                what=f"args must be a {name}, got {given}: the same arguments to {name}, but for"
+            )
+        else:
+            raise InvalidInputError(
+                f"args must be a {name}, got {given}: {name} takes the arguments of "
+                f"{cls._of_trl.__name__} and an objective, such as objective='max@8'"
+            )
+
+    def _bad_choices(self) -> Iterator[Problem]:
         config: Any = self
         if (self.objective is None) == (self.objective_schedule is None):
-            yield (
+            yield Problem(
                 "give one of objective (such as 'max@8') and objective_schedule (such as "
-                f"'8->1@1500'); got {self.objective!r} and {self.objective_schedule!r}"
+                f"'8->1@1500'); got {self.objective!r} and {self.objective_schedule!r}",
+                {} if self.objective else {"objective": _example(config.num_generations)},
             )
         for name, allowed in (("baseline", get_args(Baseline)), ("reuse", ("clip", "exact"))):
             value = getattr(self, name)
             if value not in allowed:
-                yield f"{name} must be one of {', '.join(allowed)}, got {value!r}"
+                yield Problem(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
         if config.mask_truncated_completions and self.baseline != "loo":
-            yield (
+            yield Problem(
                 "mask_truncated_completions=True needs baseline='loo': whether a completion is "
                 "counted then depends on the completion itself, and only advantages that add up "
                 "to zero give the gradient for those that are counted; got "
-                f"baseline={self.baseline!r}"
+                f"baseline={self.baseline!r}",
+                {"baseline": "loo"},
             )
         if config.mask_truncated_completions and self.reuse == "exact":
-            yield "reuse='exact' isn't available with mask_truncated_completions=True"
+            yield Problem("reuse='exact' isn't available with mask_truncated_completions=True")
         if config.use_vllm and self.reuse == "exact" and self._rules is RLOO_RULES:
-            yield (
+            yield Problem(
                 "reuse='exact' isn't available with use_vllm=True in RLOO, whose trainer keeps no "
                 "log-probabilities of vLLM"
             )
 
-    def _bad_sizes(self) -> Iterator[str]:
+    def _bad_sizes(self) -> Iterator[Problem]:
         """Of all that may be trained for: what would fail at some later step."""
         config: Any = self
         if (self.objective is None) == (self.objective_schedule is None):
@@ -118,7 +147,7 @@ class _WithObjective:
         try:
             objectives = sorted(self.plan().possible(steps), key=str)
         except PkpoError as error:
-            yield str(error)
+            yield Problem(str(error))
             return
         if self.baseline not in get_args(Baseline):
             return
@@ -129,7 +158,7 @@ class _WithObjective:
                 check_baseline(objective, baseline)
                 size = required_size(objective, baseline)
                 if n < size:
-                    yield (
+                    yield Problem(
                         f"{objective} with baseline {baseline!r} needs num_generations >= {size}, "
                         f"got {n}"
                     )
@@ -139,7 +168,12 @@ class _WithObjective:
                         nothing, nothing, objective, baseline=baseline, truncate=limit
                     )
             except PkpoError as error:
-                yield str(error)
+                yield Problem(str(error))
+
+
+def _example(n: int) -> str:
+    """An objective that n completions are enough for, with any baseline."""
+    return f"max@{2 ** ((n // 2).bit_length() - 1)}" if n > 3 else "mean"
 
 
 @dataclass
@@ -164,7 +198,7 @@ class PKPOConfig(_WithObjective, GRPOConfig):
             generations, or a setting that would change the objective.
     """
 
-    _rules = GRPO_RULES
+    _rules, _of_trl = GRPO_RULES, GRPOConfig
 
     scale_rewards: str = field(default="none", metadata={"help": "Must be 'none'."})
     loss_type: str = field(default="dr_grpo", metadata={"help": "See trl.GRPOConfig."})
@@ -178,6 +212,6 @@ class PKPORLOOConfig(_WithObjective, RLOOConfig):
     Args and errors: as in `PKPOConfig`.
     """
 
-    _rules = RLOO_RULES
+    _rules, _of_trl = RLOO_RULES, RLOOConfig
 
     beta: float = field(default=0.0, metadata={"help": "Must be 0."})

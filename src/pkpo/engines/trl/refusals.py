@@ -6,10 +6,12 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 from transformers import GenerationConfig
+
+from pkpo.errors import refuse
 
 _NO_SAMPLES = "completions would not be samples of the policy whose gradient is taken"
 _TABLE = tomllib.loads(Path(__file__).with_name("refusals.toml").read_text(encoding="utf-8"))
@@ -28,38 +30,87 @@ GRPO_RULES: Rules = _TABLE["both"] | _TABLE["grpo"]
 RLOO_RULES: Rules = _TABLE["both"] | _TABLE["rloo"]
 
 
-def setting_problems(config: Any, rules: Rules, accepted: Collection[str]) -> Iterator[str]:
-    """A line for each setting of a GRPOConfig or RLOOConfig that would change the objective
-    and isn't accepted, and one for names that can't be."""
+class Problem(NamedTuple):
+    """A setting that is refused, and arguments that settle it where there is one answer."""
+
+    text: str
+    change: Mapping[str, Any] = {}
+
+
+def refuse_settings(
+    problems: Collection[Problem], config: str, cause: Exception | None = None, **told: str
+) -> None:
+    """Raise an error that names all the problems, if there are any, and ends with the arguments
+    to change.
+
+    Args:
+        config: name of the class that takes the arguments.
+        cause: what TRL raised.
+        told: `what` of `refuse`.
+    """
+    lines = [problem.text for problem in problems]
+    changes = {name: value for one in problems for name, value in one.change.items()}
+    if len(changes) > 1:
+        whole = all(problem.change for problem in problems)
+        begin = "In one" if whole else "Those with one answer, in one"
+        arguments = ", ".join(f"{name}={value!r}" for name, value in changes.items())
+        lines[-1] += f"\n{begin}: {config}(..., {arguments})"
+    refuse(lines, cause, **told)
+
+
+def setting_problems(config: Any, rules: Rules, accepted: Collection[str]) -> Iterator[Problem]:
+    """Each setting of a GRPOConfig or RLOOConfig that would change the objective and isn't
+    accepted, and the names that can't be."""
     given = config.generation_kwargs
     may = {name for name, rule in rules.items() if not rule.get("never")} | _OTHER_BIASES
     generation = {*vars(GenerationConfig()), *_NEUTRAL, *(given or {})}
     if unknown := sorted(set(accepted) - may - generation):
-        yield (
+        yield Problem(
             f"accept_bias takes some of {', '.join(sorted(may))} and settings of generation, got "
             f"{unknown}"
         )
     for name, rule in rules.items():
         if name in accepted or not hasattr(config, name):
             continue
+        change: dict[str, Any] | None = None
         if not rule:
             rule = _TABLE["vllm_bound"]
             if not _weighs_vllm(config):
                 continue
+            exact = hasattr(config, "reuse") and not config.mask_truncated_completions
+            change = {"reuse": "exact"} if exact else None
         value = getattr(config, name)
         if not _allows(rule, value):
             hint = "" if rule.get("never") else f", or accept_bias=[{name!r}]"
             reason = rule.get("reason", _NO_SAMPLES)
-            yield f"{name}={value!r}: {reason}; use {rule['use']}{hint}"
-    for name, value in (given if isinstance(given, dict) else {}).items():
-        if name in accepted or _is_harmless(name, value, config.temperature):
-            continue
+            text = f"{name}={value!r}: {reason}; use {rule['use']}{hint}"
+            yield Problem(text, change or {name: _allowed(config, name, rule)})
+    yield from _generation_problems(config, accepted)
+
+
+def _generation_problems(config: Any, accepted: Collection[str]) -> Iterator[Problem]:
+    given = config.generation_kwargs if isinstance(config.generation_kwargs, dict) else {}
+    refused = [
+        name
+        for name, value in given.items()
+        if name not in accepted and not _is_harmless(name, value, config.temperature)
+    ]
+    kept = {name: value for name, value in given.items() if name not in refused}
+    kept |= {name: _NEUTRAL[name][0] for name in refused if name in _NEUTRAL}
+    for name in refused:
         remedy = "leave it out"
         if name == "temperature":
             remedy = "use the config's own temperature, at which TRL takes the gradient"
         elif name in _NEUTRAL:
             remedy = f"use {_NEUTRAL[name][0]!r}"
-        yield _refusal(f"generation_kwargs[{name!r}]", name, value, remedy)
+        text = _refusal(f"generation_kwargs[{name!r}]", name, given[name], remedy)
+        yield Problem(text, {"generation_kwargs": kept or None})
+
+
+def _allowed(config: Any, name: str, rule: Mapping[str, Any]) -> Any:
+    """A value that passes; TRL's own default where the rule names none."""
+    choices = [*rule.get("values", ()), None, getattr(type(config), name, None)]
+    return next(value for value in choices if _allows(rule, value))
 
 
 def _allows(rule: Mapping[str, Any], value: Any) -> bool:

@@ -14,8 +14,14 @@ from pkpo.core.parsing import as_objective
 from pkpo.core.transforms import advantages
 from pkpo.core.weights import required_size
 from pkpo.engines.trl.batches import prompt_numbers
-from pkpo.engines.trl.refusals import GRPO_RULES, RLOO_RULES, setting_problems
-from pkpo.errors import InvalidInputError, refuse
+from pkpo.engines.trl.refusals import (
+    GRPO_RULES,
+    RLOO_RULES,
+    Problem,
+    refuse_settings,
+    setting_problems,
+)
+from pkpo.errors import InvalidInputError
 
 RewardFunction = Callable[..., Sequence[float | None]]
 
@@ -119,21 +125,25 @@ def _check_config(
     problems = [*setting_problems(config, rules, accepted)]
     if config.mask_truncated_completions:
         problems.append(
-            "mask_truncated_completions=True: a reward function can't see which completions "
-            "are left out of the loss; use PKPOTrainer"
+            Problem(
+                "mask_truncated_completions=True: a reward function can't see which completions "
+                "are left out of the loss; use PKPOTrainer"
+            )
         )
     n, size = config.num_generations or 0, required_size(objective, "loo")
     if n < size:
-        problems.append(f"{objective} needs num_generations >= {size} here, got {n}")
+        problems.append(Problem(f"{objective} needs num_generations >= {size} here, got {n}"))
     rows = config.per_device_train_batch_size * (config.steps_per_generation or 1)
     if rows % n:
         problems.append(
-            f"each process generates {rows} completions at a time (per_device_train_batch_size "
-            f"* steps_per_generation), which isn't a multiple of num_generations = {n}: "
-            "groups would be split over processes, and a reward "
-            "function sees its own process's part alone; use PKPOTrainer, or other sizes"
+            Problem(
+                f"each process generates {rows} completions at a time (per_device_train_batch_size "
+                f"* steps_per_generation), which isn't a multiple of num_generations = {n}: "
+                "groups would be split over processes, and a reward "
+                "function sees its own process's part alone; use PKPOTrainer, or other sizes"
+            )
         )
-    refuse(problems)
+    refuse_settings(problems, type(config).__name__)
 
 
 def _group_size(prompts: Sequence[Any], n: int, n_eval: int) -> int:

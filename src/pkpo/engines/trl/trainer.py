@@ -120,7 +120,7 @@ def _whole_lines(path: Path) -> list[dict[str, Any]]:
 class JointAdvantages(_Trainer):
     """What the two trainers below add to TRL's. A mix-in, put before TRL's class."""
 
-    _config_class: type
+    _config_class: type[PKPOConfig] | type[PKPORLOOConfig]
     _leave_one_out: bool
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -130,11 +130,7 @@ class JointAdvantages(_Trainer):
         # Before the model is loaded.
         given = inspect.signature(super().__init__).bind_partial(*args, **kwargs).arguments
         config: Any = given.get("args")
-        if not isinstance(config, self._config_class):
-            raise InvalidInputError(
-                f"args must be a {self._config_class.__name__}, got {type(config).__name__}"
-            )
-        config.check()
+        self._config_class.check_given(config)
         super().__init__(*args, **kwargs)
         refuse([*model_problems(self, config.accept_bias or ())])
         self.plan = config.plan()
