@@ -37,7 +37,8 @@ class Audit:
     """
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")]
-    """An engine (trl, verl, torchtitan, tinker, slime, skyrl, rllm), or a function that can be imported from here."""
+    """An engine (trl, verl, torchtitan, tinker, slime, skyrl, rllm), or a function that can be
+    imported from here."""
 
     objective: str = "max@2"
     """What it should train for, with k <= 3."""
