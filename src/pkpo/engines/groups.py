@@ -129,6 +129,7 @@ def checked_schedule(
     *,
     engine: str,
     num_generations: int | None = None,
+    setting: str = "num_generations",
 ) -> Schedule:
     """What an engine trains for that names no prompts and keeps nothing for a plan.
 
@@ -137,6 +138,7 @@ def checked_schedule(
         baseline: see `pkpo.advantages`.
         engine: its name.
         num_generations: the size of its groups, where that is known beforehand.
+        setting: what the engine calls that.
 
     Raises:
         InvalidInputError: a plan that remembers earlier steps.
@@ -146,7 +148,7 @@ def checked_schedule(
     chosen = plan(objective)
     if not isinstance(chosen, ByStep):
         raise InvalidInputError(
-            f"{chosen} remembers prompts or earlier steps, for which {engine} has no place; use an "
+            f"{chosen} remembers earlier steps, for which {engine} has no place; use an "
             "objective or a schedule"
         )
     for possible in sorted(chosen.schedule.objectives, key=str):
@@ -154,7 +156,7 @@ def checked_schedule(
         size = required_size(possible, baseline)
         if num_generations is not None and num_generations < size:
             raise UndefinedEstimateError(
-                f"{possible} with baseline {baseline!r} needs num_generations >= {size}, got "
+                f"{possible} with baseline {baseline!r} needs {setting} >= {size}, got "
                 f"{num_generations}"
             )
     return chosen.schedule

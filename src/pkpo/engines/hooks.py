@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from pkpo.core.weights import Baseline, check_baseline, required_size
-from pkpo.errors import InvalidInputError, UndefinedEstimateError, refuse
-from pkpo.plans import ByStep, plan
+from pkpo.engines.groups import checked_schedule
+from pkpo.errors import InvalidInputError, refuse
+from pkpo.plans import Schedule
 
 _SETTINGS = ("objective", "accept_bias", "baseline", "small_groups")
 
@@ -40,8 +40,8 @@ class Hook:
         path = Path(__file__).parent / self.engine / "refusals.toml"
         return tomllib.loads(path.read_text(encoding="utf-8"))
 
-    def read(self, given: Any) -> tuple[ByStep, Sequence[str], dict[str, Any]]:
-        """The objective, `accept_bias`, and what else was given for `groups.advantages`."""
+    def read(self, given: Any) -> tuple[Schedule, Sequence[str], dict[str, Any]]:
+        """What is trained for, `accept_bias`, and what else was given for `groups.advantages`."""
         settings = {} if given is None else {str(key): value for key, value in dict(given).items()}
         unknown = sorted(settings.keys() - {*_SETTINGS})
         if "objective" not in settings or unknown:
@@ -50,28 +50,9 @@ class Hook:
                 f"{self.place} {what}: say {self.form.format('objective', 'max@8')}, and where "
                 f"wanted {', '.join(_SETTINGS[1:])}"
             )
-        objective = self.by_step(settings.pop("objective"))
-        return objective, settings.pop("accept_bias", []), settings
-
-    def by_step(self, objective: Any) -> ByStep:
-        """The plan of an objective or a schedule."""
-        chosen = plan(objective)
-        if not isinstance(chosen, ByStep):
-            raise InvalidInputError(
-                f"{chosen} remembers earlier steps, for which {self.engine} has no place in its "
-                "checkpoints; use an objective or a schedule"
-            )
-        return chosen
-
-    def check_size(self, chosen: ByStep, baseline: Baseline, n: int, setting: str) -> None:
-        """Raise an UndefinedEstimateError where groups of n are too small at some step, or the
-        baseline isn't defined."""
-        for possible in [chosen.schedule(0), chosen.schedule(1 << 30)]:
-            check_baseline(possible, baseline)
-            if n < (size := required_size(possible, baseline)):
-                raise UndefinedEstimateError(
-                    f"{possible} with baseline {baseline!r} needs {setting} >= {size}, got {n}"
-                )
+        baseline = settings.get("baseline", "loo_minus_one")
+        schedule = checked_schedule(settings.pop("objective"), baseline, engine=self.engine)
+        return schedule, settings.pop("accept_bias", []), settings
 
     def check(self, config: Any, accepted: Sequence[str], more: Iterable[str] = ()) -> None:
         """Raise an InvalidInputError that names all settings of the engine's config which change

@@ -43,7 +43,7 @@ def test_every_flag_and_setting_is_taken(tmp_path: Path) -> None:
     assert Path(args.custom_config_path) == EXAMPLE / "pkpo.yaml"
     given = yaml.safe_load(Path(args.custom_config_path).read_text())
     objective, accepted, options = HOOK.read(given["pkpo"])
-    assert (str(objective.schedule(149)), str(objective.schedule(150))) == (
+    assert (str(objective(149)), str(objective(150))) == (
         "0.0005*max@8",
         "0.0005*mean",
     )

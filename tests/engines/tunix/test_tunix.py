@@ -152,7 +152,7 @@ def test_schedules() -> None:
 def test_refusals() -> None:
     with pytest.raises(InvalidInputError, match="'grpo' is Tunix's own"):
         register("max@2", config(advantage_estimator="grpo"))
-    with pytest.raises(InvalidInputError, match="remembers prompts"):
+    with pytest.raises(InvalidInputError, match="remembers earlier steps"):
         register("per_prompt(4)", config())
     with pytest.raises(UndefinedEstimateError, match="num_generations >= 8, got 4"):
         register("max@8", config())

@@ -25,4 +25,4 @@ def test_every_setting_is_taken() -> None:
         config = compose("ppo_trainer", overrides=done.stdout.splitlines())
     objective, accepted, _ = HOOK.read(config.algorithm.pkpo)
     HOOK.check(config, accepted, _missing_divisor(config))
-    assert (str(objective.schedule(149)), str(objective.schedule(150))) == ("max@8", "mean")
+    assert (str(objective(149)), str(objective(150))) == ("max@8", "mean")

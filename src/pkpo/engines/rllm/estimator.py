@@ -47,11 +47,15 @@ def register(
         InvalidInputError: settings of `config` that would fail or change the objective.
         UndefinedEstimateError: `rllm.rollout.n` is too small.
     """
-    chosen = HOOK.by_step(objective)
     HOOK.check(config, accept_bias, _verl_problems(config, accept_bias))
     n = value_at(config, "rllm.rollout.n")
-    if small_groups == "raise":
-        HOOK.check_size(chosen, baseline, n, "rllm.rollout.n")
+    schedule = groups.checked_schedule(
+        objective,
+        baseline,
+        engine="rLLM",
+        num_generations=n if small_groups == "raise" else None,
+        setting="rllm.rollout.n",
+    )
     name = f"pkpo for {role}"
     factor = n if value_at(config, "actor_rollout_ref") is not None else 1
 
@@ -65,7 +69,7 @@ def register(
         found = groups.advantages(
             np.concatenate(rewards).astype(float),
             np.repeat(np.arange(len(sizes)), sizes),
-            chosen,
+            schedule,
             step=_step(),
             baseline=baseline,
             small_groups=small_groups,

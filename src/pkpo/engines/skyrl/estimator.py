@@ -47,7 +47,6 @@ def register(
         InvalidInputError: settings of `config` that would fail or change the objective.
         UndefinedEstimateError: `n_samples_per_prompt` is too small.
     """
-    chosen = HOOK.by_step(objective)
     name, n = value_at(config, _NAME), config.generator.n_samples_per_prompt
     known = AdvantageEstimatorRegistry.list_available()
     owner = AdvantageEstimatorRegistry.get(name).__module__ if name in known else __name__
@@ -59,8 +58,13 @@ def register(
             f"whose advantages aren't 0 with baseline {baseline!r}; use False"
         )
     HOOK.check(config, accept_bias, own)
-    if small_groups == "raise":
-        HOOK.check_size(chosen, baseline, n, "generator.n_samples_per_prompt")
+    schedule = groups.checked_schedule(
+        objective,
+        baseline,
+        engine="SkyRL",
+        num_generations=n if small_groups == "raise" else None,
+        setting="generator.n_samples_per_prompt",
+    )
 
     def estimator(
         token_level_rewards: Tensor, response_mask: Tensor, index: Any, **others: Any
@@ -72,7 +76,7 @@ def register(
         advantages_B = groups.advantages(
             token_level_rewards.sum(dim=-1),
             uids,
-            chosen,
+            schedule,
             step=trainer.global_step - 1 if trainer else None,
             mask=np.array([not _PADDING.fullmatch(uid) for uid in uids]),
             baseline=baseline,
