@@ -40,6 +40,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_the_example_of_mathematics_trains(text_model: Path, tmp_path: Path) -> None:
     """As far as a CPU and a random model go: without vLLM and DeepSpeed."""
     rows = [{"question": f"What is {i} plus {i}?", "answer": f"#### {2 * i}"} for i in range(60)]
