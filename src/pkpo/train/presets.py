@@ -62,7 +62,7 @@ _PRESETS = {
     "functions": Preset(
         _LEARNING_RATES,
         warm_start={"steps": 60},
-        training={"steps": 200, "prompts_per_step": 16},
+        training={"steps": 150, "prompts_per_step": 16},
     ),
 }
 
