@@ -3,6 +3,8 @@ in closed form."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -121,11 +123,12 @@ def test_gradient_by_the_logits_in_closed_form():
         def logits_after(self, prefix: None, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
             return self.logits.expand(*completions_RS.shape, -1)
 
-    table = Table()
+    table: Any = Table()
+    prefix: Any = None
     tokens = torch.tensor([[0], [3], [3]])
     _, entropies = score(
-        table,  # type: ignore[arg-type]
-        None,  # type: ignore[arg-type]
+        table,
+        prefix,
         tokens,
         torch.zeros(3, dtype=torch.int64),
         eos_id=9,

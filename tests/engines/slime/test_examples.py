@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from pathlib import Path
 
 import yaml
@@ -13,6 +11,8 @@ from slime.utils.types import Sample
 from pkpo.engines.slime import post_process
 from pkpo.engines.slime.audit import _parser, arguments
 from pkpo.engines.slime.rewards import HOOK
+
+from ..launched import arguments_of
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "slime"
 MEGATRONS = """
@@ -28,14 +28,7 @@ def test_every_flag_and_setting_is_taken(tmp_path: Path) -> None:
     models = tmp_path / "scripts" / "models"
     models.mkdir(parents=True)
     (models / "qwen3-4B.sh").write_text("MODEL_ARGS=()\n")
-    done = subprocess.run(
-        ["bash", EXAMPLE / "run.sh"],
-        env={**os.environ, "SLIME": str(tmp_path), "LAUNCH": r"printf %s\n"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    flags = [flag for flag in done.stdout.splitlines() if flag]
+    flags = [flag for flag in arguments_of(EXAMPLE / "run.sh", SLIME=str(tmp_path)) if flag]
     args, others = _parser().parse_known_args(flags)
     unknown = {flag.removeprefix("--") for flag in others if flag.startswith("--")}
     assert unknown <= {*MEGATRONS.split(), *SGLANGS.split()}, unknown
