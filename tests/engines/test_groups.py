@@ -172,7 +172,7 @@ def test_centring_over_rows_of_sessions() -> None:
 def test_every_objective_of_a_schedule_is_checked(schedule: str, largest: int) -> None:
     found = checked_schedule(schedule, "loo", engine="X", num_generations=largest + 1)
     steps = {found(step) for step in range(20)}
-    assert found.objectives == steps
+    assert found.objectives() == steps
     assert max(objective.k for objective in steps) == largest
     with pytest.raises(UndefinedEstimateError, match=f"num_generations >= {largest + 1}, got "):
         checked_schedule(schedule, "loo", engine="X", num_generations=largest)

@@ -92,7 +92,8 @@ def test_observations_that_do_not_fit_raise(prompts, rewards, mask):
 
 def test_the_first_step_of_per_prompt_is_for_the_largest_k():
     assert PerPrompt.up_to(8).possible(1) == {MAX}
-    assert PerPrompt.up_to(8).possible(2) == {pkpo.max_at(k) for k in (1, 2, 4, 8)}
+    for steps in (2, None):
+        assert PerPrompt.up_to(8).possible(steps) == {pkpo.max_at(k) for k in (1, 2, 4, 8)}
     assert PerPrompt.up_to(12).ks == (1, 2, 4, 8, 12)
 
 

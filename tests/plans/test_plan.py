@@ -15,13 +15,15 @@ from pkpo.plans.plan import ByStep, PerPrompt, Plan, Plateau, plan
 MAX, MEAN = pkpo.max_at(8), pkpo.mean_reward()
 
 
-@pytest.mark.parametrize("text", ["max@8", "8->1@5", "linear_k(8, 1, 0, 9)", "mix(8, 1, 0, 9)"])
+@pytest.mark.parametrize("text", ["max@8", "8->1@5", "linear_k(8, 1, 2, 9)", "mix(8, 1, 0, 9)"])
 def test_schedules_are_plans(text):
     by_step, schedule = plan(text), pkpo.schedule(text)
     assert isinstance(by_step, ByStep)
     for step in range(12):
         assert only(by_step.choose(step, ["a", "b"])) == schedule(step)
-    assert by_step.possible(7) == {schedule(step) for step in range(7)}
+    for steps in (0, 1, 5, 7, 12):
+        assert by_step.possible(steps) == {schedule(step) for step in range(steps)}
+    assert by_step.possible() == by_step.possible(12)
     by_step.observe(0, ["a"], np.ones((1, 4)))
     by_step.observe_validation(0, {8: 0.5})
     assert by_step.state() == {}

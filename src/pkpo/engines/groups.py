@@ -151,7 +151,7 @@ def checked_schedule(
             f"{chosen} remembers earlier steps, for which {engine} has no place; use an "
             "objective or a schedule"
         )
-    for possible in sorted(chosen.schedule.objectives, key=str):
+    for possible in sorted(chosen.possible(), key=str):
         check_baseline(possible, baseline)
         size = required_size(possible, baseline)
         if num_generations is not None and num_generations < size:

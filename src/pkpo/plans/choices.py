@@ -144,8 +144,8 @@ class Plan(Protocol):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state` returned, in place of all that was remembered."""
 
-    def possible(self, steps: int) -> set[Objective]:
-        """Every objective that it may choose in steps 0, ..., steps - 1."""
+    def possible(self, steps: int | None = None) -> set[Objective]:
+        """Every objective that it may choose in steps 0, ..., steps - 1, by default in any."""
         ...
 
     def __repr__(self) -> str:

@@ -155,9 +155,9 @@ class PerPrompt(Plan):
     def restore(self, state: Mapping[str, Any]) -> None:
         self._records = {label: _Record(*numbers) for label, *numbers in state["prompts"]}
 
-    def possible(self, steps: int) -> set[Objective]:
+    def possible(self, steps: int | None = None) -> set[Objective]:
         # Before the second step every prompt is new.
-        return set(self._objectives) if steps > 1 else {self._objectives[-1]}
+        return {*self._objectives} if steps is None or steps > 1 else {self._objectives[-1]}
 
     def __str__(self) -> str:
         ks = ", ".join(map(str, self.ks))

@@ -30,8 +30,8 @@ class ByStep(Plan):
     def choose(self, step: int, prompts: Sequence[Hashable]) -> Choice:
         return Choice.same(self.schedule(step), len(prompts), f"step {step} of {self.schedule}")
 
-    def possible(self, steps: int) -> set[Objective]:
-        return {self.schedule(step) for step in range(steps)}
+    def possible(self, steps: int | None = None) -> set[Objective]:
+        return self.schedule.objectives(steps)
 
     def __str__(self) -> str:
         return str(self.schedule)

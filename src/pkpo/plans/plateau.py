@@ -104,7 +104,7 @@ class Plateau(Plan):
         self._best = None if best is None else (int(best[0]), float(best[1]))
         self._waited, self._reason = int(state["waited"]), str(state["reason"])
 
-    def possible(self, steps: int) -> set[Objective]:
+    def possible(self, steps: int | None = None) -> set[Objective]:
         return set(self.stages)
 
     def earliest_end(self, every: int) -> int:

@@ -115,13 +115,14 @@ class Schedule:
         place = {"constant": None, "linear_k": 2, "mix": 2}.get(self.kind, -2)
         return 0 if place is None else operator.index(self.arguments[place])  # type: ignore[arg-type]
 
-    @property
-    def objectives(self) -> set[Objective]:
-        """Every objective that it gives at some step. Cost: one a step of a gradual change."""
-        if self.kind not in ("linear_k", "mix"):
-            return {objective for objective in self.arguments if isinstance(objective, Objective)}
-        begin, end = map(operator.index, self.arguments[2:])  # type: ignore[arg-type]
-        return {self(step) for step in range(begin, end + 1)}
+    def objectives(self, steps: int | None = None) -> set[Objective]:
+        """Every objective that it gives in steps 0, ..., steps - 1, by default in any. Cost: one
+        a step of a gradual change."""
+        changes = [at for at in self.arguments[1::2] if isinstance(at, int)]
+        if self.kind in ("linear_k", "mix"):
+            begin, end = map(operator.index, self.arguments[2:])  # type: ignore[arg-type]
+            changes = range(begin, end + 1 if steps is None else min(end + 1, steps))
+        return {self(step) for step in (0, *changes) if steps is None or step < steps}
 
     def __str__(self) -> str:
         if self.kind == "constant":

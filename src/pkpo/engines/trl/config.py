@@ -22,10 +22,6 @@ from pkpo.engines.trl.refusals import (
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.plans.plan import Plan, plan
 
-_MANY_STEPS = 100_000
-"""How far a schedule is looked ahead where the number of steps isn't known."""
-
-
 _HELP = {
     "objective": "What to train for: 'max@8' (pass@8 for rewards 0 and 1), 'mean', "
     "'0.5*max@8 + 0.5*mean', ...",
@@ -143,7 +139,7 @@ class _WithObjective:
         config: Any = self
         if (self.objective is None) == (self.objective_schedule is None):
             return
-        steps = config.max_steps if config.max_steps > 0 else _MANY_STEPS
+        steps = config.max_steps if config.max_steps > 0 else None
         try:
             objectives = sorted(self.plan().possible(steps), key=str)
         except PkpoError as error:
