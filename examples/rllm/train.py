@@ -4,8 +4,7 @@
         model.lora_rank=32 rllm.rollout.n=16 training.group_size=16 data.train_batch_size=32 \\
         rllm.rollout.train.temperature=1.0 rllm.trainer.total_epochs=1
 
-With rllm/backend=verl also rllm.algorithm.loss_agg_mode=seq-mean-token-sum and
-rllm.algorithm.rollout_correction.bypass_mode=false.
+With rllm/backend=verl also rllm.algorithm.loss_agg_mode=seq-mean-token-sum.
 """
 
 from __future__ import annotations

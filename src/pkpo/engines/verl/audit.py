@@ -12,7 +12,7 @@ from torch import Tensor
 from verl import DataProto
 from verl.trainer.ppo.v1.utils import compute_advantage_for_multi_trajectories
 from verl.utils.tensordict_utils import assign_non_tensor
-from verl.workers.config import ActorConfig, PolicyLossConfig
+from verl.workers.config import FSDPActorConfig, PolicyLossConfig
 from verl.workers.utils.losses import ppo_loss
 
 from pkpo.engines.audit import Batch, Path
@@ -68,13 +68,13 @@ def path(
             norm_adv_by_std_in_grpo=divided_by_std,
             config=config.algorithm,
         ).batch["advantages"]
-        actor = ActorConfig(
-            strategy="fsdp",
+        actor = FSDPActorConfig(
             ppo_micro_batch_size_per_gpu=1,
             rollout_n=n,
             loss_agg_mode=loss_agg_mode,
             loss_scale_factor=10,
             policy_loss=PolicyLossConfig(loss_mode=loss_mode, dro_beta=1.0),
+            use_rollout_log_probs=True,  # rLLM's default, which verl doesn't read
         )
         logps_BT = torch.tensor(batch.logps_BT, requires_grad=True)
         loss, _ = ppo_loss(actor, *_as_engine_gives(logps_BT, mask_BT.bool(), advantages_BT, 2 * n))
@@ -102,6 +102,7 @@ def _as_engine_gives(
             "responses": nested(mask_BT.long()),
             "response_mask": nested(mask_BT),
             "old_log_probs": nested(logps_BT.detach()),
+            "rollout_log_probs": nested(logps_BT.detach() - 1.0),
             "advantages": nested(advantages_BT),
         },
         batch_size=len(lengths),
