@@ -23,7 +23,8 @@ help:
 	@echo "make coverage   how often the intervals of evaluations hold, by simulation (half an hour)"
 
 # Compiling every module takes a minute: what is imported is compiled then.
-INSTALL = $(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable
+PIP = -m pip install --quiet --no-compile
+INSTALL = $(BIN)/python $(PIP) --constraint constraints.txt --editable
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -55,7 +56,7 @@ TRL ?= 0.29.0
 test-trl: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-trl-$(TRL)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-$(TRL)/constraints.txt
-	$(VENV)-trl-$(TRL)/bin/python -m pip install --quiet --no-compile --constraint $(VENV)-trl-$(TRL)/constraints.txt \
+	$(VENV)-trl-$(TRL)/bin/python $(PIP) --constraint $(VENV)-trl-$(TRL)/constraints.txt \
 		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' peft requests pytest
 	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
@@ -68,16 +69,16 @@ $(VENV)-trl-own-%/trl: | $(VENV)/bin/python
 test-trl-own: pyproject.toml constraints.txt $(TRL_CLONE)
 	$(PYTHON) -m venv $(VENV)-trl-own-$(TRL_OWN)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-own-$(TRL_OWN)/constraints.txt
-	$(VENV)-trl-own-$(TRL_OWN)/bin/python -m pip install --quiet --no-compile \
+	$(VENV)-trl-own-$(TRL_OWN)/bin/python $(PIP) \
 		--constraint $(VENV)-trl-own-$(TRL_OWN)/constraints.txt \
 		--editable '.[trl]' 'trl==$(TRL_OWN)' peft jmespath psutil pytest
 	$(VENV)-trl-own-$(TRL_OWN)/bin/python tests/engines/trl/own_tests.py $(TRL_CLONE) $(ARGS)
 
 test-verl test-tunix test-torchtitan test-tinker: test-%: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-$*
-	$(VENV)-$*/bin/python -m pip install --quiet --no-compile --requirement tests/engines/$*/requirements.txt \
+	$(VENV)-$*/bin/python $(PIP) --requirement tests/engines/$*/requirements.txt \
 		--editable '.[eval]'
-	test ! -f tests/engines/$*/without_dependencies.txt || $(VENV)-$*/bin/python -m pip install --quiet --no-compile \
+	test ! -f tests/engines/$*/without_dependencies.txt || $(VENV)-$*/bin/python $(PIP) \
 		--no-deps --requirement tests/engines/$*/without_dependencies.txt
 	$(VENV)-$*/bin/python -m pytest tests/engines/$* $(ARGS)
 
@@ -85,26 +86,26 @@ test-verl test-tunix test-torchtitan test-tinker: test-%: pyproject.toml
 SLIME ?= git+https://github.com/THUDM/slime@624b824a898ab0ec1fcb4d373004c7f3852bf515
 test-slime: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-slime
-	$(VENV)-slime/bin/python -m pip install --quiet --no-compile --requirement tests/engines/slime/requirements.txt \
+	$(VENV)-slime/bin/python $(PIP) --requirement tests/engines/slime/requirements.txt \
 		--editable '.[eval]'
-	$(VENV)-slime/bin/python -m pip install --quiet --no-compile --no-deps --no-build-isolation $(SLIME) \
+	$(VENV)-slime/bin/python $(PIP) --no-deps --no-build-isolation $(SLIME) \
 		megatron-core==0.16.1 sglang==0.5.23
 	$(VENV)-slime/bin/python -m pytest tests/engines/slime tests/engines/test_slime.py $(ARGS)
 
 test-skyrl: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-skyrl
-	$(VENV)-skyrl/bin/python -m pip install --quiet --no-compile --requirement tests/engines/skyrl/requirements.txt \
+	$(VENV)-skyrl/bin/python $(PIP) --requirement tests/engines/skyrl/requirements.txt \
 		--editable '.[eval]'
-	$(VENV)-skyrl/bin/python -m pip install --quiet --no-compile --no-deps skyrl==0.3.0 skyrl-gym==0.4.0
+	$(VENV)-skyrl/bin/python $(PIP) --no-deps skyrl==0.3.0 skyrl-gym==0.4.0
 	$(VENV)-skyrl/bin/python -m pytest tests/engines/skyrl $(ARGS)
 
 # nor is rLLM: make test-rllm RLLM=FOLDER for a clone
 RLLM ?= git+https://github.com/rllm-org/rllm@9beb6e0f676a46d38858991fd79ac5f8e0b16d4c
 test-rllm: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-rllm
-	$(VENV)-rllm/bin/python -m pip install --quiet --no-compile --requirement tests/engines/rllm/requirements.txt \
+	$(VENV)-rllm/bin/python $(PIP) --requirement tests/engines/rllm/requirements.txt \
 		--editable '.[eval]'
-	$(VENV)-rllm/bin/python -m pip install --quiet --no-compile --no-deps $(RLLM)
+	$(VENV)-rllm/bin/python $(PIP) --no-deps $(RLLM)
 	$(VENV)-rllm/bin/python -m pytest tests/engines/rllm $(ARGS)
 
 test-engines:
@@ -120,7 +121,7 @@ test-engines:
 
 test-ray: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-ray
-	$(VENV)-ray/bin/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,ray]' pytest
+	$(VENV)-ray/bin/python $(PIP) --constraint constraints.txt --editable '.[train,ray]' pytest
 	$(VENV)-ray/bin/python -m pytest tests/execution/test_ray.py $(ARGS)
 
 lint: $(VENV)/.dev
