@@ -59,3 +59,12 @@ def test_what_can_not_be_audited(
 ) -> None:
     assert run(["audit", what]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_an_engine_that_raises_when_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rllm.py").write_text("raise RuntimeError('no libcuda\\nand more')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert run(["audit", "rllm"]) == 1
+    assert "pkpo: rllm can't be imported: RuntimeError: no libcuda (" in capsys.readouterr().err

@@ -15,10 +15,10 @@ from pkpo.cli.errors import UsageError
 from pkpo.cli.show import progress, show
 from pkpo.core.parsing import as_objective
 from pkpo.engines.audit import BINARY, CONTINUOUS, Path, audit, of_advantages
-from pkpo.errors import needing
+from pkpo.errors import BrokenPackageError, needing
 from pkpo.tables import Table
 
-_ENGINES = ("trl", "verl", "torchtitan", "tinker", "slime", "skyrl", "rllm")
+_ENGINES = ("trl", "verl", "tunix", "torchtitan", "tinker", "slime", "skyrl", "rllm")
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Audit:
     """
 
     what: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="ENGINE|MODULE:FUNCTION")]
-    """An engine (trl, verl, torchtitan, tinker, slime, skyrl, rllm), or a function that can be
-    imported from here."""
+    """An engine (trl, verl, tunix, torchtitan, tinker, slime, skyrl, rllm), or a function that can
+    be imported from here."""
 
     objective: str = "max@2"
     """What it should train for, with k <= 3."""
@@ -70,7 +70,16 @@ class Audit:
         if self.what not in _ENGINES:
             return {self.what: of_advantages(_imported(self.what))}, False
         with needing(f"pkpo audit {self.what}", self.what):
-            engine = importlib.import_module(f"pkpo.engines.{self.what}.audit")
+            try:
+                engine = importlib.import_module(f"pkpo.engines.{self.what}.audit")
+            except ImportError:
+                raise
+            except Exception as error:  # an engine that is installed can raise anything
+                reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                raise BrokenPackageError(
+                    f"{self.what} can't be imported: {reason} (pkpo doctor looks at all that is "
+                    "installed)"
+                ) from error
             return engine.paths(self.objective), getattr(engine, "GROUPS_OF_ONE_SIZE", False)
 
 

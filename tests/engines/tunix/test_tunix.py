@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
-from tunix.rl import algo_core, common
+from tunix.rl.agentic import agentic_grpo_learner
 from tunix.rl.function_registry import get_advantage_estimator
 from tunix.rl.grpo.grpo_learner import GRPOConfig
 
 import oracles
-from pkpo.engines.audit import Batch, audit
+from pkpo.engines.audit import audit
 from pkpo.engines.tunix import register
+from pkpo.engines.tunix.audit import path, paths
 from pkpo.errors import InvalidInputError, UndefinedEstimateError
 
 REWARDS = [0.0, 1.0, 1.0, 3.0, 2.0, 0.0, 5.0, 1.0]
@@ -57,50 +57,6 @@ def test_inside_jit() -> None:
     np.testing.assert_allclose(found, expected(oracles.maximum(2)), rtol=1e-5, atol=1e-6)
 
 
-class Policy(nnx.Module):
-    """Holds the log-probabilities of a batch, by which the gradient is taken."""
-
-    def __init__(self, logps: np.ndarray) -> None:
-        self.logps = nnx.Param(jnp.asarray(logps))
-
-
-def path(monkeypatch: pytest.MonkeyPatch, algo_config: Any) -> Any:
-    """The estimator of a config, then Tunix's own loss and JAX's gradient of it."""
-
-    def logps_of(graphdef: Any, state: Any, **kwargs: Any) -> Any:
-        logps = nnx.merge(graphdef, state).logps.value
-        return logps, jnp.zeros((*logps.shape, 2))
-
-    monkeypatch.setattr(common, "compute_per_token_logps", logps_of)
-    estimator = get_advantage_estimator(algo_config.advantage_estimator)
-
-    @nnx.jit
-    def gradient(policy: Policy, advantages: Any, mask: Any) -> Any:
-        def loss(policy: Policy) -> Any:
-            nothing = jnp.zeros_like(mask)
-            example = common.TrainExample(
-                prompt_ids=nothing,
-                prompt_mask=nothing,
-                completion_ids=nothing,
-                completion_mask=mask,
-                advantages=advantages,
-                ref_per_token_logps=None,
-                old_per_token_logps=None,
-            )
-            return algo_core.grpo_loss_fn(policy, example, algo_config, pad_id=0, eos_id=1)[0]
-
-        return nnx.grad(loss)(policy).logps.value
-
-    def run(batch: Batch) -> np.ndarray:
-        n = algo_config.num_generations
-        advantages = estimator(rewards=batch.rewards_B.astype(np.float32), num_generations=n)
-        policy = Policy(batch.logps_BT.astype(np.float32))
-        mask = jnp.asarray(batch.mask_BT, dtype=jnp.float32)
-        return -np.asarray(gradient(policy, jnp.asarray(advantages), mask))
-
-    return run
-
-
 @pytest.mark.parametrize(
     ("mode", "verdict"),
     [
@@ -109,29 +65,21 @@ def path(monkeypatch: pytest.MonkeyPatch, algo_config: Any) -> Any:
         ("sequence-mean-token-scale", "exact up to a constant factor 0.333333"),
     ],
 )
-def test_the_loss_is_exact(monkeypatch: pytest.MonkeyPatch, mode: str, verdict: str) -> None:
-    algo_config = config(num_generations=3, loss_agg_mode=mode)
-    register("max@2", algo_config)
-    assert audit(path(monkeypatch, algo_config), "max@2", sizes=(3, 3)).verdict == verdict
+def test_the_loss_is_exact(mode: str, verdict: str) -> None:
+    assert audit(paths("max@2")[mode], "max@2", sizes=(3, 3)).verdict == verdict
 
 
 @pytest.mark.parametrize("mode", ["sequence-mean-token-mean", "token-mean"])
-def test_refused_modes_are_other_objectives(monkeypatch: pytest.MonkeyPatch, mode: str) -> None:
-    algo_config = config(num_generations=3)
-    register("max@2", algo_config)
-    algo_config.loss_agg_mode = mode
-    assert not audit(path(monkeypatch, algo_config), "max@2", sizes=(3, 3)).is_constant
+def test_refused_modes_are_other_objectives(mode: str) -> None:
+    other = path(None, advantage_estimator="rloo", loss_agg_mode=mode)
+    assert not audit(other, "mean", sizes=(3, 3)).is_constant
     with pytest.raises(InvalidInputError, match=f"loss_agg_mode='{mode}'.*seq-mean-token-sum"):
-        register("max@2", algo_config)
+        register("max@2", config(loss_agg_mode=mode))
 
 
-def test_tunix_s_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tunix_s_own() -> None:
     found = {
-        name: audit(
-            path(monkeypatch, config(num_generations=3, advantage_estimator=name)),
-            "mean",
-            sizes=(3, 3),
-        )
+        name: audit(path(None, advantage_estimator=name), "mean", sizes=(3, 3))
         for name in ("grpo", "rloo", "drgrpo")
     }
     assert found["rloo"].is_exact
@@ -159,7 +107,22 @@ def test_refusals() -> None:
     for schedule in ("staged(mean, 10, max@8, 20, mean)", "linear_k(1, 9, 5, 6)"):
         with pytest.raises(UndefinedEstimateError, match=r"num_generations >= [89], got 4"):
             register(schedule, config(), step=lambda: 0)
-    masking = config()
-    masking.degenerate_group_masking = True
-    with pytest.raises(InvalidInputError, match="degenerate_group_masking=True"):
-        register("max@2", masking)
+
+
+def test_settings_of_the_agentic_learner() -> None:
+    exact = {"advantage_estimator": "pkpo", "loss_agg_mode": "seq-mean-token-sum"}
+    changes = {
+        "use_rollout_logps": True,
+        "degenerate_group_masking": True,
+        "sampler_is": "token",
+        "overlong_filter": True,
+        "filter_statuses": {"timeout"},
+    }
+    learners = agentic_grpo_learner.GRPOConfig(num_generations=4, use_rollout_logps=False, **exact)
+    register("max@2", learners)
+    for name, value in changes.items():
+        setattr(learners, name, value)
+    with pytest.raises(InvalidInputError) as caught:
+        register("max@2", learners, accept_bias=["overlong_filter"])
+    for name, value in changes.items():
+        assert (f"- {name}={value!r}: " in str(caught.value)) == (name != "overlong_filter"), name

@@ -1,21 +1,21 @@
-"""Tunix's GRPO learners for pass@k, max@k and their relatives."""
+"""Tunix's advantage estimators for objectives."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from tunix.rl.function_registry import default_registry, register_advantage_estimator
 
 from pkpo.core.transforms import advantages
 from pkpo.core.weights import Baseline
 from pkpo.engines.groups import checked_schedule
-from pkpo.errors import InvalidInputError, needing, refuse
+from pkpo.engines.hooks import Hook
+from pkpo.errors import InvalidInputError
 
-with needing("pkpo.engines.tunix", "tunix"):
-    from tunix.rl.function_registry import default_registry, register_advantage_estimator
+HOOK = Hook("tunix", "register", "{}={}")
 
 Estimator = Callable[..., Any]
-
-_MODES = ("seq-mean-token-sum", "sequence-mean-token-sum-norm", "sequence-mean-token-scale")
 
 
 def register(
@@ -24,6 +24,7 @@ def register(
     *,
     baseline: Baseline = "loo_minus_one",
     step: Callable[[], int] | None = None,
+    accept_bias: Sequence[str] = (),
 ) -> Estimator:
     """Make an objective what a learner's `advantage_estimator` stands for.
 
@@ -33,6 +34,7 @@ def register(
             as "pkpo".
         baseline: see `pkpo.advantages`.
         step: gives the step, 0, 1, ..., for a schedule; Tunix doesn't tell an estimator.
+        accept_bias: settings that refusals.toml names and that are to pass.
 
     Returns:
         The estimator: rewards (P * n,), a prompt's n beside each other, and `num_generations` ->
@@ -54,9 +56,13 @@ def register(
     )
     if step is None and schedule.kind != "constant":
         raise InvalidInputError(f"{schedule} depends on the step: give step=")
-    refuse(_problems(config))
+    name, category = config.advantage_estimator, "advantage_estimator"
+    known = default_registry.list_functions(category)
+    other = name in known and default_registry.get(category, name).__module__ != __name__
+    taken = f"advantage_estimator={name!r} is Tunix's own: take another name"
+    HOOK.check(config, accept_bias, [taken] if other else [])
 
-    @register_advantage_estimator(config.advantage_estimator)
+    @register_advantage_estimator(name)
     def estimator(rewards: Any, num_generations: int) -> Any:
         found = advantages(
             rewards.reshape(-1, num_generations),
@@ -67,22 +73,3 @@ def register(
         return found.reshape(-1)
 
     return estimator
-
-
-def _problems(config: Any) -> list[str]:
-    """What would change the objective, or be changed by this estimator's name."""
-    problems, name = [], config.advantage_estimator
-    known = default_registry.list_functions("advantage_estimator")
-    if name in known and default_registry.get("advantage_estimator", name).__module__ != __name__:
-        problems.append(f"advantage_estimator={name!r} is Tunix's own: take another name")
-    if config.loss_agg_mode not in _MODES:
-        problems.append(
-            f"loss_agg_mode={config.loss_agg_mode!r}: weights completions by their length, or "
-            f"batches by their tokens; use {_MODES[0]!r}"
-        )
-    if getattr(config, "degenerate_group_masking", False):
-        problems.append(
-            "degenerate_group_masking=True: divides by the completions of groups that happen to "
-            "have unequal rewards; use False"
-        )
-    return problems
