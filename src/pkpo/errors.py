@@ -154,10 +154,11 @@ def _versions(package: str, extra: str) -> str:
     from importlib import metadata
 
     installed, asked = "", []
+    name = metadata.packages_distributions().get(package, [package])[0]
     with suppress(metadata.PackageNotFoundError):
-        installed = f"version {metadata.version(package)} is installed; "
+        installed = f"version {metadata.version(name)} is installed; "
     with suppress(metadata.PackageNotFoundError):
         asked = metadata.requires("pkpo") or []
-    wanted = {text.partition(";")[0] for text in asked if re.match(rf"{package}\b", text)}
+    wanted = {text.partition(";")[0] for text in asked if re.match(rf"{name}\b", text)}
     fits = f"pkpo is made for {', '.join(sorted(wanted))}; " if wanted else ""
     return f" ({installed}{fits}install it again with: {install_command(extra)})"

@@ -61,10 +61,10 @@ def test_plugins_that_are_turned_off(verl: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_engine_that_can_not_be_imported(verl: Path) -> None:
-    verl.write_text("raise RuntimeError('no libcuda')")
+    verl.write_text("raise RuntimeError('no libcuda:\\nlook there')")
     found = diagnosis()
     assert (found.state, found.version) == ("broken", "")
-    assert found.note.startswith("RuntimeError: no libcuda")
+    assert found.note.startswith("RuntimeError: no libcuda: look there (tested with verl 0.9.1)")
 
 
 @pytest.fixture

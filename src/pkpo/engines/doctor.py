@@ -168,7 +168,9 @@ def _run(source: str) -> tuple[str, str]:
     if done.returncode == 0:
         return "", done.stdout.strip()
     lines = done.stderr.strip().splitlines() or [f"the import ended with {done.returncode}"]
-    return lines[-1], ""
+    indented = (place for place, line in enumerate(lines) if line.startswith(" "))
+    message = lines[max(indented, default=len(lines) - 2) + 1 :] or lines[-1:]
+    return " ".join(message), ""
 
 
 def _sandbox() -> Finding:
