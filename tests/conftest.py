@@ -29,9 +29,8 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def modules_are_no_garbage() -> Iterator[None]:
-    """A training collects garbage, and going through all imports takes most of its time."""
+def modules_are_no_garbage() -> None:
+    """A training collects garbage, and going through all imports takes most of its time; pytest
+    does five times at its end."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
