@@ -200,6 +200,21 @@ class Study:
         )
 
 
+def _by_smollm2(**what: Any) -> Study:
+    """A study of SmolLM2-135M-Instruct, shown four solved problems in each prompt."""
+    return Study(
+        **what,
+        training={"steps": 40, "prompts_per_step": 8},
+        model={"name": "smollm2", "shots": 4},
+        methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
+        tuning_samples=16,
+        validations=2,
+        learning_rates=(3e-6, 1e-5, 3e-5),
+        tuning_seeds=(100,),
+        seeds=(0, 1, 2),
+    )
+
+
 STUDIES: Mapping[str, Study] = {
     study.name: study
     for study in (
@@ -253,25 +268,24 @@ STUDIES: Mapping[str, Study] = {
             seeds=(0, 1, 2),
             controls=True,
         ),
-        Study(
-            name="smollm2-fractions",
-            title="Fractions, by SmolLM2",
-            stands_for="training a pretrained model on maths, with SmolLM2-135M-Instruct",
+        _by_smollm2(
+            name="smollm2-needles",
+            title="Needles in a haystack, by SmolLM2",
+            stands_for="training a pretrained model, SmolLM2-135M-Instruct, on questions in words",
             task="reasoning-gym",
             options={
-                "dataset": "fraction_simplification",
-                "options": {"max_value": 60, "max_factor": 5},
+                "dataset": "needle_haystack",
+                "options": {"min_num_statements": 3, "max_num_statements": 5},
                 "num_train": 1000,
                 "num_validation": 32,
             },
-            training={"steps": 40, "prompts_per_step": 8},
-            model={"name": "smollm2", "shots": 4},
-            methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
-            tuning_samples=16,
-            validations=2,
-            learning_rates=(1e-5, 3e-5),
-            tuning_seeds=(100,),
-            seeds=(0, 1, 2),
+        ),
+        _by_smollm2(
+            name="smollm2-functions",
+            title="Functions, by SmolLM2",
+            stands_for="training a pretrained model on code, with SmolLM2-135M-Instruct",
+            task="functions",
+            options={"max_stages": 2, "num_train": 1000, "num_validation": 32},
         ),
     )
 }
