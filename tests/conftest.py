@@ -1,4 +1,5 @@
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,15 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def files_are_not_waited_for() -> Iterator[None]:
+    """A job syncs dozens of files, for milliseconds each; that it does, and when, is seen in
+    tests/train/interference.py. Processes of their own still wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which complains of a closed file too
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
