@@ -71,16 +71,17 @@ def test_tables_of_a_gpu(setting: steps.Setting, monkeypatch: pytest.MonkeyPatch
 
 def test_curves_of_both_engines(tmp_path: Path) -> None:
     """Both take the settings, and the table has the means and errors of the curves."""
-    given = curve.settings(20, range(2))
-    TrainConfig.model_validate(given | curve.POLICY)
-    TrlConfig.model_validate(given | {"model": "folder"})
-    own = np.repeat([[0.1, 0.2], [0.3, 0.4]], 10, axis=1)
-    curves = {arm: {"embedded": own, "TRL": own + 0.05} for arm in curve.ARMS}
-    rows = curve.table(curves).rows
-    assert rows[:2] == (
-        ("mean", "pass@1", "1-10", "20.0 ± 10.0", "25.0 ± 10.0", "5.0 ± 0.0"),
-        ("mean", "pass@1", "11-20", "30.0 ± 10.0", "35.0 ± 10.0", "5.0 ± 0.0"),
-    )
-    curve.draw(curves, tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").stat().st_size > 1000
-    assert "--seeds 2" in curve.page(curves, "curve.png")
+    for model in (None, "folder"):
+        what = curve.comparison(20, range(2), model)
+        TrainConfig.model_validate({**what.given, **what.own})
+        TrlConfig.model_validate({**what.given, "model": "folder", **what.theirs})
+        own = np.repeat([[0.1, 0.2], [0.3, 0.4]], 10, axis=1)
+        curves = {arm: {"embedded": own, "TRL": own + 0.05} for arm in what.arms}
+        arm, measure = next(iter(what.arms.items()))
+        assert curve.table(what.arms, curves).rows[:2] == (
+            (arm, measure, "1-10", "20.0 ± 10.0", "25.0 ± 10.0", "5.0 ± 0.0"),
+            (arm, measure, "11-20", "30.0 ± 10.0", "35.0 ± 10.0", "5.0 ± 0.0"),
+        )
+        curve.draw(what.arms, curves, tmp_path / "curve.png")
+        assert (tmp_path / "curve.png").stat().st_size > 1000
+        assert "curve --seeds 2" in curve.page(what.arms, curves, "--seeds 2", "curve.png")
