@@ -171,11 +171,15 @@ class TextTask:
             )
             asked = self._asked(self.task.question(split, place))
             return self.tokenizer.encode(f"{''.join(shown)}{asked}\n", begin=True)
-        messages = []
+        turns = []
         for shot in self._shots:
-            messages += self._messages("train", shot)
-            messages.append({"role": "assistant", "content": self._answers[shot]})
-        messages += self._messages(split, place)
+            turns += self._messages("train", shot)
+            turns.append({"role": "assistant", "content": self._answers[shot]})
+        turns += self._messages(split, place)
+        messages: list[dict[str, str]] = []
+        for turn in turns:
+            if turn["role"] != "system" or turn not in messages:  # what all begin with, once
+                messages.append(turn)
         return self.tokenizer.encode(self.tokenizer.chat(messages))
 
     def _messages(self, split: Split, place: int) -> list[dict[str, str]]:
