@@ -11,11 +11,12 @@ import torch
 
 from pkpo.engines.embedded.export import load_config
 from pkpo.errors import InvalidInputError
-from pkpo.files import write_atomically
+from pkpo.files import naming, write_atomically
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split, Task
 from pkpo.tasks.completions import earlier_lines
 from pkpo.train.config import ModelSettings
+from pkpo.train.embedded.devices import check_device
 from pkpo.train.embedded.evaluation import draw
 from pkpo.train.embedded.pretrained import digest_of, find_checkpoint, load_checkpoint
 from pkpo.train.embedded.text_task import TextTask
@@ -31,7 +32,7 @@ class Sampler:
         cache: see `find_checkpoint`.
 
     Raises:
-        InvalidInputError: there is no such model or split, or they don't fit each other.
+        InvalidInputError: there is no such model, split or device, or they don't fit each other.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Sampler:
         if num_samples < 1:
             raise InvalidInputError(f"{num_samples=} must be positive")
         task.require_split(split)
+        check_device(device)
         checkpoint = find_checkpoint(settings.name, cache)
         room = load_config(checkpoint).max_positions
         self.task = TextTask(task, Tokenizer(checkpoint), settings, room)
@@ -91,7 +93,7 @@ class Sampler:
         done = earlier_lines(partial, header, "completions by other settings")
         on_done(sum(map(len, done)))
         for found in self._drawn(since=len(done)):
-            with partial.open("a", encoding="utf-8") as file:
+            with naming(partial), partial.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found) + "\n")
             done.append(found)
             on_done(sum(map(len, done)))
