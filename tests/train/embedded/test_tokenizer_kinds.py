@@ -146,6 +146,16 @@ def test_each_kind_is_read_as_transformers_reads_it(kind: str, tmp_path: Path):
     assert len(mine.end_ids) == 2
 
 
+def test_a_prompt_is_not_ended(tmp_path: Path):
+    """Where the tokenizer was stored as it was used in training."""
+    made = KINDS["Llama 2"]()
+    ids = [("<s>", 1), ("</s>", 2)]
+    made.post_processor = TemplateProcessing(single="<s> $A </s>", special_tokens=ids)
+    found = Tokenizer(store(tmp_path, made)).encode("How many?\n", begin=True)
+    assert found == made.encode("How many?\n").ids[:-1]
+    assert found[0] == 1
+
+
 def test_holes_between_ids(tmp_path: Path):
     """Every token with a line break ends a text, however high its id is."""
     tokens = {"<unk>": 0, "a": 1, "</s>": 2, "\n": 9, "<s>": 5}

@@ -140,12 +140,15 @@ class Tokenizer:
             raise InvalidInputError(f"{self.directory}: its chat template: {error}") from error
 
     def encode(self, text: str, *, begin: bool = False) -> list[int]:
-        """Token ids. `begin`: with what the tokenizer puts before a text, if anything.
+        """Token ids. `begin`: with what the tokenizer puts before a text, if anything, but with
+        no end behind it, which some put there too.
 
         Raises:
             InvalidInputError: the model has no such token.
         """
         ids = self._tokenizer.encode(text, add_special_tokens=begin).ids
+        while begin and ids[-1:] and ids[-1] in self.end_ids:
+            ids.pop()
         for token in ids:
             if token not in self._known:
                 raise InvalidInputError(
