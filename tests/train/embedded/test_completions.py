@@ -96,6 +96,7 @@ def test_completions_are_not_written_over(checkpoint: Path, capsys: pytest.Captu
         (["--shots", "5"], "too few for 5 shots"),
         (["--num-samples", "0"], "must be positive"),
         (["--shots", "-1"], "shots: Input should be greater"),
+        (["--num-samples", "100000000"], "may need"),
         (["--device", "nowhere"], "device 'nowhere' can't be used"),
     ],
 )

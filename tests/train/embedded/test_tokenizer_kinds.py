@@ -108,6 +108,7 @@ def store(folder: Path, made: tokenizers.Tokenizer, *, spare: int = 0, **setting
     policy = Policy(PolicyConfig(vocab_size=size, hidden=16, layers=1, max_positions=4000), seed=0)
     tokens = tuple(f"<{number}>" for number in range(size))
     end = made.token_to_id("</s>")
+    assert end is not None
     save_pretrained(policy, folder, tokens=tokens, special=(), eos_id=end, pad_id=end)
     made.save(str(folder / "tokenizer.json"))
     (folder / "chat_template.jinja").write_text(CHAT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from pkpo.errors import InvalidInputError
 _SIZES = ("vocab_size", "hidden", "layers", "heads", "intermediate", "max_positions")
 
 
-def _positive(number: object) -> bool:
+def _positive(number: Any) -> bool:
     return type(number) in (int, float) and 0 < number < math.inf
 
 

@@ -124,7 +124,6 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
         InvalidInputError: samples or their update may need more memory than the device has.
     """
     training, evaluation = config.training, config.evaluation
-    room = _memory(config.device)
     step = training.prompts_per_step * training.num_generations
     measured = evaluated_at_a_time(config) * evaluation.num_samples
     for what, remedy, needed in (
@@ -138,17 +137,26 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
         (
             f"an evaluation with {evaluation.num_samples} samples a problem",
             "num_samples",
-            _sampling_bytes(policy, task, measured),
+            sampling_bytes(policy, task, measured),
         ),
     ):
-        if room is not None and needed > room:
-            raise InvalidInputError(
-                f"{what} may need {needed / 2**30:.1f} GiB of memory, but {config.device} has "
-                f"{room / 2**30:.1f} GiB; lower {remedy}"
-            )
+        require_memory(needed, config.device, what, remedy)
 
 
-def _sampling_bytes(policy: PolicyConfig, task: TokenTask | TextTask, completions: int) -> int:
+def require_memory(needed: int, device: str, what: str, remedy: str) -> None:
+    """
+    Raises:
+        InvalidInputError: `what` may need more bytes than the device has.
+    """
+    room = _memory(device)
+    if room is not None and needed > room:
+        raise InvalidInputError(
+            f"{what} may need {needed / 2**30:.1f} GiB of memory, but {device} has "
+            f"{room / 2**30:.1f} GiB; lower {remedy}"
+        )
+
+
+def sampling_bytes(policy: PolicyConfig, task: TokenTask | TextTask, completions: int) -> int:
     """Keys, values and samples of all tokens; activations and distributions of one."""
     a_token = 8 * policy.layers * policy.key_heads * policy.head_size + 16
     last = 4 * (10 * policy.hidden + 3 * policy.intermediate) + 24 * len(task.vocabulary)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tokenizers
 from jinja2 import TemplateError, nodes
@@ -20,7 +20,7 @@ from pkpo.errors import InvalidInputError
 class _Generation(Extension):
     """{% generation %}: what stands in it is the assistant's, which matters to trainers alone."""
 
-    tags = frozenset({"generation"})
+    tags: ClassVar[set[str]] = {"generation"}
 
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
