@@ -81,12 +81,17 @@ class Questions:
         return f"{''.join(shown)}{self.question(split, place)}\n"
 
     def messages(self, split: Split, place: int) -> list[dict[str, str]]:
-        """The prompt as a conversation."""
-        messages = []
+        """The prompt as a conversation; what the system says to all questions, once."""
+        turns = []
         for shot in self.shots:
-            messages += self._messages("train", shot)
-            messages.append({"role": "assistant", "content": self.answers[shot]})
-        return messages + self._messages(split, place)
+            turns += self._messages("train", shot)
+            turns.append({"role": "assistant", "content": self.answers[shot]})
+        turns += self._messages(split, place)
+        messages: list[dict[str, str]] = []
+        for turn in turns:
+            if turn["role"] != "system" or turn not in messages:
+                messages.append(turn)
+        return messages
 
     def _messages(self, split: Split, place: int) -> list[dict[str, str]]:
         messages = self.task.messages(split, place)

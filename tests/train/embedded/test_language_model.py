@@ -165,10 +165,13 @@ def test_models_need_not_be_kept(tmp_path: Path, checkpoint: Path):
 def test_a_model_that_changed_since_is_refused(tmp_path: Path):
     own = make_checkpoint(tmp_path / "model", max_positions=900)
     run = make_run(tmp_path / "run", own)
+    both = RunDirectory(run.path, run.config.model_copy(update={"seeds": (0, 1)}))
     engine.make_warm_start(run, 0, tmp_path / "cache", stop=never)
     make_checkpoint(own, max_positions=900, seed=1)
     with pytest.raises(InvalidInputError, match="isn't the model that the job began with"):
         engine.train_arm(run, run.config.arms[0], 0, stop=never)
+    with pytest.raises(InvalidInputError, match="isn't the model that the job began with"):
+        engine.make_warm_start(both, 1, tmp_path / "cache", stop=never)
     other = tmp_path / "moved"
     make_checkpoint(own, max_positions=900).rename(other)
     source = run.warm_start(0) / "model.json"
