@@ -68,6 +68,7 @@ def test_trl_shows_shots_too():
     ("flags", "message"),
     [
         ("--shots 2 --dtype bfloat16", "--dtype, --shots: only with --model"),
+        ("--gradient-checkpointing", "--gradient-checkpointing: only with --model"),
         ("--model ./nothing", "no such folder"),
         ("--model m --hidden 8", "--hidden: not with --model"),
         (

@@ -32,6 +32,7 @@ _EMBEDDED_ALONE = (
     "workers",
     "dtype",
     "lora_rank",
+    "gradient_checkpointing",
     "prompt",
     "max_new_tokens",
     "too_long",

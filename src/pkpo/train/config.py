@@ -62,15 +62,17 @@ class ModelSettings(Settings):
     """A pretrained language model that a job of the embedded engine trains, and how it is asked.
 
     `name` is what `pkpo.train.embedded.pretrained.find_checkpoint` takes. `lora_rank` None
-    trains all weights. Each prompt shows the same `shots` solved problems first, drawn from the
-    train split with `shots_seed` and left out of training. `max_new_tokens` None stands for
-    half as many again as the longest reference answer has, and four. Problems too long for the
-    model are refused or dropped.
+    trains all weights. `gradient_checkpointing` computes activations again in the backward pass:
+    less memory for long completions, a third more time. Each prompt shows the same `shots`
+    solved problems first, drawn from the train split with `shots_seed` and left out of training.
+    `max_new_tokens` None stands for half as many again as the longest reference answer has, and
+    four. Problems too long for the model are refused or dropped.
     """
 
     name: str = Field(min_length=1)
     dtype: Literal["float32", "bfloat16"] = "float32"
     lora_rank: int | None = Field(default=None, ge=1)
+    gradient_checkpointing: bool = False
     prompt: Literal["chat", "text"] = "chat"
     shots: int = Field(default=0, ge=0)
     shots_seed: int = Field(default=0, ge=0)

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 
+from pkpo.engines.embedded import model as embedded_model
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.lora import load_adapter
 from pkpo.errors import InvalidInputError
@@ -154,6 +155,27 @@ def test_adapters_are_stored_apart_and_merged(tmp_path: Path, checkpoint: Path):
         after = adapted.completion_logits(*given)
         torch.testing.assert_close(merged.completion_logits(*given), after, rtol=1e-4, atol=1e-4)
     assert not torch.allclose(before, after, atol=1e-3)
+
+
+def test_activations_that_are_computed_again_change_nothing(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found, calls = [], []
+    recompute = embedded_model.checkpoint
+
+    def counted(*given: Any, **how: Any) -> Any:
+        calls.append(len(found))
+        return recompute(*given, **how)
+
+    monkeypatch.setattr(embedded_model, "checkpoint", counted)
+    for again in (False, True):
+        model = {"name": str(checkpoint), "shots": 1, "max_new_tokens": 3}
+        model["gradient_checkpointing"] = again
+        folder = tmp_path / str(again)
+        arm = trained(make_run(folder / "run", checkpoint, model=model), folder / "cache")
+        found.append((arm / "model" / "model.safetensors").read_bytes())
+    assert found[0] == found[1]
+    assert set(calls) == {1}
 
 
 def test_models_need_not_be_kept(tmp_path: Path, checkpoint: Path):

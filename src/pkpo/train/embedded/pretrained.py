@@ -100,6 +100,7 @@ def load_checkpoint(
     """A pretrained policy, to be trained; `seed` is of its adapters' first weights, if any."""
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
     policy = load_pretrained(checkpoint, device=device, dtype=dtype)
+    policy.checkpointing = settings.gradient_checkpointing
     if settings.lora_rank is not None:
         generator = torch.Generator().manual_seed(seed_of(seed, Stream.WEIGHTS))
         add_lora(policy, rank=settings.lora_rank, generator=generator)
