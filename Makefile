@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 export OMP_NUM_THREADS = 1
+# Installed without bytecode (see INSTALL), each process would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help train test test-slow test-trl test-trl-own test-verl test-tunix test-torchtitan test-tinker test-slime test-skyrl test-rllm test-engines test-ray lint benchmark results reproduce humaneval coverage clean
 

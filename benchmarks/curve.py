@@ -1,18 +1,26 @@
 """Thirty steps of the embedded engine and of TRL from the same policies: the same curve?
 
     python -m benchmarks.curve [--steps 30] [--seeds 4] [--first-seed 0] [--out benchmarks/curve.md]
+    python -m benchmarks.curve --model smollm2 --seeds 2 --out benchmarks/curve_smollm2.md
 
 Grid programs of one or two operations, a policy of one layer. Each seed's policy is warm-started
 once, and trained for the mean and for max@8 by both engines, each on samples of its own: 16 prompts
 x 16 completions a step, AdamW at 0.01 without clipping, float32. On the *same* samples the two end
 at the same policy (tests/engines/trl/test_gradient.py).
+
+With --model a pretrained model is trained instead, for max@4, to find a name in three sentences:
+two solved problems in each prompt, 4 prompts x 8 completions a step, AdamW at 1e-5 without
+clipping.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,17 +35,33 @@ from rich.console import Console
 import pkpo
 from pkpo.tables import Table
 from pkpo.train.config import TrainConfig, TrlConfig
-from pkpo.train.job import start_job
-from pkpo.train.run_directory import ArmDirectory
+from pkpo.train.job import resume_job, start_job
+from pkpo.train.run_directory import ArmDirectory, RunDirectory
 
-ARMS = {"mean": "pass@1", "max@8": "pass@8"}
-"""Objectives, and what shows them."""
+ENGINES = ("embedded", "TRL")
 WINDOW = 10
-POLICY = {
-    "policy": {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 64},
-    "warm_start": {"steps": 100, "batch_size": 64},
-}
-TASK = {
+
+Curves = dict[str, dict[str, np.ndarray]]
+"""(seeds, steps) of each arm's measure, by arm and engine."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What both engines train.
+
+    Args:
+        arms: objectives, and the measure of a batch that shows each.
+        given: settings that both take.
+        own, theirs: what only the embedded engine takes, and only TRL.
+    """
+
+    arms: Mapping[str, str]
+    given: Mapping[str, Any]
+    own: Mapping[str, Any]
+    theirs: Mapping[str, Any]
+
+
+_GRID_PROGRAMS = {
     "num_train": 64,
     "num_validation": 8,
     "num_test": 8,
@@ -46,47 +70,67 @@ TASK = {
     "max_ops": 2,
     "lengths": [1.0, 2.0],
 }
-ENGINES = ("embedded", "TRL")
+_NEEDLES = {
+    "dataset": "needle_haystack",
+    "options": {"min_num_statements": 3, "max_num_statements": 3},
+    "num_train": 200,
+    "num_validation": 2,
+    "num_test": 2,
+}
 
 
-def settings(steps: int, seeds: range) -> dict[str, Any]:
-    """Those that both engines take."""
-    return {
-        "task": {"name": "grid-programs", "options": TASK},
+def comparison(steps: int, seeds: range, model: str | None = None) -> Comparison:
+    """Of a pretrained model, or of tiny policies whose warm start the embedded engine makes."""
+    arms = {"mean": "pass@1", "max@8": "pass@8"} if model is None else {"max@4": "pass@4"}
+    task, prompts, samples, rate = (
+        ({"name": "grid-programs", "options": _GRID_PROGRAMS}, 16, 16, 1e-2)
+        if model is None
+        else ({"name": "reasoning-gym", "options": _NEEDLES}, 4, 8, 1e-5)
+    )
+    given = {
+        "task": task,
         "training": {
             "steps": steps,
-            "prompts_per_step": 16,
-            "num_generations": 16,
+            "prompts_per_step": prompts,
+            "num_generations": samples,
             "max_grad_norm": 1e9,
         },
-        "evaluation": {"k_values": [1, 8], "num_samples": 8, "every": steps},
-        "arms": [{"name": name, "schedule": name, "learning_rate": 1e-2} for name in ARMS],
+        "evaluation": {"k_values": [1, 4, 8], "num_samples": 8, "every": steps},
+        "arms": [{"name": name, "schedule": name, "learning_rate": rate} for name in arms],
         "seeds": list(seeds),
         "checkpoint_every": steps,
         "completions_every": steps,
     }
+    if model is not None:
+        own = {"model": {"name": model, "shots": 2}, "keep_models": False}
+        return Comparison(arms, given, own, {"model": model, "shots": 2})
+    own = {
+        "policy": {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 64},
+        "warm_start": {"steps": 100, "batch_size": 64},
+    }
+    return Comparison(arms, given, own, {})
 
 
-def train(folder: Path, given: dict[str, Any], workers: int) -> None:
+def train(folder: Path, what: Comparison, workers: int) -> None:
     """Both jobs, into the folder's `embedded` and `TRL`."""
-    console = Console(stderr=True, quiet=True)
-    own = folder / "embedded"
-    start_job(
-        TrainConfig.model_validate(given | POLICY),
-        own,
-        "benchmarks.curve",
-        console,
-        workers=workers,
-    )
-    model = str(own / "warm_start" / "seed_{seed}" / "model")
-    theirs = TrlConfig.model_validate(given | {"model": model})
-    start_job(theirs, folder / "TRL", "benchmarks.curve", console)
+    own, theirs = (folder / engine for engine in ENGINES)
+    _do(TrainConfig.model_validate({**what.given, **what.own}), own, workers)
+    warm = {"model": str(own / "warm_start" / "seed_{seed}" / "model")}
+    _do(TrlConfig.model_validate({**what.given, **warm, **what.theirs}), theirs, 1)
 
 
-def read(folder: Path, seeds: range) -> dict[str, dict[str, np.ndarray]]:
-    """(seeds, steps) of each arm's measure, by arm and engine."""
-    found: dict[str, dict[str, np.ndarray]] = {arm: {} for arm in ARMS}
-    for arm, measure in ARMS.items():
+def _do(config: TrainConfig | TrlConfig, path: Path, workers: int) -> None:
+    """Begin a job, or go on with the one that is there."""
+    console = Console(stderr=True)
+    if (path / "config.json").exists():
+        resume_job(RunDirectory.open(path), console, workers=workers)
+    else:
+        start_job(config, path, "benchmarks.curve", console, workers=workers)
+
+
+def read(folder: Path, arms: Mapping[str, str], seeds: range) -> Curves:
+    found: Curves = {arm: {} for arm in arms}
+    for arm, measure in arms.items():
         for engine in ENGINES:
             logs = [
                 ArmDirectory(folder / engine / "arms" / arm / f"seed_{seed}").path for seed in seeds
@@ -101,10 +145,10 @@ def with_error(values_S: np.ndarray) -> tuple[float, float]:
     return float(values_S.mean()), float(values_S.std(ddof=1) / len(values_S) ** 0.5)
 
 
-def table(curves: dict[str, dict[str, np.ndarray]]) -> Table:
+def table(arms: Mapping[str, str], curves: Curves) -> Table:
     """Means of ten steps each; differences are taken by seed, whose policies are the same."""
     rows = []
-    for arm, measure in ARMS.items():
+    for arm, measure in arms.items():
         own, theirs = (curves[arm][engine] for engine in ENGINES)
         for start in range(0, own.shape[1], WINDOW):
             part = slice(start, start + WINDOW)
@@ -117,9 +161,10 @@ def table(curves: dict[str, dict[str, np.ndarray]]) -> Table:
     return Table(head, tuple(rows), words=frozenset({0, 1, 2}))
 
 
-def draw(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    for axes, (arm, measure) in zip(figure.subplots(1, len(ARMS)), ARMS.items()):
+def draw(arms: Mapping[str, str], curves: Curves, path: Path) -> None:
+    figure = Figure(figsize=(4.5 * len(arms), 3.4), layout="constrained")
+    panels = figure.subplots(1, len(arms), squeeze=False)[0]
+    for axes, (arm, measure) in zip(panels, arms.items()):
         for engine, colour in zip(ENGINES, ("tab:blue", "tab:orange")):
             values = 100 * curves[arm][engine]
             steps = np.arange(1, values.shape[1] + 1)
@@ -130,14 +175,13 @@ def draw(curves: dict[str, dict[str, np.ndarray]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def page(curves: dict[str, dict[str, np.ndarray]], picture: str) -> str:
-    seeds, steps = curves["mean"]["TRL"].shape
+def page(arms: Mapping[str, str], curves: Curves, given: str, picture: str) -> str:
+    seeds, steps = next(iter(curves.values()))["TRL"].shape
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
     return (
         f"# {steps} steps of both engines\n\n{seeds} seeds, each engine on samples of its own; ± "
         f"is the standard error over seeds. pkpo {pkpo.__version__}, {versions}.\nCommand: "
-        f"`python -m benchmarks.curve --steps {steps} --seeds {seeds} --out benchmarks/curve.md`"
-        f"\n\n{table(curves).to_markdown()}\n\n"
+        f"`python -m benchmarks.curve {given}`\n\n{table(arms, curves).to_markdown()}\n\n"
         f"![Thin lines are seeds, thick ones their mean]({picture})\n"
     )
 
@@ -149,16 +193,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2, help="of the embedded engine")
     parser.add_argument("--out", type=Path, help="write the page to this file, its picture beside")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--model", help="smollm2, or a folder in transformers' format")
+    parser.add_argument("--runs", type=Path, help="keep the runs here, where the command goes on")
     flags = parser.parse_args()
     seeds = range(flags.first_seed, flags.first_seed + flags.seeds)
+    what = comparison(flags.steps, seeds, flags.model)
     with tempfile.TemporaryDirectory() as folder:
-        train(Path(folder), settings(flags.steps, seeds), flags.workers)
-        curves = read(Path(folder), seeds)
-    print(table(curves).to_markdown())
+        runs = flags.runs or Path(folder)
+        train(runs, what, flags.workers)
+        curves = read(runs, what.arms, seeds)
+    print(table(what.arms, curves).to_markdown())
     if flags.out:
         picture = flags.out.with_suffix(".png")
-        draw(curves, picture)
-        flags.out.write_text(page(curves, picture.name))
+        draw(what.arms, curves, picture)
+        flags.out.write_text(page(what.arms, curves, " ".join(sys.argv[1:]), picture.name))
 
 
 if __name__ == "__main__":

@@ -4,12 +4,20 @@
 
 The transform stands against `torch.sort` of the same rewards along the same axis and against a
 copy of them within the device. `torch.cuda.set_sync_debug_mode` tells whether a call waits for
-the device. The step is that of `benchmarks.pretrained`, in bfloat16, TRL's all rows at once.
+the device. Times are elapsed ones of calls that are waited for, so that small inputs show what
+launching takes.
+
+The step is that of `benchmarks.pretrained`, in bfloat16, of more prompts. TRL trains on 128 of its
+rows at a time: what 1,024 keep for the backward pass takes about 160 GB. It moves the bfloat16
+weights themselves, this package copies of them in single precision, which count in the peaks.
+
+One GPU is used, the first of CUDA_VISIBLE_DEVICES: TRL's trainer would spread over several.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -105,12 +113,20 @@ def step_table(setting: Setting) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--device", default="cuda", help="cpu shows that the script runs")
+    parser.add_argument(
+        "--device", default="cuda", choices=("cuda", "cpu"), help="cpu shows that the script runs"
+    )
     parser.add_argument("--model", default=SMOLLM2, help="a name or folder, as in pkpo train")
     parser.add_argument("--prompts", type=int, default=64, help="of a step, each of 16 samples")
+    parser.add_argument(
+        "--trl-rows", type=int, default=128, help="at a time, a divisor of 16 x prompts"
+    )
     parser.add_argument("--repeats", type=int, default=10, help="of each measurement")
     parser.add_argument("--out", type=Path, help="also write the tables to this file")
     given = parser.parse_args(arguments)
+    # Read when CUDA is first used, by the processes of both engines too.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    os.environ["CUDA_VISIBLE_DEVICES"] = visible.partition(",")[0]
     if given.device != "cpu" and not torch.cuda.is_available():
         sys.exit("there is no GPU here")
     setting = Setting(
@@ -118,15 +134,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prompts=given.prompts,
         repeats=given.repeats,
         trl_steps=given.repeats,
-        rows_at_once=16 * given.prompts,
+        rows_at_once=min(given.trl_rows, 16 * given.prompts),
         device=given.device,
         dtype="float32" if given.device == "cpu" else "bfloat16",
     )
+    # The step first, whose processes then have the device to themselves.
+    step, transform = step_table(setting), transform_table(given.device, repeats=given.repeats)
     name = machine() if given.device == "cpu" else torch.cuda.get_device_name()
-    transform, step = transform_table(given.device, repeats=given.repeats), step_table(setting)
     text = (
-        f"# On a GPU\n\n{name}; pkpo {pkpo.__version__}, torch {torch.__version__}, "
-        f"{setting.dtype}. Command: `python -m benchmarks.gpu --out benchmarks/gpu.md`\n\n"
+        f"# On a GPU\n\n{name}; pkpo {pkpo.__version__}, torch {torch.__version__}; the step in "
+        f"{setting.dtype}, {setting.prompts} prompts x {setting.generations} completions, TRL "
+        f"{setting.rows_at_once} rows at a time, with no copies of its weights in single "
+        "precision. Command: `python -m benchmarks.gpu --out benchmarks/gpu.md`\n\n"
         f"{transform.to_markdown()}\n\n{step.to_markdown()}\n"
     )
     print(text)

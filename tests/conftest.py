@@ -1,4 +1,5 @@
 import gc
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,9 +30,17 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def modules_are_no_garbage() -> Iterator[None]:
-    """A training collects garbage, and going through all imports takes most of its time."""
+def files_are_not_waited_for() -> Iterator[None]:
+    """A job syncs dozens of files, for milliseconds each; that it does, and when, is seen in
+    tests/train/interference.py. Processes of their own still wait."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # which complains of a closed file too
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def modules_are_no_garbage() -> None:
+    """A training collects garbage, and going through all imports takes most of its time; pytest
+    does five times at its end."""
     gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from decimal import Context, Decimal
 from fractions import Fraction
+from functools import lru_cache
 
 from oracles import Kernel, Number, Term
 
@@ -37,7 +38,8 @@ def _worth(rewards: Sequence[Number], term: Term, members: Sequence[int]) -> Fra
     return Fraction(term.of([rewards[j] for j in members]))
 
 
-def _value(rewards: Sequence[Number], ratios: Sequence[Number], term: Term) -> Fraction:
+@lru_cache(maxsize=5000)
+def _value(rewards: tuple[Number, ...], ratios: tuple[Number, ...], term: Term) -> Fraction:
     subsets = _subsets(len(rewards), term.k)
     total = sum(
         (weight(ratios, members) * _worth(rewards, term, members) for members in subsets),
@@ -54,9 +56,9 @@ def estimate(
 ) -> Fraction:
     total = Fraction(0)
     for term in kernel:
-        part = _value(rewards, ratios, term)
+        part = _value(tuple(rewards), tuple(ratios), term.unit)
         if normalise:
-            part /= _value([1] * len(rewards), ratios, term)
+            part /= _value((1,) * len(rewards), tuple(ratios), term.unit)
         total += term.coefficient * part
     return total
 
@@ -67,12 +69,14 @@ def advantages(
     found = [Fraction(0)] * len(rewards)
     for term in kernel:
         for i in range(len(rewards)):
-            found[i] += term.coefficient * _advantage(rewards, ratios, term, baseline, i)
+            of_term = _advantage(tuple(rewards), tuple(ratios), term.unit, baseline, i)
+            found[i] += term.coefficient * of_term
     return found
 
 
+@lru_cache(maxsize=5000)
 def _advantage(
-    rewards: Sequence[Number], ratios: Sequence[Number], term: Term, baseline: str, i: int
+    rewards: tuple[Number, ...], ratios: tuple[Number, ...], term: Term, baseline: str, i: int
 ) -> Fraction:
     n, k = len(rewards), term.k
     of_others = Fraction(0)
@@ -136,7 +140,8 @@ def effective_sample_size(ratios: Sequence[Number], k: int) -> Fraction:
 # Recursion, for max@k.
 
 
-def _totals(pairs: Sequence[tuple[Fraction, Fraction]], k: int) -> tuple[Fraction, Fraction]:
+@lru_cache(maxsize=200)
+def _totals(pairs: tuple[tuple[Fraction, Fraction], ...], k: int) -> tuple[Fraction, Fraction]:
     """Over the subsets of size k of (reward, ratio) sorted by reward: the sum of their weights,
     and that of weight times largest reward."""
     sums = [Fraction(1)] + [Fraction(0)] * k
@@ -150,7 +155,7 @@ def _totals(pairs: Sequence[tuple[Fraction, Fraction]], k: int) -> tuple[Fractio
 
 
 def exact_estimate(rewards: Sequence[float], ratios: Sequence[Fraction], k: int) -> Fraction:
-    pairs = sorted(zip(map(Fraction, rewards), ratios, strict=True))
+    pairs = tuple(sorted(zip(map(Fraction, rewards), ratios, strict=True)))
     return _totals(pairs, k)[1] / math.comb(len(rewards), k)
 
 
@@ -159,10 +164,10 @@ def exact_advantages(
 ) -> list[Fraction]:
     pairs = list(zip(map(Fraction, rewards), ratios, strict=True))
     order = sorted(range(len(pairs)), key=pairs.__getitem__)
-    everything = _totals([pairs[j] for j in order], k)[1]
+    everything = _totals(tuple(pairs[j] for j in order), k)[1]
     found = []
     for i in range(len(pairs)):
-        others = [pairs[j] for j in order if j != i]
+        others = tuple(pairs[j] for j in order if j != i)
         mass_k, value_k = _totals(others, k)
         mass, value = _totals(others, k - 1)
         result = everything - value_k

@@ -38,6 +38,11 @@ class Term:
         return len(self.weights)
 
     @cached_property
+    def unit(self) -> "Term":
+        """Without its coefficient: what is enumerated, once for all that share the weights."""
+        return Term(Fraction(1), self.weights)
+
+    @cached_property
     def is_maximum(self) -> bool:
         return self.weights == _unit(self.k, self.k - 1)
 
@@ -123,7 +128,7 @@ def is_defined(kernel: Kernel, baseline: str, n: int) -> bool:
 
 def estimate(rewards: Sequence[Number], kernel: Kernel) -> Fraction:
     """The average over all subsets of size k: equation (12) for the maximum."""
-    return sum((t.coefficient * _average(tuple(rewards), t) for t in kernel), Fraction(0))
+    return sum((t.coefficient * _average(tuple(rewards), t.unit) for t in kernel), Fraction(0))
 
 
 @lru_cache(maxsize=5000)
@@ -134,7 +139,7 @@ def _average(rewards: tuple[Number, ...], term: Term) -> Fraction:
 
 def advantages(rewards: Sequence[Number], kernel: Kernel, baseline: str) -> list[Fraction]:
     """Equations (27), (29), (33) and the centred leave-one-out, by their definitions."""
-    per_term = [_ENUMERATED[baseline](tuple(rewards), term) for term in kernel]
+    per_term = [_ENUMERATED[baseline](tuple(rewards), term.unit) for term in kernel]
     return [
         sum((t.coefficient * a for t, a in zip(kernel, column, strict=True)), Fraction(0))
         for column in zip(*per_term, strict=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,30 +59,47 @@ def test_both_engines_train_the_same_adapters(setting: steps.Setting, tmp_path: 
     assert steps.measure_ours(setting, tmp_path / "kept")["difference"] < 1e-4
 
 
-def test_tables_of_a_gpu(setting: steps.Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_page_of_a_gpu(
+    setting: steps.Setting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one GPU, where there are several."""
+
     def here(function: Any, *args: Any) -> Any:
         return function(*args)
 
     monkeypatch.setattr(gpu, "isolated", here)
-    table = gpu.step_table(setting)
-    assert [row[2] for row in table.rows] == ["pkpo", "TRL", "times as fast"] * 2
-    transform = gpu.transform_table("cpu", shapes=((10, 16), (3, 64)), repeats=1)
-    assert [row[0] for row in transform.rows] == ["10 x 16", "3 x 64"]
-    assert transform.notes == ("Whether a call waits for the device can't be told on a CPU.",)
+    small = partial(steps.Setting, max_new_tokens=3, shots=1)
+    monkeypatch.setattr(gpu, "Setting", small)
+    rewards = partial(gpu.transform_table, shapes=((10, 16), (3, 64)))
+    monkeypatch.setattr(gpu, "transform_table", rewards)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,4")
+    given = {"--device": "cpu", "--model": setting.model, "--prompts": 2, "--trl-rows": 8}
+    given |= {"--repeats": 1, "--out": tmp_path / "page.md"}
+    gpu.main([str(part) for pair in given.items() for part in pair])
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "3"
+    page = (tmp_path / "page.md").read_text()
+    rows = [line.split("|")[1:-1] for line in page.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in row] for row in rows]
+    assert [row[0] for row in cells if " x " in row[0]] == ["10 x 16", "3 x 64"]
+    engines = [row[2] for row in cells if row[0] == "one beginning"]
+    assert engines == ["pkpo", "TRL", "times as fast"] * 2
+    assert "TRL 8 rows at a time" in page
+    assert "Whether a call waits for the device can't be told on a CPU." in page
 
 
 def test_curves_of_both_engines(tmp_path: Path) -> None:
     """Both take the settings, and the table has the means and errors of the curves."""
-    given = curve.settings(20, range(2))
-    TrainConfig.model_validate(given | curve.POLICY)
-    TrlConfig.model_validate(given | {"model": "folder"})
-    own = np.repeat([[0.1, 0.2], [0.3, 0.4]], 10, axis=1)
-    curves = {arm: {"embedded": own, "TRL": own + 0.05} for arm in curve.ARMS}
-    rows = curve.table(curves).rows
-    assert rows[:2] == (
-        ("mean", "pass@1", "1-10", "20.0 ± 10.0", "25.0 ± 10.0", "5.0 ± 0.0"),
-        ("mean", "pass@1", "11-20", "30.0 ± 10.0", "35.0 ± 10.0", "5.0 ± 0.0"),
-    )
-    curve.draw(curves, tmp_path / "curve.png")
-    assert (tmp_path / "curve.png").stat().st_size > 1000
-    assert "--seeds 2" in curve.page(curves, "curve.png")
+    for model in (None, "folder"):
+        what = curve.comparison(20, range(2), model)
+        TrainConfig.model_validate({**what.given, **what.own})
+        TrlConfig.model_validate({**what.given, "model": "folder", **what.theirs})
+        own = np.repeat([[0.1, 0.2], [0.3, 0.4]], 10, axis=1)
+        curves = {arm: {"embedded": own, "TRL": own + 0.05} for arm in what.arms}
+        arm, measure = next(iter(what.arms.items()))
+        assert curve.table(what.arms, curves).rows[:2] == (
+            (arm, measure, "1-10", "20.0 ± 10.0", "25.0 ± 10.0", "5.0 ± 0.0"),
+            (arm, measure, "11-20", "30.0 ± 10.0", "35.0 ± 10.0", "5.0 ± 0.0"),
+        )
+        curve.draw(what.arms, curves, tmp_path / "curve.png")
+        assert (tmp_path / "curve.png").stat().st_size > 1000
+        assert "curve --seeds 2" in curve.page(what.arms, curves, "--seeds 2", "curve.png")

@@ -23,6 +23,7 @@ import pytest
 
 from pkpo.cli.commands import run
 from pkpo.cli.compare import short_names
+from pkpo.report import style
 
 ROOT = Path(__file__).parents[2]
 LOGS = ROOT / "tests" / "evaluate" / "files"
@@ -33,6 +34,7 @@ PKPO = [sys.executable, "-m", "pkpo"]
 def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(style, "DPI", 30)
 
 
 def pkpo(*arguments: object) -> int:
@@ -456,6 +458,8 @@ def test_no_pytorch(tmp_path: Path):
     code = (
         "import sys\n"
         "from pkpo.cli.commands import run\n"
+        "from pkpo.report import style\n"
+        "style.DPI = 30\n"
         "flags = ['--html', 'page.html', '--figures', 'figures', '--format', 'json']\n"
         f"assert run(['eval', {str(log)!r}, *flags]) == 0\n"
         f"runs = [{str(log)!r}] * 2\n"

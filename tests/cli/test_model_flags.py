@@ -58,15 +58,22 @@ def test_a_model_has_sizes_already():
         TrainConfig.model_validate(settings)
 
 
+def test_trl_shows_shots_too():
+    flags = Train(engine="trl", model="smollm2", learning_rates=(1e-6,), shots=4)
+    assert flags.trl_settings().shots == 4
+    assert Train(engine="trl", model="m", learning_rates=(1e-6,)).trl_settings().shots == 0
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
         ("--shots 2 --dtype bfloat16", "--dtype, --shots: only with --model"),
+        ("--gradient-checkpointing", "--gradient-checkpointing: only with --model"),
         ("--model ./nothing", "no such folder"),
         ("--model m --hidden 8", "--hidden: not with --model"),
         (
-            "--engine trl --model m --learning-rates 1 --shots 2",
-            "--engine trl doesn't know --shots",
+            "--engine trl --model m --learning-rates 1 --prompt text",
+            "--engine trl doesn't know --prompt",
         ),
     ],
 )

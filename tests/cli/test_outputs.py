@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pkpo.cli.commands import run
+from pkpo.report import style
 
 PKPO = [sys.executable, "-m", "pkpo"]
 HARMFUL = "p\x1b[2J\x1b]0;title\x07\r\u202e\x9b31m\n\u2028"
@@ -23,6 +24,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PKPO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setattr(style, "DPI", 30)
 
 
 def log(path: str | Path, name: str = "p", solved: int | None = None) -> Path:

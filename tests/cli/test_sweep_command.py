@@ -15,7 +15,7 @@ from pkpo.execution import processes
 from pkpo.execution.interrupt import Interrupted
 from pkpo.execution.pool import ThisProcess
 from pkpo.execution.processes import LocalProcesses
-from pkpo.report import write
+from pkpo.report import style, write
 from pkpo.train.job import JobError
 from pkpo.train.sweep import Sweep, SweepDirectory
 
@@ -29,6 +29,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("PKPO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(style, "DPI", 30)
     monkeypatch.chdir(tmp_path)
 
 

@@ -21,7 +21,7 @@ from pkpo.cli import main
 from pkpo.cli.commands import run
 from pkpo.cli.train import Train
 from pkpo.execution.pool import ThisProcess
-from pkpo.report import write
+from pkpo.report import style, write
 from pkpo.train import job
 from pkpo.train.job import Job
 from pkpo.train.run_directory import RunDirectory
@@ -89,6 +89,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     run_path = path / f"run-{'x' * 80}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PKPO_CACHE", str(path / "cache"))
+        patch.setattr(style, "DPI", 30)
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err):
             code = run([*JOB, "--workers", "1", "--out", str(run_path)])

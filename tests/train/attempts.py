@@ -5,8 +5,9 @@ prints how it ended as subprocess numbers it. An object is either
 {"run": PATH, "cache": PATH, "kill": [WHAT, NAME, NUMBER] or null, "record": PATH or null}, for
 the work of a run directory, or {"command": [ARGUMENT, ...], "env": {NAME: VALUE}, "out": PATH,
 "err": PATH, "most_bytes": NUMBER or null, "figures": BOOLEAN, "slow_until": PATH or null}, for
-a command of pkpo, whose workers are forked too, whose report may go without figures, which take
-most of its time, and whose steps each wait a while until there is a file at the path.
+a command of pkpo, whose workers are forked too, whose report may go without its figures, which
+are coarse because they take most of its time, and whose steps each wait a while until there is
+a file at the path.
 Forking saves the seconds that importing takes; a child is the leader of its own session.
 """
 
@@ -96,6 +97,7 @@ def command(order: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["most_bytes"], hard))
     if order["slow_until"] is not None:
         wait_before_steps(Path(order["slow_until"]))
+    style.DPI = 60
     if not order["figures"]:
         write.draw_figures = lambda run: ()
         sweep.sweep_figure = lambda results: style.new_figure(1.0, 1.0)

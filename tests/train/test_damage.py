@@ -46,6 +46,23 @@ def original(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.path
 
 
+@pytest.fixture(scope="module")
+def others_done(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """For an arm: the same run, but all other arms are finished."""
+    folder = tmp_path_factory.mktemp("done")
+    for own in ("finished", "begun"):
+        run = RunDirectory.open(shutil.copytree(original, folder / own))
+        for arm in run.config.arms:
+            if arm.name != own and not run.arm(arm, 0).finished:
+                assert train_arm(run, arm, 0, stop=never)
+    return {own: folder / own for own in ("finished", "begun")}
+
+
+@pytest.fixture(scope="module")
+def all_done(others_done: dict[str, Path]) -> Path:
+    return others_done["finished"]
+
+
 @pytest.fixture(autouse=True)
 def without_figures() -> Iterator[None]:
     """Which take most of the time."""
@@ -154,10 +171,16 @@ def cases(files: dict[str, tuple[Damage, ...]]) -> list[Any]:
 
 @pytest.mark.parametrize(("name", "damage"), cases(OF_ARMS))
 def test_damage_stops_its_own_arm_alone(
-    original: Path, cache: Path, tmp_path: Path, name: str, damage: Damage
+    original: Path,
+    others_done: dict[str, Path],
+    cache: Path,
+    tmp_path: Path,
+    name: str,
+    damage: Damage,
 ):
+    """One kind of damage to each file shows that the arms beside it are trained."""
     run, own = tmp_path / "run", name.split("/")[1]
-    shutil.copytree(original, run)
+    shutil.copytree(original if damage is garbage else others_done[own], run)
     damage(run / name)
     before = content(run / name)
     resumed = Resumed(run, cache)
@@ -177,10 +200,10 @@ def test_damage_stops_its_own_arm_alone(
 
 @pytest.mark.parametrize(("name", "damage"), cases(OF_NO_ARM))
 def test_damage_that_is_no_arm_s_stops_none(
-    original: Path, cache: Path, tmp_path: Path, name: str, damage: Damage
+    original: Path, all_done: Path, cache: Path, tmp_path: Path, name: str, damage: Damage
 ):
     run = tmp_path / "run"
-    shutil.copytree(original, run)
+    shutil.copytree(original if damage in (garbage, a_folder) else all_done, run)
     damage(run / name)
     resumed = Resumed(run, cache)
     assert str(run / name) in resumed.error
@@ -221,12 +244,10 @@ def test_a_damaged_config_is_named(original: Path, cache: Path, tmp_path: Path, 
 
 @pytest.mark.parametrize("name", ["metrics.jsonl", "evaluation.json", "choices.jsonl"])
 def test_the_way_out_that_is_named_leads_out(
-    original: Path, cache: Path, tmp_path: Path, name: str
+    all_done: Path, cache: Path, tmp_path: Path, name: str
 ):
-    whole, run = tmp_path / "whole", tmp_path / "run"
-    shutil.copytree(original, whole)
-    assert Resumed(whole, cache).error == ""
-    shutil.copytree(whole, run)
+    run = tmp_path / "run"
+    shutil.copytree(all_done, run)
     folder = run / "arms" / "begun" / "seed_0"
     (folder / "evaluation.json").unlink()
     garbage(folder / name)
@@ -238,7 +259,7 @@ def test_the_way_out_that_is_named_leads_out(
         assert f"remove {folder} to train this arm again" in said
         shutil.rmtree(folder)
     assert Resumed(run, cache).error == ""
-    assert_same_run(folder, whole / "arms" / "begun" / "seed_0")
+    assert_same_run(folder, all_done / "arms" / "begun" / "seed_0")
 
 
 # Checkpoints
@@ -294,10 +315,13 @@ KEYS = ("step", "elapsed", "policy", "optimizer", "solved", "plan", "shown_choic
     ],
 )
 def test_a_checkpoint_that_holds_something_else(
-    original: Path, cache: Path, tmp_path: Path, change: Callable[[dict[str, Any]], None]
+    others_done: dict[str, Path],
+    cache: Path,
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], None],
 ):
     run = tmp_path / "run"
-    shutil.copytree(original, run)
+    shutil.copytree(others_done["begun"], run)
     path = run / "arms" / "begun" / "seed_0" / "state.pt"
     state = torch.load(path, weights_only=True)
     change(state)
@@ -306,7 +330,6 @@ def test_a_checkpoint_that_holds_something_else(
     assert resumed.error.startswith("1 arms failed: begun")
     assert f"begun failed: can't read the checkpoint {path}: " in resumed.said
     assert "Remove it to continue from the checkpoint before" in resumed.said
-    assert (run / "arms" / "waiting" / "seed_0" / "evaluation.json").exists()
 
 
 # Settings
@@ -340,12 +363,16 @@ def test_a_finished_arm_of_other_settings_is_refused(
     for part in path:
         inner = inner[int(part)] if part.isdigit() else inner[part]
     before, inner[last] = inner[last], value
+    alone = place != "arms.0.schedule"  # in that case, there are arms beside it, which go on
+    if alone:
+        del config["arms"][1:]
     (run / "config.json").write_text(json.dumps(config))
     resumed = Resumed(run, cache)
     assert resumed.error.startswith("1 arms failed: finished")
     assert f"{place.removeprefix('arms.0.')} was {before!r} and is {value!r} now" in resumed.said
     assert "Undo the change" in resumed.said
-    assert (run / "arms" / "waiting" / "seed_0" / "evaluation.json").exists()
+    for other in ("begun", "waiting"):
+        assert (run / "arms" / other / "seed_0" / "evaluation.json").exists() != alone
 
 
 def test_what_decides_no_result_may_change(original: Path, cache: Path, tmp_path: Path):

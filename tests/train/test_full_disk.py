@@ -14,6 +14,7 @@ import pytest
 
 from pkpo.cli.commands import run as run_command
 from pkpo.files import write_atomically
+from pkpo.report import style
 from pkpo.train.json_lines import JsonLines, write_text
 from pkpo.train.run_directory import RunDirectory
 
@@ -149,8 +150,9 @@ def test_the_command_says_what_did_not_fit_and_resumes(attempts: Attempts, tmp_p
 
 
 def test_a_report_that_cannot_be_written(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], cache: Path
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], cache: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(style, "DPI", 60)
     config = make_config()
     run = RunDirectory.create(tmp_path / "run", config, "")
     trainer(config, run.arm(config.arms[0], 0).path, cache).run()

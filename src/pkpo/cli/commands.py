@@ -103,7 +103,7 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     if name.startswith("--tyro-"):
         return exit_code(lambda: _complete(arguments))
-    hint = "; --resume continues the run" if name in ("train", "sweep") else ""
+    hint = "; --resume continues a run that has begun" if name in ("train", "sweep") else ""
     hint = "; the same command goes on" if name in ("verify", "sample") else hint
     return exit_code(lambda: _call(name, rest), hint)
 

@@ -97,6 +97,10 @@ class JobFlags:
     lora_rank: Annotated[int | None, optional] = None
     """Train adapters of this rank on the --model instead of all its weights."""
 
+    gradient_checkpointing: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Compute the --model's activations again in the backward pass instead of keeping them:
+    less memory for long completions, a third more time."""
+
     prompt: Annotated[Literal["chat", "text"] | None, optional] = None
     """How the --model is asked: by its chat template (default), or in plain text, where a line
     break ends an answer."""
@@ -236,7 +240,9 @@ class JobFlags:
     def given(self, section: type[Settings]) -> dict[str, Any]:
         """The flags of a section's fields that were set."""
         found = {name: getattr(self, name, None) for name in section.model_fields}
-        return {name: value for name, value in found.items() if value is not None}
+        return {
+            name: value for name, value in found.items() if value is not None and value is not False
+        }
 
 
 @contextmanager

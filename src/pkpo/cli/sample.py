@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from pkpo.cli.arguments import read_options
+from pkpo.cli.errors import UsageError
+from pkpo.cli.flags import optional, refused_as
 from pkpo.cli.show import counting, show
 from pkpo.files import default_cache
 from pkpo.tasks.base import Split
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ModelSettings
-
-optional: Any = tyro.conf.arg(help_behavior_hint="(optional)")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class Sample:
     """Most tokens of a completion. By default half as many again as the longest reference answer
     of the training problems has, and four."""
 
+    too_long: Literal["refuse", "drop"] = "refuse"
+    """What happens to problems that are too long for the model."""
+
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the model's weights."""
 
@@ -73,11 +76,12 @@ class Sample:
     """Of the completions."""
 
     def __call__(self, command: str) -> int:
-        model = {
-            name: getattr(self, name) for name in ("dtype", "prompt", "shots", "max_new_tokens")
-        }
-        settings = ModelSettings(name=self.model, **model)
-        out = self.out or Path(f"{self.task}.{Path(self.model).name}.jsonl")
+        form = ("dtype", "prompt", "shots", "max_new_tokens", "too_long")
+        with refused_as(UsageError):
+            settings = ModelSettings(
+                name=self.model, **{name: getattr(self, name) for name in form}
+            )
+        out = self.out or Path(f"{self.task}.{Path(self.model).resolve().name}.jsonl")
         options = read_options(self.option)
         from pkpo.train.embedded.completions import Sampler
 
@@ -90,6 +94,8 @@ class Sample:
             device=self.device,
             cache=default_cache(),
         )
+        if dropped := sampler.task.dropped.get(self.split):
+            show(f"Left out as too long for the model: {dropped} problems")
         with counting(len(sampler)) as on_done:
             sampler.write(out, {"task": self.task, "options": options}, on_done)
         show(f"{len(sampler)} problems, {self.num_samples} completions each: {out}")

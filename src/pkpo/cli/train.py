@@ -32,8 +32,8 @@ _EMBEDDED_ALONE = (
     "workers",
     "dtype",
     "lora_rank",
+    "gradient_checkpointing",
     "prompt",
-    "shots",
     "max_new_tokens",
     "too_long",
     "no_keep_models",
@@ -54,7 +54,8 @@ class Train(JobFlags):
 
     max_completion_length: Annotated[int | None, optional] = None
     """With --engine trl: most tokens of a completion. By default the task's limit where the
-    model speaks the task's tokens, else 512."""
+    model speaks the task's tokens, with --shots half as many again as the longest reference
+    answer has, and four, else 512."""
 
     per_device_batch_size: Annotated[int | None, optional] = None
     """With --engine trl: completions that a process takes through the model at a time. By
@@ -140,6 +141,7 @@ class Train(JobFlags):
             )
         return TrlConfig(
             model=self.model,
+            shots=self.shots or 0,
             trl=read_options(self.trl, "--trl"),
             **self.of_any_engine(TrlTrainingSettings(**self.given(TrlTrainingSettings))),
         )

@@ -1,9 +1,9 @@
 """How problems and answers of reasoning-gym's datasets are spelt for a model.
 
 - countdown: "4 7 25=36" is answered by "4+7+25". Numbers are sorted in the prompt.
-- fraction_simplification: as it is, with numbers of two and three digits.
 - graph_color: "4:01 03 23" lists the edges of four vertices and is answered by one color a
   vertex, "1212", which reaches the verifier as the JSON map that it expects.
+- needle_haystack: as it is, with three to five statements.
 - palindrome_generation: "abba" is answered by "abba" or "baab".
 - quantum_lock: "A+2 B*2g C-1r=14" names the buttons, when each works (green, red) and the
   target, and is answered by the buttons to press, "ABABA".
@@ -94,7 +94,6 @@ REASONING_GYM_PRESETS: Mapping[str, ReasoningGymPreset] = {
         prompt=_countdown_prompt,
         own_answer=lambda entry: entry["answer"].replace(" ", ""),
     ),
-    "fraction_simplification": ReasoningGymPreset({"max_value": 60, "max_factor": 5}),
     "graph_color": ReasoningGymPreset(
         {"min_num_vertices": 7, "max_num_vertices": 7, "edge_probability": 0.4},
         alphabet="0123456789: ",
@@ -102,6 +101,7 @@ REASONING_GYM_PRESETS: Mapping[str, ReasoningGymPreset] = {
         own_answer=_graph_own_answer,
         spell_out=_graph_answer,
     ),
+    "needle_haystack": ReasoningGymPreset({"min_num_statements": 3, "max_num_statements": 5}),
     "palindrome_generation": ReasoningGymPreset(
         {"min_length": 6, "max_length": 9},
         alphabet="abcdefghijklmnopqrstuvwxyz",

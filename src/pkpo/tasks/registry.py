@@ -64,7 +64,8 @@ def build_token_task(name: str, options: Mapping[str, Any]) -> TokenTask:
     task = build_task(name, options)
     if not isinstance(task, TokenTask):
         raise InvalidInputError(
-            f"task {name!r} is in plain language alone; it takes a language model (--engine trl)"
+            f"task {name!r} is in plain language alone; it takes a language model (--model, such "
+            "as smollm2, or --engine trl)"
         )
     return task
 

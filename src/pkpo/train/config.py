@@ -62,15 +62,17 @@ class ModelSettings(Settings):
     """A pretrained language model that a job of the embedded engine trains, and how it is asked.
 
     `name` is what `pkpo.train.embedded.pretrained.find_checkpoint` takes. `lora_rank` None
-    trains all weights. Each prompt shows the same `shots` solved problems first, drawn from the
-    train split with `shots_seed` and left out of training. `max_new_tokens` None stands for
-    half as many again as the longest reference answer has, and four. Problems too long for the
-    model are refused or dropped.
+    trains all weights. `gradient_checkpointing` computes activations again in the backward pass:
+    less memory for long completions, a third more time. Each prompt shows the same `shots`
+    solved problems first, drawn from the train split with `shots_seed` and left out of training.
+    `max_new_tokens` None stands for half as many again as the longest reference answer has, and
+    four. Problems too long for the model are refused or dropped.
     """
 
     name: str = Field(min_length=1)
     dtype: Literal["float32", "bfloat16"] = "float32"
     lora_rank: int | None = Field(default=None, ge=1)
+    gradient_checkpointing: bool = False
     prompt: Literal["chat", "text"] = "chat"
     shots: int = Field(default=0, ge=0)
     shots_seed: int = Field(default=0, ge=0)
@@ -125,8 +127,9 @@ class TrlTrainingSettings(StepSettings):
     """Steps on TRL; each batch is used once.
 
     `max_completion_length` None stands for the task's own length where the model speaks the
-    task's tokens, and for 512 elsewhere. `per_device_batch_size` is how many completions a
-    process takes through the model at a time; None stands for its whole share of a step.
+    task's tokens, for `Questions.room` with shots, and for 512 elsewhere.
+    `per_device_batch_size` is how many completions a process takes through the model at a time;
+    None stands for its whole share of a step.
     `max_grad_norm` is of the gradient of TRL's loss, which is the policy gradient divided by
     max_completion_length.
     """
@@ -338,12 +341,16 @@ class TrlConfig(JobSettings):
     """A job on TRL: all arms of a seed start from one model.
 
     Args:
-        model: a folder or a name that transformers loads; "{seed}" in it stands for the seed.
+        model: a folder or a name that transformers loads, or "smollm2"; "{seed}" in it stands for
+            the seed.
+        shots, shots_seed: see `ModelSettings`.
         trl: further fields of `pkpo.engines.trl.PKPOConfig`, such as use_vllm.
     """
 
     engine: Literal["trl"] = "trl"
     model: str = Field(min_length=1)
+    shots: int = Field(default=0, ge=0)
+    shots_seed: int = Field(default=0, ge=0)
     training: TrlTrainingSettings = TrlTrainingSettings()
     trl: dict[str, Any] = Field(default_factory=dict)
 

@@ -92,7 +92,7 @@ def pretrained_preset(task: str, *, lora: bool) -> Preset:
     return Preset(
         dict.fromkeys(_LEARNING_RATES, rate),
         training={"steps": 40, "prompts_per_step": 8, "num_generations": 16},
-        options={"dataset": "fraction_simplification"} if task == "reasoning-gym" else {},
+        options={"dataset": "needle_haystack"} if task == "reasoning-gym" else {},
         default_learning_rate=rate,
         evaluation={"k_values": (1, 2, 4, 8, 16), "num_samples": 16, "every": 10},
         model={"shots": 4},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pkpo.engines.embedded import model, sampling
-from pkpo.engines.embedded.export import load_pretrained, save_finetuned
+from pkpo.engines.embedded.export import load_config, load_pretrained, save_finetuned
 from pkpo.engines.embedded.sampling import score, token_logprobs
 from pkpo.errors import InvalidInputError
 
@@ -269,3 +270,62 @@ def test_another_source_is_refused(tmp_path: Path):
     make_model(num_hidden_layers=3).save_pretrained(tmp_path / "b")
     with pytest.raises(InvalidInputError, match="sizes"):
         save_finetuned(load_pretrained(tmp_path / "a"), tmp_path / "c", source=tmp_path / "b")
+
+
+def test_weights_in_another_form_are_told_of(tmp_path: Path):
+    theirs = make_model()
+    theirs.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(theirs.state_dict(), tmp_path / "pytorch_model.bin")
+    with pytest.raises(
+        InvalidInputError, match=r"there is no model\.safetensors; .*save_pretrained"
+    ):
+        load_pretrained(tmp_path)
+
+
+def test_damaged_shards_are_named(tmp_path: Path):
+    make_model().save_pretrained(tmp_path, max_shard_size="10KB")
+    index = tmp_path / "model.safetensors.index.json"
+    whole, first = index.read_text(), sorted(tmp_path.glob("*.safetensors"))[0]
+    for text in ("[]", "{}", '{"weight_map": []}', whole.replace(first.name, "away")):
+        index.write_text(text)
+        with pytest.raises(InvalidInputError, match=f"can't read a checkpoint from {tmp_path}"):
+            load_pretrained(tmp_path)
+    index.write_text(whole)
+    first.write_bytes(first.read_bytes()[:-1])
+    with pytest.raises(InvalidInputError, match=f"can't read a checkpoint from {tmp_path}"):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_named(tmp_path: Path, value: float):
+    theirs = make_model()
+    with torch.no_grad():
+        theirs.model.norm.weight[3] = value
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"aren't finite: model\.norm\.weight"):
+        load_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [
+        ("vocab_size", [None, 0, -1, "8", 1.5, True]),
+        ("max_position_embeddings", [None, 0, "8"]),
+        ("num_attention_heads", [0]),
+        ("num_key_value_heads", [0, -4]),
+        ("head_dim", [-2, "8"]),
+        ("rms_norm_eps", [None, -1e-5, math.nan, "1e-5"]),
+        ("rope_theta", [0, -1.0, math.inf, None]),
+        ("rope_scaling", [LLAMA3 | {"high_freq_factor": 1.0}, LINEAR | {"factor": 0}, "linear"]),
+    ],
+)
+def test_sizes_that_are_none_are_refused(tmp_path: Path, field: str, values: list[Any]):
+    make_model().save_pretrained(tmp_path)
+    file = tmp_path / "config.json"
+    config = json.loads(file.read_text())
+    config |= {"rope_theta": config.pop("rope_parameters")["rope_theta"]}
+    for value in values:
+        file.write_text(json.dumps(config | {field: value}))
+        with pytest.raises(InvalidInputError, match=str(tmp_path)):
+            load_config(tmp_path)

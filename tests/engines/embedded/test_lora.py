@@ -151,7 +151,20 @@ def test_refusals(tmp_path: Path):
     save_adapter(policy, tmp_path, base="")
     with pytest.raises(InvalidInputError, match="can't read adapters"):
         load_adapter(make_policy(hidden=8), tmp_path)
-    config = json.loads((tmp_path / "adapter_config.json").read_text()) | {"use_dora": True}
-    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
-    with pytest.raises(InvalidInputError, match="use_dora = True"):
-        load_adapter(make_policy(), tmp_path)
+    file = tmp_path / "adapter_config.json"
+    config = json.loads(file.read_text())
+    for field, value in (
+        ("use_dora", True),
+        ("use_rslora", True),
+        ("bias", "all"),
+        ("init_lora_weights", "pissa"),  # which changes the weights beside it
+        ("alora_invocation_tokens", [1]),
+        ("rank_pattern", {"q_proj": 1}),
+        ("target_modules", "all-linear"),
+        ("peft_type", "IA3"),
+    ):
+        file.write_text(json.dumps(config | {field: value}))
+        with pytest.raises(InvalidInputError, match=f"{field} = .* aren't implemented"):
+            load_adapter(make_policy(), tmp_path)
+    file.write_text(json.dumps(config | {"use_dora": False, "init_lora_weights": True}))
+    load_adapter(make_policy(), tmp_path)

@@ -118,4 +118,4 @@ def test_a_wide_policy_takes_a_bounded_number_of_tokens_at_once():
     wide = make_policy(hidden=256, layers=1)
     bound = Learner(wide, learning_rate=0.1).tokens_at_once
     assert bound is not None
-    assert bound == learning._tokens_at_once(wide.config) > 1000
+    assert bound == learning._tokens_at_once(wide.config, wide.device) > 1000

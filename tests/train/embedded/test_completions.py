@@ -12,8 +12,12 @@ import pytest
 from pkpo.cli.commands import run
 from pkpo.tasks import registry
 from pkpo.tasks.completions import read_completions
+from pkpo.train.config import ModelSettings
 from pkpo.train.embedded import completions
+from pkpo.train.embedded.text_task import TextTask
+from pkpo.train.embedded.tokenizer import Tokenizer
 
+from ..test_full_disk import files_of_at_most
 from .tiny_model import make_checkpoint
 
 
@@ -91,11 +95,50 @@ def test_completions_are_not_written_over(checkpoint: Path, capsys: pytest.Captu
         (["--split", "validation"], "no problems in split 'validation'"),
         (["--shots", "5"], "too few for 5 shots"),
         (["--num-samples", "0"], "must be positive"),
+        (["--shots", "-1"], "shots: Input should be greater"),
+        (["--num-samples", "100000000"], "may need"),
+        (["--device", "nowhere"], "device 'nowhere' can't be used"),
     ],
 )
 def test_what_cannot_be_sampled_is_said(
     checkpoint: Path, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ):
     arguments = ["sample", "obedient", "--model", str(checkpoint), "--max-new-tokens", "4"]
-    assert run([*arguments, *flags]) == 1
+    assert run([*arguments, *flags]) in (1, 2)
     assert message in capsys.readouterr().err
+
+
+def test_a_full_disk_names_the_file_and_loses_nothing(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    assert sample(checkpoint, out="whole.jsonl") == 0
+    with monkeypatch.context() as context:
+        context.setattr(completions, "draw", None)
+        with pytest.raises(TypeError):
+            sample(checkpoint)
+    partial = Path("c.jsonl.partial")
+    with files_of_at_most(partial.stat().st_size + 2):
+        assert sample(checkpoint) == 1
+    assert "File too large: 'c.jsonl.partial'" in capsys.readouterr().err
+    assert sample(checkpoint) == 0
+    assert Path("c.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+
+
+def test_problems_too_long_may_be_left_out(
+    tmp_path: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+):
+    plain = TextTask(
+        registry.build_task("obedient", {"count": 7}),
+        Tokenizer(checkpoint),
+        ModelSettings(name="-", max_new_tokens=4),
+        600,
+    )
+    lengths = sorted(plain.problems("test").lengths_P.tolist())
+    narrow = make_checkpoint(tmp_path / "narrow", max_positions=lengths[0] + 4)
+    short = lengths.count(lengths[0])
+    assert 0 < short < len(lengths)
+    assert sample(narrow, "--option", "count=7") == 1
+    assert "--too-long drop" in capsys.readouterr().err
+    assert sample(narrow, "--option", "count=7", "--too-long", "drop") == 0
+    assert f"too long for the model: {len(lengths) - short} problems" in capsys.readouterr().out
+    assert len(Path("c.jsonl").read_text().splitlines()) == 2 * short

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from pkpo.engines.embedded import learning
+from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.errors import InvalidInputError
 from pkpo.execution import processes
-from pkpo.train.config import TrainConfig
+from pkpo.train.config import ModelSettings, TrainConfig
 from pkpo.train.embedded import devices
 from pkpo.train.embedded.devices import check_buildable, device_of
 
@@ -88,9 +90,32 @@ def test_a_pretrained_model_needs_room_for_what_is_trained(
         | {"model": {"name": str(checkpoint), "max_new_tokens": 2, "too_long": "drop"}}
     )
     weights = sum(p.numel() for p in load_pretrained(checkpoint).parameters())
+    assert config.model is not None
+    half = config.model_copy(
+        update={"model": config.model.model_copy(update={"dtype": "bfloat16"})}
+    )
+    # Weights, their copies in single precision, and of these gradients and two moments.
+    monkeypatch.setattr(devices, "_memory", lambda device: 18 * weights + 2**31 - 1)
+    check_buildable(config, cache=tmp_path)
+    with pytest.raises(InvalidInputError, match="a step of 2 x 2 completions"):
+        check_buildable(half, cache=tmp_path)
     needed = 16 * weights + 2**31
     monkeypatch.setattr(devices, "_memory", lambda device: needed)
     check_buildable(config, cache=tmp_path)
     monkeypatch.setattr(devices, "_memory", lambda device: needed - 1)
     with pytest.raises(InvalidInputError, match="a step of 2 x 2 completions"):
         check_buildable(config, cache=tmp_path)
+
+
+def test_parts_are_as_large_as_the_device_allows(monkeypatch: pytest.MonkeyPatch):
+    """A GPU takes more tokens at once, and these need room too."""
+    wide = PolicyConfig(vocab_size=49152, hidden=576, layers=30, heads=9, intermediate=1536)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 80 * 2**30))
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert learning.activation_bytes(cpu) == 3 * 2**29
+    assert learning.activation_bytes(gpu) == 10 * 2**30
+    assert learning._tokens_at_once(wide, cpu) == 462
+    assert learning._tokens_at_once(wide, gpu) == 3084
+    model = ModelSettings(name="-")
+    more = devices._tuning_bytes(wide, model, gpu) - devices._tuning_bytes(wide, model, cpu)
+    assert more == 10 * 2**30 - 3 * 2**29

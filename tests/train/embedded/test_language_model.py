@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 import torch
 
+from pkpo.engines.embedded import model as embedded_model
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.engines.embedded.lora import load_adapter
 from pkpo.errors import InvalidInputError
@@ -156,6 +157,27 @@ def test_adapters_are_stored_apart_and_merged(tmp_path: Path, checkpoint: Path):
     assert not torch.allclose(before, after, atol=1e-3)
 
 
+def test_activations_that_are_computed_again_change_nothing(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+):
+    found, calls = [], []
+    recompute = embedded_model.checkpoint
+
+    def counted(*given: Any, **how: Any) -> Any:
+        calls.append(len(found))
+        return recompute(*given, **how)
+
+    monkeypatch.setattr(embedded_model, "checkpoint", counted)
+    for again in (False, True):
+        model = {"name": str(checkpoint), "shots": 1, "max_new_tokens": 3}
+        model["gradient_checkpointing"] = again
+        folder = tmp_path / str(again)
+        arm = trained(make_run(folder / "run", checkpoint, model=model), folder / "cache")
+        found.append((arm / "model" / "model.safetensors").read_bytes())
+    assert found[0] == found[1]
+    assert set(calls) == {1}
+
+
 def test_models_need_not_be_kept(tmp_path: Path, checkpoint: Path):
     arm = trained(make_run(tmp_path / "run", checkpoint, keep_models=False), tmp_path / "cache")
     assert not (arm / "model").exists()
@@ -165,10 +187,13 @@ def test_models_need_not_be_kept(tmp_path: Path, checkpoint: Path):
 def test_a_model_that_changed_since_is_refused(tmp_path: Path):
     own = make_checkpoint(tmp_path / "model", max_positions=900)
     run = make_run(tmp_path / "run", own)
+    both = RunDirectory(run.path, run.config.model_copy(update={"seeds": (0, 1)}))
     engine.make_warm_start(run, 0, tmp_path / "cache", stop=never)
     make_checkpoint(own, max_positions=900, seed=1)
     with pytest.raises(InvalidInputError, match="isn't the model that the job began with"):
         engine.train_arm(run, run.config.arms[0], 0, stop=never)
+    with pytest.raises(InvalidInputError, match="isn't the model that the job began with"):
+        engine.make_warm_start(both, 1, tmp_path / "cache", stop=never)
     other = tmp_path / "moved"
     make_checkpoint(own, max_positions=900).rename(other)
     source = run.warm_start(0) / "model.json"

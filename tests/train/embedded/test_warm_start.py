@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,28 @@ from pkpo.train.embedded.warm_start import load_policy, new_policy, warm_start
 from ..tiny import make_config, make_policy, make_task
 
 STEPS = 40
+FEW = 4
+"""Steps, where any policy will do."""
 
 
 def with_warm_start(**changes: Any) -> TrainConfig:
     config = make_config()
-    settings = config.warm_start.model_copy(update=changes)
+    settings = config.warm_start.model_copy(update={"steps": FEW} | changes)
     return config.model_copy(update={"warm_start": settings})
+
+
+@pytest.fixture(scope="module")
+def cached(tmp_path_factory: pytest.TempPathFactory) -> tuple[Policy, Path]:
+    """A warm start of few steps, and the cache that has it."""
+    cache = tmp_path_factory.mktemp("warm")
+    return make_policy(with_warm_start(), cache), cache
+
+
+@pytest.fixture
+def first(cached: tuple[Policy, Path], tmp_path: Path) -> Policy:
+    """That warm start, which is in the cache at `tmp_path`."""
+    shutil.copytree(cached[1], tmp_path, dirs_exist_ok=True)
+    return cached[0]
 
 
 def same(left: Policy, right: Policy) -> bool:
@@ -45,31 +62,28 @@ def imitations(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_the_second_time_comes_from_the_cache(tmp_path: Path, imitations: list[int]):
-    first = make_policy(make_config(), tmp_path)
-    assert len(imitations) == STEPS
-    second = make_policy(make_config(), tmp_path)
-    assert len(imitations) == STEPS
+    first = make_policy(with_warm_start(), tmp_path)
+    assert len(imitations) == FEW
+    second = make_policy(with_warm_start(), tmp_path)
+    assert len(imitations) == FEW
     assert same(first, second)
     assert first.config == second.config
 
 
-def test_the_same_without_a_cache(tmp_path: Path):
-    first, second = (make_policy(make_config(), tmp_path / name) for name in "ab")
-    assert same(first, second)
+def test_the_same_without_a_cache(first: Policy, tmp_path: Path):
+    assert same(first, make_policy(with_warm_start(), tmp_path / "other"))
 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"learning_rate": 0.02}, {"steps": 39}, {"batch_size": 31}],
+    [{"learning_rate": 0.02}, {"steps": FEW - 1}, {"batch_size": 31}],
     ids=str,
 )
 def test_other_settings_are_cached_apart(
-    tmp_path: Path, imitations: list[int], changes: dict[str, Any]
+    first: Policy, tmp_path: Path, imitations: list[int], changes: dict[str, Any]
 ):
-    first = make_policy(make_config(), tmp_path)
-    taken = len(imitations)
     assert not same(first, make_policy(with_warm_start(**changes), tmp_path))
-    assert len(imitations) > taken
+    assert len(imitations) == changes.get("steps", FEW)
 
 
 def test_training_settings_share_a_warm_start(tmp_path: Path, imitations: list[int]):
@@ -79,30 +93,23 @@ def test_training_settings_share_a_warm_start(tmp_path: Path, imitations: list[i
     assert same(first, second)
 
 
-def test_seeds_have_their_own(tmp_path: Path):
-    config, task = make_config(), make_task()
-    first, second = (
-        warm_start(task, config, seed, cache=tmp_path, progress=lambda step, loss: None)
-        for seed in (0, 1)
-    )
-    assert not same(first, second)
+def test_seeds_have_their_own(first: Policy, tmp_path: Path):
+    config, nothing = with_warm_start(), lambda step, loss: None
+    assert not same(first, warm_start(make_task(), config, 1, cache=tmp_path, progress=nothing))
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 @pytest.mark.parametrize("content", [None, b"", b"half"], ids=["missing", "empty", "half"])
 def test_a_broken_cache_is_made_again(
-    tmp_path: Path, imitations: list[int], name: str, content: bytes | None
+    first: Policy, tmp_path: Path, imitations: list[int], name: str, content: bytes | None
 ):
-    first = make_policy(make_config(), tmp_path)
     (entry,) = (tmp_path / "warm_starts").iterdir()
     (entry / name).unlink()
     if content is not None:
         (entry / name).write_bytes(content)
-    second = make_policy(make_config(), tmp_path)
-    assert len(imitations) == 2 * STEPS
-    assert same(first, second)
-    assert same(first, make_policy(make_config(), tmp_path))
-    assert len(imitations) == 2 * STEPS
+    for _ in range(2):
+        assert same(first, make_policy(with_warm_start(), tmp_path))
+        assert len(imitations) == FEW
 
 
 def test_no_steps_give_the_initial_policy(tmp_path: Path):
@@ -150,31 +157,31 @@ def test_the_loss_falls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert seen == [(20, losses[19]), (40, losses[39])]
 
 
-def test_a_cache_that_cannot_be_written_costs_the_cache_alone(tmp_path: Path):
+def test_a_cache_that_cannot_be_written_costs_the_cache_alone(first: Policy, tmp_path: Path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
-    first = make_policy(make_config(), blocked / "cache")
-    assert same(first, make_policy(make_config(), tmp_path / "cache"))
+    assert same(first, make_policy(with_warm_start(), blocked / "cache"))
 
 
 def test_what_killed_processes_left_in_the_cache_is_removed(tmp_path: Path):
     leftover = tmp_path / "warm_starts" / ".grid-programs-seed0-0123.4711.part"
     leftover.mkdir(parents=True)
     (leftover / "model.safetensors").write_bytes(b"half")
-    first = make_policy(make_config(), tmp_path)
+    made = make_policy(with_warm_start(), tmp_path)
     (entry,) = (tmp_path / "warm_starts").iterdir()
-    assert same(first, load_policy(entry))
+    assert same(made, load_policy(entry))
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "SHA256SUMS"])
-def test_one_wrong_bit_in_the_cache_makes_it_anew(tmp_path: Path, imitations: list[int], name: str):
-    first = make_policy(make_config(), tmp_path)
+def test_one_wrong_bit_in_the_cache_makes_it_anew(
+    first: Policy, tmp_path: Path, imitations: list[int], name: str
+):
     (entry,) = (tmp_path / "warm_starts").iterdir()
     content = bytearray((entry / name).read_bytes())
     content[-3] ^= 1
     (entry / name).write_bytes(content)
-    assert same(first, make_policy(make_config(), tmp_path))
-    assert len(imitations) == 2 * STEPS
+    assert same(first, make_policy(with_warm_start(), tmp_path))
+    assert len(imitations) == FEW
     load_policy(entry)
 
 

@@ -19,7 +19,7 @@ from execution.watching import wait_for
 from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.execution.pool import ThisProcess
 from pkpo.execution.processes import LocalProcesses
-from pkpo.report import write, write_report
+from pkpo.report import style, write, write_report
 from pkpo.report.sweep import to_rich, write_sweep_report
 from pkpo.report.sweep_load import load_sweep
 from pkpo.train.display import Display, SweepDisplay
@@ -55,6 +55,7 @@ def surroundings() -> Iterator[None]:
         for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
             patch.setenv(name, "1")
         patch.setattr(write, "draw_figures", lambda run: ())  # which take most of the time
+        patch.setattr(style, "DPI", 30)
         yield
 
 

@@ -20,7 +20,7 @@ from pkpo.engines.embedded.learning import policy_gradient_loss
 from pkpo.engines.embedded.sampling import token_logprobs
 from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
 from pkpo.execution.interrupt import Interrupted
-from pkpo.report import load_run, write_report
+from pkpo.report import load_run, style, write_report
 from pkpo.report.figures import draw_figures
 from pkpo.tasks.base import Verdict
 from pkpo.tasks.registry import build_token_task
@@ -61,7 +61,8 @@ def arm(run: Path) -> ArmDirectory:
     return arm_of(run)
 
 
-def test_the_report_reads_the_run(run: Path) -> None:
+def test_the_report_reads_the_run(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "DPI", 30)
     write_report(run)
     loaded = load_run(run)
     assert loaded.notes == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -28,9 +29,19 @@ def output_of(script: str, *flags: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_the_three_lines_run(text_model: Path, tmp_path: Path) -> None:
+def test_the_three_lines_run(
+    text_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """In this process, which has imported all that it needs."""
+    script = str(EXAMPLES / "trl_three_lines.py")
     flags = ["--model", str(text_model), "--steps", "2", "--out", "out", "--cpu"]
-    assert output_of("trl_three_lines.py", *flags, cwd=tmp_path).count("pkpo/max@8") == 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [script, *flags])
+    runpy.run_path(script, run_name="__main__")
+    assert capsys.readouterr().out.count("pkpo/max@8") == 2
 
 
 SMALL = (

@@ -10,6 +10,9 @@ from transformers import AutoTokenizer
 
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.grids import MOVES
+from pkpo.train.config import ModelSettings
+from pkpo.train.embedded.text_task import TextTask
+from pkpo.train.embedded.tokenizer import Tokenizer as EmbeddedTokenizer
 from pkpo.train.trl.arm import load_tokenizer, prompt_dataset
 from pkpo.train.trl.prompts import (
     QuestionPrompts,
@@ -107,6 +110,38 @@ def test_text_completions_score_by_their_last_answer(text_model: Path) -> None:
     assert prompts.score("train", [7, 7, 7], completions) == [1.0, 0.0, 0.0]
     assert prompts.show_completion(completions[0]) == texts[0]
     assert prompts.answer(completions[0]) == program
+
+
+def test_with_shots_both_engines_ask_the_same(text_model: Path) -> None:
+    task, tokenizer = make_task(), load_tokenizer(str(text_model))
+    prompts = make_prompts(task, tokenizer, None, shots=3, seed=5)
+    settings = ModelSettings(name=str(text_model), shots=3, shots_seed=5)
+    own = TextTask(task, EmbeddedTokenizer(text_model), settings, 2048)
+    for split in ("train", "test"):
+        found = own.problems(split)
+        assert prompts.ids(split) == found.ids
+        asked = prompt_ids(tokenizer, [prompts.prompt(split, i) for i in range(len(found))])
+        rows = zip(found.prompts_PT, found.lengths_P)
+        # transformers cuts the text of a Qwen2 by rules of its own, whatever its file says.
+        assert tokenizer.batch_decode(asked) == [tokenizer.decode(row[:n]) for row, n in rows]
+        assert prompts.show_prompt(split, 4) == own.describe_prompt(split, 4)
+    assert len(prompts.ids("train")) == len(task.ids("train")) - 3
+    assert prompts.max_completion_length == own.max_new_tokens
+    right = task.reference("train", task.ids("train").index(prompts.ids("train")[7]))
+    assert prompts.score("train", [7], [tokenizer(right)["input_ids"]]) == [1.0]
+    assert make_prompts(task, tokenizer, 9, shots=3).max_completion_length == 9
+    assert prompt_dataset(prompts)["prompt_id"][:] == list(prompts.ids("train"))
+
+
+def test_shots_are_refused_where_nothing_would_end_an_answer(
+    text_model: Path, warm_model: Path
+) -> None:
+    tokenizer = load_tokenizer(str(text_model))
+    tokenizer.chat_template = None
+    with pytest.raises(InvalidInputError, match="chat template"):
+        make_prompts(make_task(), tokenizer, None, shots=1)
+    with pytest.raises(InvalidInputError, match="takes no shots"):
+        make_prompts(make_task(), load_tokenizer(str(warm_model)), None, shots=1)
 
 
 def test_a_text_whose_judgement_dies_costs_itself_alone(text_model: Path) -> None:

@@ -13,6 +13,11 @@ from torch.nn import functional as F
 from pkpo.engines.embedded.config import PolicyConfig
 
 
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """What is on the CPU, to a device that isn't waited for."""
+    return x.to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Prefix:
     """What completions need to know of P prompts, or these of a beginning that they share.
@@ -79,7 +84,7 @@ class Rows:
         first_R = (counts_P.cumsum(0) - counts_P)[prompt_R]
         self.num_prompts, self.width = num_prompts, int(counts_P.max())
         place_R = prompt_R * self.width + torch.arange(len(prompt_R)) - first_R
-        self._place_R = place_R.to(device)
+        self._place_R = sent(place_R, device)
 
     def spread(self, x_RHSD: Tensor) -> Tensor:
         """(R, H, S, D) -> (P, H, rows of a prompt * S, D), 0 where there is no row."""
@@ -120,7 +125,7 @@ class Memory:
         """Make each row that of a continuation of row `parent_R`, which are on the CPU."""
         if not self.layers or torch.equal(parent_R, torch.arange(len(self.layers[0][0]))):
             return
-        parent_R = parent_R.to(self.layers[0][0].device)
+        parent_R = sent(parent_R, self.layers[0][0].device)
         self.layers = [
             (keys.index_select(0, parent_R), values.index_select(0, parent_R))
             for keys, values in self.layers

@@ -31,10 +31,10 @@ class Distinct(NamedTuple):
         tokens_PGS, kept_PG, kind_PG = tokens_PGS.cpu(), kept_PG.cpu(), kind_PG.cpu()
         tokens_NS = tokens_PGS[kept_PG]
         longest = int((~padding(tokens_NS, eos_id)).sum(-1).max())
-        keys = (kept_PG.nonzero()[:, 0], kind_PG[kept_PG].long(), tokens_NS[:, :longest])
-        rows, row_N = torch.column_stack(keys).unique(dim=0, return_inverse=True)
+        columns = (kept_PG.nonzero()[:, 0], kind_PG[kept_PG].long(), tokens_NS[:, :longest])
+        rows, row_N = torch.column_stack(columns).unique(dim=0, return_inverse=True)
         prompts_Q, prompt_R = rows[:, 0].unique(return_inverse=True)
-        tokens_RS = rows[:, 2:]
+        tokens_RS = rows[:, 2:]  # beside the prompt and the kind
         lengths_R = (~padding(tokens_RS, eos_id)).sum(-1)
         return cls(prompts_Q, tokens_RS, lengths_R, prompt_R, kept_PG, row_N)
 
@@ -64,17 +64,17 @@ class Distinct(NamedTuple):
             lengths_Q: tokens of each prompt.
         """
         found = []
-        for prompts_G in of_like_size(lengths_Q, at_once=at_once, wasted=wasted):
-            rows = torch.isin(self.prompt_R, prompts_G).nonzero()[:, 0]
+        for prompts_B in of_like_size(lengths_Q, at_once=at_once, wasted=wasted):
+            rows = torch.isin(self.prompt_R, prompts_B).nonzero()[:, 0]
             groups = of_like_size(self.lengths_R[rows], at_once=at_once, wasted=wasted)
-            found.append(Part(prompts_G, [rows[group] for group in groups]))
+            found.append(Part(prompts_B, [rows[group] for group in groups]))
         return found
 
 
 class Part(NamedTuple):
-    """Some of the prompts of a batch, and all of their rows in groups."""
+    """Some of the Q prompts of a batch, ascending, and all of their rows in groups."""
 
-    prompts_G: Tensor
+    prompts_B: Tensor
     rows: list[Tensor]
 
 
@@ -127,14 +127,14 @@ class ScoredRows:
         """
         root = self.policy.read_shared(self._prompts_QT, self._lengths_Q)
         root, finish_root = (None, lambda: None) if root is None else cut(root)
-        for prompts_G, groups in self._parts:
-            places = prompts_G.to(self._device)
-            lengths_G = self._lengths_Q[places]
-            prompts_GT = self._prompts_QT[places, : int(lengths_G.max())]
-            prefix, finish = cut(self.policy.read(prompts_GT, lengths_G, root))
+        for prompts_B, groups in self._parts:
+            places = prompts_B.to(self._device)
+            lengths_B = self._lengths_Q[places]
+            prompts_BT = self._prompts_QT[places, : int(lengths_B.max())]
+            prefix, finish = cut(self.policy.read(prompts_BT, lengths_B, root))
             for rows_R in groups:
                 width = int(self.batch.lengths_R[rows_R].max())
-                owner_R = torch.searchsorted(prompts_G, self.batch.prompt_R[rows_R])
+                owner_R = torch.searchsorted(prompts_B, self.batch.prompt_R[rows_R])
                 tokens = self.batch.tokens_RS[rows_R, :width]
                 yield (rows_R.to(self._device), slice(width)), self._scores(prefix, tokens, owner_R)
                 after_backward()

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pkpo.errors import InvalidInputError
+
+_SIZES = ("vocab_size", "hidden", "layers", "heads", "intermediate", "max_positions")
+
+
+def _positive(number: Any) -> bool:
+    return type(number) in (int, float) and 0 < number < math.inf
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,11 @@ class RopeScaling:
     low_freq_factor: float = 1.0
     high_freq_factor: float = 4.0
     original_max_position_embeddings: int = 8192
+
+    def __post_init__(self) -> None:
+        numbers = (self.factor, self.low_freq_factor, self.original_max_position_embeddings)
+        if not all(map(_positive, numbers)) or not self.low_freq_factor < self.high_freq_factor:
+            raise InvalidInputError(f"rotary positions can't be scaled so: {self}")
 
     def __call__(self, frequency: Tensor) -> Tensor:
         if self.rope_type == "linear":
@@ -65,6 +77,13 @@ class PolicyConfig:
     rope_scaling: RopeScaling | None = None
 
     def __post_init__(self) -> None:
+        sizes = {name: getattr(self, name) for name in _SIZES} | {"kv_heads": self.key_heads}
+        sizes |= {} if self.head_dim is None else {"head_dim": self.head_dim}
+        wrong = [f"{name} = {x!r}" for name, x in sizes.items() if type(x) is not int or x < 1]
+        reals = {"rope_theta": self.rope_theta, "norm_eps": self.norm_eps}
+        wrong += [f"{name} = {x!r}" for name, x in reals.items() if not _positive(x)]
+        if wrong:
+            raise InvalidInputError(f"sizes must be positive numbers, not {', '.join(wrong)}")
         if self.head_dim is None and (self.hidden % self.heads or self.head_size % 2):
             raise InvalidInputError(
                 f"hidden = {self.hidden} must be an even multiple of heads = {self.heads}"

@@ -65,6 +65,8 @@ _ROPE_FIELDS = {
 }
 _WEIGHTS = "model.safetensors"
 _WRITTEN_HERE = ("config.json", _WEIGHTS, f"{_WEIGHTS}.index.json")
+_DAMAGE = (OSError, ValueError, TypeError, AttributeError, KeyError, RuntimeError)
+"""What reading a damaged file may raise."""
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -164,6 +166,8 @@ def load_pretrained(
         _check_weights(weights, {name: x.shape for name, x in policy.state_dict().items()})
         # Copied, since the files may be mapped and written over.
         copied = {name: value.to(dtype, copy=True) for name, value in weights.items()}
+        if broken := [name for name, x in copied.items() if not bool(x.isfinite().all())]:
+            raise InvalidInputError(f"weights that aren't finite: {', '.join(broken[:3])}")
         policy.load_state_dict(copied, assign=True)
     return policy
 
@@ -180,7 +184,7 @@ def _reading(directory: Path) -> Iterator[None]:
         yield
     except InvalidInputError as error:
         raise InvalidInputError(f"{directory}: {error}") from error
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, SafetensorError) as error:
+    except (*_DAMAGE, SafetensorError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else error
         raise InvalidInputError(f"can't read a checkpoint from {directory}: {reason}") from error
 
@@ -191,7 +195,12 @@ def _read_config(directory: Path) -> Any:
 
 def _read_weights(directory: Path, device: str) -> dict[str, Tensor]:
     index, names = directory / f"{_WEIGHTS}.index.json", [_WEIGHTS]
-    if index.exists() and not (directory / _WEIGHTS).exists():
+    if not (directory / _WEIGHTS).exists():
+        if not index.exists():
+            raise FileNotFoundError(
+                f"there is no {_WEIGHTS}; of weights in another form transformers makes one: "
+                "AutoModelForCausalLM.from_pretrained(...).save_pretrained(...)"
+            )
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     found: dict[str, Tensor] = {}
     for name in names:

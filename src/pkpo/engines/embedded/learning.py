@@ -34,18 +34,23 @@ class UpdateStats(NamedTuple):
     log_ratios_PG: np.ndarray | None = None
 
 
-_PADDING = 48
+_PADDING = {"cpu": 48, "cuda": 2048}
 """Tokens of padding that are computed rather than a pass more over the weights of a wide policy,
-whose products and sums of gradients take about as long."""
-_ACTIVATION_BYTES = 3 * 2**29
-"""What is kept for the backward pass of a part, about, where a policy is wide."""
+whose products and sums of gradients take about as long; on a GPU, its calls. (That number isn't
+measured yet.)"""
 
 
-def _tokens_at_once(config: PolicyConfig) -> int:
-    """So many that their activations take `_ACTIVATION_BYTES` in single precision."""
+def activation_bytes(device: torch.device) -> int:
+    """What is kept for the backward pass of a part, about, where a policy is wide."""
+    return 3 * 2**29 if device.type != "cuda" else torch.cuda.mem_get_info(device)[1] // 8
+
+
+def _tokens_at_once(config: PolicyConfig, device: torch.device) -> int:
+    """So many that their activations take `activation_bytes` in single precision."""
     scores = 4 * config.heads * 256
     block = config.kept_a_token + scores
-    return max(64, _ACTIVATION_BYTES // (4 * (config.layers * block + 2 * config.vocab_size)))
+    numbers = config.layers * block + 2 * config.vocab_size
+    return max(64, activation_bytes(device) // (4 * numbers))
 
 
 class Learner:
@@ -64,7 +69,8 @@ class Learner:
         clip: see `policy_gradient_loss`.
         entropy_coef: how much of `mean_token_entropy` is added to what is maximised.
         tokens_at_once: of prompts, and of completions, in a part of a batch. By default all
-            where the policy is narrow, else about what 1.5 GiB of activations allows.
+            where the policy is narrow, else about what 1.5 GiB of activations allows, or an
+            eighth of a GPU's memory.
 
     Attributes:
         masters: what the optimizer moves.
@@ -84,9 +90,11 @@ class Learner:
         self.policy, self.masters = policy, Masters(policy)
         self.max_grad_norm, self.passes, self.clip = max_grad_norm, passes, clip
         self.entropy_coef = entropy_coef
-        wide = policy.config.wide
-        self.tokens_at_once = tokens_at_once or (_tokens_at_once(policy.config) if wide else None)
-        self._wasted = _PADDING if wide else None
+        self.tokens_at_once, self._wasted = tokens_at_once, None
+        if policy.config.wide:
+            device = policy.device
+            self.tokens_at_once = tokens_at_once or _tokens_at_once(policy.config, device)
+            self._wasted = _PADDING.get(device.type, _PADDING["cpu"])
         self.optimizer = torch.optim.AdamW(
             self.masters.parameters,
             lr=learning_rate,

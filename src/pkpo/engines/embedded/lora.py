@@ -20,6 +20,18 @@ from pkpo.errors import InvalidInputError
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _CONFIG, _WEIGHTS, _PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
+_KNOWN = {
+    "peft_type": ["LORA"],
+    "bias": ["none"],
+    "init_lora_weights": [True, "gaussian", "orthogonal", "eva"],
+}
+"""Field of an adapter's config -> values that change nothing here, besides those that are off."""
+_ANY = (
+    *("r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "fan_in_fan_out"),
+    *("task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping"),
+    *("peft_version", "megatron_core", "qalora_group_size"),
+)
+"""Fields that are read, that the weights show, or that mean nothing to those of a linear layer."""
 
 
 class LoraLinear(nn.Linear):
@@ -152,9 +164,10 @@ def load_adapter(policy: Policy, directory: Path) -> None:
     try:
         config = json.loads((directory / _CONFIG).read_text(encoding="utf-8"))
         weights = load_file(directory / _WEIGHTS)
-        odd = {"use_dora": False, "use_rslora": False, "bias": "none", "modules_to_save": None}
-        odd |= {"rank_pattern": {}, "alpha_pattern": {}, "layers_to_transform": None}
-        unlike = [n for n, usual in odd.items() if (config.get(n) or usual) != usual]
+        other = [n for n in config if n not in _ANY and config[n] not in _KNOWN.get(n, [])]
+        unlike = [name for name in other if config[name]]
+        if isinstance(config["target_modules"], str):  # a pattern
+            unlike.append("target_modules")
         if unlike:
             named = ", ".join(f"{name} = {config[name]!r}" for name in unlike)
             raise InvalidInputError(f"adapters with {named} aren't implemented")

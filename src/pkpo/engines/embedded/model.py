@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from pkpo.engines.embedded.attention import Attention, Links, Memory, Prefix, links_to
+from pkpo.engines.embedded.attention import Attention, Links, Memory, Prefix, links_to, sent
 from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.streams import Stream, seed_of
 
@@ -129,7 +129,8 @@ class Policy(nn.Module):
 
     def _rotation(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines for positions (N, S), shaped (N, 1, S, D)."""
-        frequency = self.frequency.to(positions.device, torch.promote_types(dtype, torch.float32))
+        exact = torch.promote_types(dtype, torch.float32)
+        frequency = sent(self.frequency.to(exact), positions.device)
         angle = positions[:, None, :, None] * frequency
         cos, sin = angle.cos().to(dtype), angle.sin().to(dtype)
         return torch.cat([cos, cos], dim=-1), torch.cat([-sin, sin], dim=-1)
@@ -151,8 +152,8 @@ class Policy(nn.Module):
         past = memory.layers or [None] * self.config.layers
         memory.layers = []
         for block, before in zip(self.model.blocks, past):
-            only = block is self.model.layers[-1]
-            given = (x, rotation, links, before, *((last_N, bias) if only else (None, None)))
+            ends = (last_N, bias) if block is self.model.layers[-1] else (None, None)
+            given = (x, rotation, links, before, *ends)
             if self.checkpointing and torch.is_grad_enabled():
                 x, key, value = checkpoint(block, *given, use_reentrant=False)
             else:
@@ -195,8 +196,8 @@ class Policy(nn.Module):
         bias = None
         padded = torch.arange(size, device=tokens_PT.device) >= lengths_P[:, None]
         if bool(padded.any()):
-            bias = torch.zeros(padded.shape, dtype=self.model.norm.weight.dtype)
-            bias = bias.to(padded.device).masked_fill(padded, -math.inf)[:, None, None]
+            bias = torch.zeros_like(padded, dtype=self.model.norm.weight.dtype)
+            bias = bias.masked_fill(padded, -math.inf)[:, None, None]
         begin = lengths_P.new_zeros(1) if parent is None else parent.lengths_P
         parent_P = None if parent is None else torch.zeros(count, dtype=torch.int64)
         links, memory = links_to(parent, parent_P, tokens_PT.device), Memory()
@@ -208,7 +209,7 @@ class Policy(nn.Module):
         self, tokens_RS: Tensor, prompt_R: Tensor, prefix: Prefix, memory: Memory
     ) -> Tensor:
         device = tokens_RS.device
-        begin_R = prefix.lengths_P[prompt_R.to(device)]
+        begin_R = prefix.lengths_P[sent(prompt_R, device)]
         return self._run(tokens_RS, begin_R, links_to(prefix, prompt_R, device), memory)
 
     def extend(
@@ -227,7 +228,7 @@ class Policy(nn.Module):
     def logits_after(self, prefix: Prefix, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
         """Logits (R, S, V) at which each completion token was, or would be, drawn; arguments
         as of `extend`."""
-        first = self.head(prefix.last_PE)[prompt_R.to(prefix.last_PE.device), None]
+        first = self.head(prefix.last_PE)[sent(prompt_R, prefix.last_PE.device), None]
         if completions_RS.shape[1] == 1:
             return first
         later = self.extend(completions_RS[:, :-1], prompt_R, prefix)
@@ -235,7 +236,7 @@ class Policy(nn.Module):
 
     def states_after(self, prefix: Prefix, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
         """The residual stream (R, S, E) from which `head` makes `logits_after`."""
-        first = prefix.last_PE[prompt_R.to(prefix.last_PE.device), None]
+        first = prefix.last_PE[sent(prompt_R, prefix.last_PE.device), None]
         if completions_RS.shape[1] == 1:
             return first
         later = self._extend(completions_RS[:, :-1], prompt_R, prefix, Memory())

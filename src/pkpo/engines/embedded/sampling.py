@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pkpo.engines.embedded.attention import Memory, Prefix
+from pkpo.engines.embedded.attention import Memory, Prefix, sent
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import DivergenceError
 
@@ -49,7 +49,7 @@ def draw(probs_RV: Tensor, row_N: Tensor, generator: torch.Generator) -> Tensor:
     first_R = counts_R.cumsum(0) - counts_R
     place_N = torch.empty_like(row_N)
     place_N[order_N] = torch.arange(count) - first_R[row_N[order_N]]
-    place = (row_N.to(device), place_N.to(device))
+    place = (sent(row_N, device), sent(place_N, device))
     levels_RW = sums_RV.new_zeros(len(sums_RV), int(counts_R.max()))
     levels_RW[place] = uniform_N[:, 0] * sums_RV[place[0], -1]
     drawn_N = torch.searchsorted(sums_RV, levels_RW, right=True)[place]
@@ -109,7 +109,7 @@ def sample(
     for step in range(max_new_tokens):
         logs_RV = logits_RV.float().log_softmax(-1)
         probs_RV = logs_RV.exp()
-        places, rows = going_N.to(device), row_N.to(device)
+        places, rows = sent(going_N, device), sent(row_N, device)
         drawn = draw(probs_RV, row_N, generator)
         tokens_NS[places, step] = drawn
         logprobs_NS[places, step] = logs_RV[rows, drawn]
@@ -125,7 +125,8 @@ def sample(
         parent_R, token_R = added_R // size, added_R % size
         prompt_R = prompt_R[parent_R]
         memory.follow(parent_R)
-        logits_RV = policy.extend(token_R[:, None].to(device), prompt_R, prefix, memory)[:, 0]
+        tokens_R1 = sent(token_R[:, None], device)
+        logits_RV = policy.extend(tokens_R1, prompt_R, prefix, memory)[:, 0]
     if not bool(logprobs_NS.isfinite().all() & entropies_NS.isfinite().all()):
         raise DivergenceError("probabilities are no longer finite")
     found = (tokens_NS, logprobs_NS, entropies_NS)

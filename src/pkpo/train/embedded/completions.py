@@ -11,11 +11,12 @@ import torch
 
 from pkpo.engines.embedded.export import load_config
 from pkpo.errors import InvalidInputError
-from pkpo.files import write_atomically
+from pkpo.files import naming, write_atomically
 from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split, Task
 from pkpo.tasks.completions import earlier_lines
 from pkpo.train.config import ModelSettings
+from pkpo.train.embedded.devices import check_device, require_memory, sampling_bytes
 from pkpo.train.embedded.evaluation import draw
 from pkpo.train.embedded.pretrained import digest_of, find_checkpoint, load_checkpoint
 from pkpo.train.embedded.text_task import TextTask
@@ -31,7 +32,8 @@ class Sampler:
         cache: see `find_checkpoint`.
 
     Raises:
-        InvalidInputError: there is no such model or split, or they don't fit each other.
+        InvalidInputError: there is no such model, split or device, or they don't fit each other
+            or the memory.
     """
 
     def __init__(
@@ -48,9 +50,13 @@ class Sampler:
         if num_samples < 1:
             raise InvalidInputError(f"{num_samples=} must be positive")
         task.require_split(split)
+        check_device(device)
         checkpoint = find_checkpoint(settings.name, cache)
-        room = load_config(checkpoint).max_positions
-        self.task = TextTask(task, Tokenizer(checkpoint), settings, room)
+        shape = load_config(checkpoint)
+        self.task = TextTask(task, Tokenizer(checkpoint), settings, shape.max_positions)
+        self._at_once = max(1, _ROWS_AT_ONCE // num_samples)
+        needed = sampling_bytes(shape, self.task, self._at_once * num_samples)
+        require_memory(needed, device, f"{num_samples} samples of a problem", "--num-samples")
         self.split: Split = split
         self.problems = self.task.problems(split)
         self._settings, self._checkpoint, self._device = settings, checkpoint, device
@@ -91,7 +97,7 @@ class Sampler:
         done = earlier_lines(partial, header, "completions by other settings")
         on_done(sum(map(len, done)))
         for found in self._drawn(since=len(done)):
-            with partial.open("a", encoding="utf-8") as file:
+            with naming(partial), partial.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found) + "\n")
             done.append(found)
             on_done(sum(map(len, done)))
@@ -107,13 +113,12 @@ class Sampler:
 
     def _drawn(self, *, since: int) -> Iterator[list[list[str]]]:
         """The completions of a few problems at a time, from the time `since` on."""
-        at_once = max(1, _ROWS_AT_ONCE // self._size)
-        starts = range(0, len(self), at_once)[since:]
+        starts = range(0, len(self), self._at_once)[since:]
         if not starts:
             return
         policy = load_checkpoint(self._settings, self._checkpoint, device=self._device)
         for start in starts:
-            rows = slice(start, start + at_once)
+            rows = slice(start, start + self._at_once)
             prompts = torch.as_tensor(self.problems.prompts_PT[rows], device=policy.device)
             lengths = torch.as_tensor(self.problems.lengths_P[rows], device=policy.device)
             prompts = prompts[:, : int(lengths.max())]

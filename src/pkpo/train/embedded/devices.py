@@ -9,6 +9,7 @@ import torch
 
 from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.export import load_config
+from pkpo.engines.embedded.learning import activation_bytes
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 from pkpo.execution.processes import worker_number
@@ -26,7 +27,7 @@ PROBLEMS_AT_A_TIME = 64
 """Whose samples an evaluation holds at once, where policies are small."""
 
 _SAMPLES_AT_A_TIME = 256
-_PARTS_BYTES = 2**31
+_BESIDE_ACTIVATIONS = 2**29
 
 
 def evaluated_at_a_time(config: TrainConfig) -> int:
@@ -53,13 +54,21 @@ def check_buildable(config: TrainConfig, *, cache: Path | None = None) -> TokenT
         InvalidInputError: not so.
     """
     task, shape = build_job(config, checkpoint_of(config, cache or default_cache()))
-    try:
-        torch.empty(0, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        raise InvalidInputError(f"device {config.device!r} can't be used: {error}") from error
+    check_device(config.device)
     check_problems(config.training.prompts_per_step, len(task.problems("train")))
     check_room(config, task, shape)
     return task
+
+
+def check_device(name: str) -> None:
+    """
+    Raises:
+        InvalidInputError: there is no such device.
+    """
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InvalidInputError(f"device {name!r} can't be used: {error}") from error
 
 
 def checkpoint_of(config: TrainConfig, cache: Path) -> Path | None:
@@ -115,7 +124,6 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
         InvalidInputError: samples or their update may need more memory than the device has.
     """
     training, evaluation = config.training, config.evaluation
-    room = _memory(config.device)
     step = training.prompts_per_step * training.num_generations
     measured = evaluated_at_a_time(config) * evaluation.num_samples
     for what, remedy, needed in (
@@ -124,22 +132,31 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
             "prompts_per_step or num_generations",
             _update_bytes(policy, task, training.prompts_per_step, step)
             if config.model is None
-            else _tuning_bytes(policy, config.model),
+            else _tuning_bytes(policy, config.model, torch.device(config.device)),
         ),
         (
             f"an evaluation with {evaluation.num_samples} samples a problem",
             "num_samples",
-            _sampling_bytes(policy, task, measured),
+            sampling_bytes(policy, task, measured),
         ),
     ):
-        if room is not None and needed > room:
-            raise InvalidInputError(
-                f"{what} may need {needed / 2**30:.1f} GiB of memory, but {config.device} has "
-                f"{room / 2**30:.1f} GiB; lower {remedy}"
-            )
+        require_memory(needed, config.device, what, remedy)
 
 
-def _sampling_bytes(policy: PolicyConfig, task: TokenTask | TextTask, completions: int) -> int:
+def require_memory(needed: int, device: str, what: str, remedy: str) -> None:
+    """
+    Raises:
+        InvalidInputError: `what` may need more bytes than the device has.
+    """
+    room = _memory(device)
+    if room is not None and needed > room:
+        raise InvalidInputError(
+            f"{what} may need {needed / 2**30:.1f} GiB of memory, but {device} has "
+            f"{room / 2**30:.1f} GiB; lower {remedy}"
+        )
+
+
+def sampling_bytes(policy: PolicyConfig, task: TokenTask | TextTask, completions: int) -> int:
     """Keys, values and samples of all tokens; activations and distributions of one."""
     a_token = 8 * policy.layers * policy.key_heads * policy.head_size + 16
     last = 4 * (10 * policy.hidden + 3 * policy.intermediate) + 24 * len(task.vocabulary)
@@ -157,14 +174,14 @@ def _update_bytes(
     return 4 * (of_prompts + completions * task.max_new_tokens * a_token)
 
 
-def _tuning_bytes(policy: PolicyConfig, model: ModelSettings) -> int:
+def _tuning_bytes(policy: PolicyConfig, model: ModelSettings, device: torch.device) -> int:
     """Weights and, of what is trained, gradients and moments in single precision; and what is kept
     of the parts that a wide policy's batches are computed in."""
     with torch.device("meta"):
         weights = sum(one.numel() for one in Policy(policy, seed=None).parameters())
     own = {"float32": 4, "bfloat16": 2}[model.dtype] * weights
-    moved = {"float32": 12, "bfloat16": 14}[model.dtype] * weights if model.lora_rank is None else 0
-    return own + moved + _PARTS_BYTES
+    moved = {"float32": 12, "bfloat16": 16}[model.dtype] * weights if model.lora_rank is None else 0
+    return own + moved + activation_bytes(device) + _BESIDE_ACTIVATIONS
 
 
 def _memory(device: str) -> int | None:

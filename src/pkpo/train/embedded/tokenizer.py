@@ -6,14 +6,25 @@ import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import tokenizers
-from jinja2 import TemplateError
-from jinja2.ext import loopcontrols
+from jinja2 import TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from pkpo.errors import InvalidInputError
+
+
+class _Generation(Extension):
+    """{% generation %}: what stands in it is the assistant's, which matters to trainers alone."""
+
+    tags: ClassVar[set[str]] = {"generation"}
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
 
 class Tokenizer:
@@ -44,24 +55,36 @@ class Tokenizer:
             raise InvalidInputError(f"can't read {path}: {error}") from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._settings = _json(directory / "tokenizer_config.json")
+        settings = _json(directory / "tokenizer_config.json").items()
+        self._settings = _json(directory / "special_tokens_map.json") | {
+            name: value for name, value in settings if value is not None
+        }
         generation = _json(directory / "generation_config.json")
         model = _json(directory / "config.json")
-        ends = [
-            *_whole(generation.get("eos_token_id", model.get("eos_token_id"))),
-            *self._ids_of("eos_token"),
-        ]
+        ends = generation.get("eos_token_id", model.get("eos_token_id"))
+        ends = [] if ends is None else ends if isinstance(ends, list) else [ends]
+        if any(type(one) is not int for one in ends):
+            raise InvalidInputError(f"{directory}: eos_token_id = {ends} are no tokens")
+        # A tokenizer may have more tokens than the model that it comes with.
+        self._known = range(model.get("vocab_size", max(self._ids, default=-1) + 1))
+        ends = [one for one in (*ends, *self._ids_of("eos_token")) if one in self._known]
         if not ends:
             raise InvalidInputError(f"{directory} doesn't say which token ends a completion")
         self.end_ids = tuple(dict.fromkeys(ends))
-        self.pad_id = next(iter(self._ids_of("pad_token")), self.end_ids[0])
+        fillers = [one for one in self._ids_of("pad_token") if one in self._known]
+        self.pad_id = (fillers or ends)[0]
 
     def _ids_of(self, name: str) -> list[int]:
         found = self._tokenizer.token_to_id(self._special.get(name, ""))
         return [] if found is None else [found]
 
     def __len__(self) -> int:
-        return self._tokenizer.get_vocab_size()
+        return len(self._ids)
+
+    @cached_property
+    def _ids(self) -> list[int]:
+        """Of all tokens, ascending."""
+        return sorted(self._tokenizer.get_vocab().values())
 
     @cached_property
     def _special(self) -> dict[str, str]:
@@ -86,7 +109,7 @@ class Tokenizer:
             raise TemplateError(message)
 
         environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols]
+            trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _Generation]
         )
         environment.filters["tojson"] = lambda value, **options: json.dumps(
             value, ensure_ascii=False, **options
@@ -111,12 +134,28 @@ class Tokenizer:
             return self._template.render(
                 messages=list(messages), tools=None, add_generation_prompt=True, **self._special
             )
-        except TemplateError as error:
+        except InvalidInputError:
+            raise
+        except Exception as error:  # a template is a program, and may be a wrong one
             raise InvalidInputError(f"{self.directory}: its chat template: {error}") from error
 
     def encode(self, text: str, *, begin: bool = False) -> list[int]:
-        """Token ids. `begin`: with what the tokenizer puts before a text, if anything."""
-        return self._tokenizer.encode(text, add_special_tokens=begin).ids
+        """Token ids. `begin`: with what the tokenizer puts before a text, if anything, but with
+        no end behind it, which some put there too.
+
+        Raises:
+            InvalidInputError: the model has no such token.
+        """
+        ids = self._tokenizer.encode(text, add_special_tokens=begin).ids
+        while begin and ids[-1:] and ids[-1] in self.end_ids:
+            ids.pop()
+        for token in ids:
+            if token not in self._known:
+                raise InvalidInputError(
+                    f"{self.directory}: the tokenizer calls {self._tokenizer.id_to_token(token)!r} "
+                    f"token {token}, and the model knows {len(self._known)}"
+                )
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens."""
@@ -125,8 +164,8 @@ class Tokenizer:
     @cached_property
     def line_ends(self) -> tuple[int, ...]:
         """Tokens with a line break in their text."""
-        each = self._tokenizer.decode_batch([[token] for token in range(len(self))])
-        return tuple(token for token, text in enumerate(each) if "\n" in text)
+        each = self._tokenizer.decode_batch([[token] for token in self._ids])
+        return tuple(token for token, text in zip(self._ids, each) if "\n" in text)
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -139,7 +178,3 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidInputError(f"{path} holds no object")
     return found
-
-
-def _whole(value: Any) -> list[int]:
-    return [] if value is None else value if isinstance(value, list) else [value]

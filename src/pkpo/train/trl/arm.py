@@ -12,10 +12,12 @@ from transformers import AutoTokenizer, PrinterCallback
 
 from pkpo.engines.trl import PKPOConfig
 from pkpo.errors import InvalidInputError, PkpoError, RunDirectoryError
+from pkpo.files import default_cache
 from pkpo.report.run_files import ArmFiles
 from pkpo.tasks.base import Task
 from pkpo.train.arm_log import ArmLog
 from pkpo.train.config import ArmSettings, TrlConfig, TrlTrainingSettings
+from pkpo.train.embedded.pretrained import SMOLLM2, find_checkpoint
 from pkpo.train.json_lines import write_json
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.trl.evaluation import SampleEvaluator
@@ -47,9 +49,21 @@ def load_tokenizer(model: str) -> Any:
     return tokenizer
 
 
+def checkpoint_of(config: TrlConfig, seed: int) -> str:
+    """What transformers loads as the model of a seed."""
+    name = config.model_of(seed)
+    return str(find_checkpoint(name, default_cache())) if name == SMOLLM2 else name
+
+
+def prompts_of(config: TrlConfig, task: Task, tokenizer: Any) -> Prompts:
+    """How a job puts its task to models of `tokenizer`."""
+    length = config.training.max_completion_length
+    return make_prompts(task, tokenizer, length, config.shots, config.shots_seed)
+
+
 def prompt_dataset(prompts: Prompts) -> Dataset:
     """The train split as rows: prompt, prompt_id and the problem's index."""
-    names = prompts.task.ids("train")
+    names = prompts.ids("train")
     return Dataset.from_dict(
         {
             "prompt": [prompts.prompt("train", index) for index in range(len(names))],
@@ -161,9 +175,9 @@ class TrlArm:
     ) -> None:
         self.run_directory, self.config, self.arm, self.seed = run, run.config, arm, seed
         self.directory, self._stop = run.arm(arm, seed), stop
-        self.tokenizer = load_tokenizer(self.config.model_of(seed))
-        length = self.config.training.max_completion_length
-        self.prompts = make_prompts(task, self.tokenizer, length)
+        self.model = checkpoint_of(self.config, seed)
+        self.tokenizer = load_tokenizer(self.model)
+        self.prompts = prompts_of(self.config, task, self.tokenizer)
         self.reward = TaskReward(self.prompts, "train")
 
     def run(self) -> bool:
@@ -176,7 +190,7 @@ class TrlArm:
         on_main(self._begin)
         step, found = on_main(lambda: last_checkpoint(folder))
         # From a checkpoint of the last step transformers' trainer would make one step more.
-        model = str(found) if step >= steps else self.config.model_of(self.seed)
+        model = str(found) if step >= steps else self.model
         self.trainer = self._make_trainer(model, folder)
         if step < steps:
             self._train(found)
@@ -215,7 +229,7 @@ class TrlArm:
             self.config,
             self.arm,
             trainer.plan,
-            self.prompts.task.ids("train"),
+            self.prompts.ids("train"),
             writing=trainer.accelerator.is_main_process,
         )
         if found is not None:

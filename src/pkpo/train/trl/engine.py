@@ -23,8 +23,14 @@ from pkpo.train.config import ArmSettings, TrlConfig
 from pkpo.train.engine import Launch
 from pkpo.train.problems import check_problems
 from pkpo.train.run_directory import RunDirectory
-from pkpo.train.trl.arm import TrlArm, batch_sizes, load_tokenizer, trainer_config
-from pkpo.train.trl.prompts import make_prompts
+from pkpo.train.trl.arm import (
+    TrlArm,
+    batch_sizes,
+    checkpoint_of,
+    load_tokenizer,
+    prompts_of,
+    trainer_config,
+)
 from pkpo.train.trl.ranks import Ranks, start_processes
 
 PACKAGES = (trl, transformers, accelerate, datasets)
@@ -60,11 +66,10 @@ def check_buildable(config: TrlConfig) -> None:
             "with `accelerate launch -m pkpo train ...`, or set CUDA_VISIBLE_DEVICES to one"
         )
     task = build_task(config.task.name, config.task.options)
-    check_problems(config.training.prompts_per_step, len(task.ids("train")))
     batch_sizes(config.training, processes)
     for seed in config.seeds:
-        tokenizer = load_tokenizer(config.model_of(seed))
-        prompts = make_prompts(task, tokenizer, config.training.max_completion_length)
+        prompts = prompts_of(config, task, load_tokenizer(checkpoint_of(config, seed)))
+        check_problems(config.training.prompts_per_step, len(prompts.ids("train")))
         for arm in config.arms:
             trainer_config(config, arm, seed, prompts.max_completion_length, Path("runs"))
 

@@ -60,7 +60,7 @@ class SampleEvaluator(Measuring):
         settings: EvaluationSettings,
         batch_size: int,
     ) -> None:
-        super().__init__(split, prompts.task.ids(split), settings)
+        super().__init__(split, prompts.ids(split), settings)
         self.prompts, self.tokenizer = prompts, tokenizer
         self._at_a_time = max(1, batch_size // settings.num_samples)
 

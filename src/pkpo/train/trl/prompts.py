@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from pkpo.errors import InvalidInputError
 from pkpo.tasks.base import Problems, Split, Task, TokenTask, last_answer
 from pkpo.tasks.verification import Verifier
+from pkpo.train.questions import Questions
 
 Prompt = str | list[dict[str, str]]
 """Text, or a conversation of one message for the tokenizer's chat template."""
@@ -40,6 +42,9 @@ class TokenPrompts:
             )
         self._tokens = task.vocabulary.tokens
         self._problems: dict[Split, Problems] = {}
+
+    def ids(self, split: Split) -> tuple[str, ...]:
+        return self.task.ids(split)
 
     def prompt(self, split: Split, problem: int) -> str:
         if split not in self._problems:
@@ -75,17 +80,33 @@ class QuestionPrompts:
     Args:
         task: the problems.
         tokenizer: of transformers; its chat template is used if it has one.
-        max_completion_length: tokens of a completion.
+        max_completion_length: tokens of a completion; None for `Questions.room` where `shots`
+            tell the form of an answer, else for 512.
+        shots, seed: see `pkpo.train.questions.Questions`.
 
     Raises:
-        InvalidInputError: the tokenizer can't spell the questions.
+        InvalidInputError: the tokenizer can't spell the questions; shots without a chat template.
     """
 
     def __init__(
-        self, task: Task, tokenizer: Any, max_completion_length: int | None = None
+        self,
+        task: Task,
+        tokenizer: Any,
+        max_completion_length: int | None = None,
+        shots: int = 0,
+        seed: int = 0,
     ) -> None:
+        if shots and tokenizer.chat_template is None:
+            raise InvalidInputError(
+                "shots need a model with a chat template: without one nothing ends an answer"
+            )
         self.task, self.tokenizer = task, tokenizer
-        self.max_completion_length = max_completion_length or _LONGEST_ANSWER
+        self._questions = Questions(task, shots, seed)
+        self._places: dict[Split, tuple[int, ...]] = {}
+        if max_completion_length is None:
+            encode = partial(tokenizer.encode, add_special_tokens=False)
+            max_completion_length = self._questions.room(encode) if shots else _LONGEST_ANSWER
+        self.max_completion_length = max_completion_length
         here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self._verifier = Verifier(task, workers=max(1, (os.cpu_count() or 1) // here))
         self._check_spelling()
@@ -107,21 +128,31 @@ class QuestionPrompts:
                 f"the letters of its questions{reason}"
             )
 
+    def ids(self, split: Split) -> tuple[str, ...]:
+        names = self.task.ids(split)
+        return tuple(names[place] for place in self._asked(split))
+
+    def _asked(self, split: Split) -> tuple[int, ...]:
+        if split not in self._places:
+            self._places[split] = self._questions.places(split)
+        return self._places[split]
+
     def prompt(self, split: Split, problem: int) -> Prompt:
-        question = self.task.question(split, problem)
+        place = self._asked(split)[problem]
         if self.tokenizer.chat_template is None:
-            return question + "\n"
-        return self.task.messages(split, problem)
+            return self._questions.text(split, place)
+        return self._questions.messages(split, place)
 
     def score(
         self, split: Split, problems: Sequence[int], completions: Sequence[Sequence[int]]
     ) -> list[float]:
+        places = self._asked(split)
         texts = map(self.show_completion, completions)
-        pairs = zip(map(int, problems), texts, strict=True)
+        pairs = zip((places[int(problem)] for problem in problems), texts, strict=True)
         return [verdict.reward for verdict in self._verifier.judge(split, pairs)]
 
     def show_prompt(self, split: Split, problem: int) -> str:
-        return self.task.question(split, problem)
+        return self._questions.question(split, self._asked(split)[problem])
 
     def show_completion(self, completion: Sequence[int]) -> str:
         return self.tokenizer.decode(list(completion), skip_special_tokens=True)
@@ -146,11 +177,22 @@ def speaks_task(tokenizer: Any, task: TokenTask) -> bool:
     )
 
 
-def make_prompts(task: Task, tokenizer: Any, max_completion_length: int | None) -> Prompts:
-    """How to put `task` to models of `tokenizer`."""
+def make_prompts(
+    task: Task, tokenizer: Any, max_completion_length: int | None, shots: int = 0, seed: int = 0
+) -> Prompts:
+    """How to put `task` to models of `tokenizer`.
+
+    Raises:
+        InvalidInputError: see `TokenPrompts` and `QuestionPrompts`; shots for a model that speaks
+            the task's own tokens.
+    """
     if isinstance(task, TokenTask) and speaks_task(tokenizer, task):
+        if shots:
+            raise InvalidInputError(
+                f"the model speaks the tokens of {task.name}: it takes no shots"
+            )
         return TokenPrompts(task, max_completion_length)
-    return QuestionPrompts(task, tokenizer, max_completion_length)
+    return QuestionPrompts(task, tokenizer, max_completion_length, shots, seed)
 
 
 def prompt_ids(tokenizer: Any, prompts: Sequence[Prompt]) -> list[list[int]]:
