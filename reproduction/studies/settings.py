@@ -209,7 +209,7 @@ def _by_smollm2(**what: Any) -> Study:
         methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
         tuning_samples=16,
         validations=2,
-        learning_rates=(3e-6, 1e-5, 3e-5),
+        learning_rates=(1e-5, 3e-5, 1e-4),
         tuning_seeds=(100,),
         seeds=(0, 1, 2),
     )
