@@ -118,9 +118,11 @@ class Schedule:
     def objectives(self, steps: int | None = None) -> set[Objective]:
         """Every objective that it gives in steps 0, ..., steps - 1, by default in any. Cost: one
         a step of a gradual change."""
-        changes = [at for at in self.arguments[1::2] if isinstance(at, int)]
-        if self.kind in ("linear_k", "mix"):
-            begin, end = map(operator.index, self.arguments[2:])  # type: ignore[arg-type]
+        gradual = self.kind in ("linear_k", "mix")
+        given = self.arguments[2:] if gradual else self.arguments[1::2]
+        changes: Sequence[int] = [at for at in given if isinstance(at, int)]
+        if gradual:
+            begin, end = changes
             changes = range(begin, end + 1 if steps is None else min(end + 1, steps))
         return {self(step) for step in (0, *changes) if steps is None or step < steps}
 

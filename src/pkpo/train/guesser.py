@@ -12,6 +12,7 @@ from pkpo.streams import Stream, generator_of
 from pkpo.tasks.base import Split, Task
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.measurement import Measuring, Sampled
+from pkpo.train.questions import Questions
 
 
 class Guesser(Measuring):
@@ -30,8 +31,7 @@ class Guesser(Measuring):
     def __init__(self, task: Task, split: Split, settings: EvaluationSettings) -> None:
         super().__init__(split, task.ids(split), settings)
         self.task = task
-        known = (task.reference("train", place) for place in range(len(task.ids("train"))))
-        counts = Counter(answer for answer in known if answer is not None)
+        counts = Counter(Questions(task).answers.values())
         if not counts:
             raise InvalidInputError(f"{task.name} has no reference answers to guess from")
         self._answers = tuple(counts)

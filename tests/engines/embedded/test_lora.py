@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,15 +31,32 @@ PROMPTS = make_prompts([4, 2])
 ROWS = torch.tensor([[5, 6, 7], [8, 9, EOS], [3, 4, 5]]), torch.tensor([0, 0, 1])
 
 
+@torch.no_grad()
+def move_adapters(policy: Policy, generator: torch.Generator) -> None:
+    for name, parameter in policy.named_parameters():
+        if "lora_B" in name:
+            parameter.normal_(0.0, 0.3, generator=generator)
+
+
 def adapted(*, targets: tuple[str, ...] = PROJECTIONS, move: bool = True) -> Policy:
     policy, generator = make_policy(), torch.Generator().manual_seed(0)
     add_lora(policy, rank=3, alpha=6.0, targets=targets, generator=generator)
     if move:
-        with torch.no_grad():
-            for name, parameter in policy.named_parameters():
-                if "lora_B" in name:
-                    parameter.normal_(0.0, 0.3, generator=generator)
+        move_adapters(policy, generator)
     return policy
+
+
+def adapted_in_peft(
+    policy: Policy, folder: Path, generator: torch.Generator, **adapters: Any
+) -> Any:
+    """The model in `folder`/base with the adapters that `policy`, which was loaded from there, is
+    given, as PEFT loads them."""
+    peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
+    add_lora(policy, generator=generator, **adapters)
+    move_adapters(policy, generator)
+    save_adapter(policy, folder / "adapter", base=str(folder / "base"))
+    base = transformers.AutoModelForCausalLM.from_pretrained(folder / "base")
+    return peft.PeftModel.from_pretrained(base, folder / "adapter")
 
 
 def logits_of(policy: Policy) -> torch.Tensor:
@@ -113,21 +131,15 @@ def test_adapters_survive(tmp_path: Path):
 # PEFT asks transformers 5.23 for what that has renamed.
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing. is deprecated:FutureWarning")
 def test_peft_loads_adapters(tmp_path: Path):
-    peft, transformers = pytest.importorskip("peft"), pytest.importorskip("transformers")
+    pytest.importorskip("peft")
+    pytest.importorskip("transformers")
     from .test_llama import make_batch, make_model, one_by_one
 
     make_model(num_key_value_heads=2).save_pretrained(tmp_path / "base")
     policy = load_pretrained(tmp_path / "base")
-    generator = torch.Generator().manual_seed(0)
-    add_lora(policy, rank=3, alpha=6.0, generator=generator)
+    batch, generator = make_batch(0), torch.Generator().manual_seed(0)
+    theirs = adapted_in_peft(policy, tmp_path, generator, rank=3, alpha=6.0)
     with torch.no_grad():
-        for name, parameter in policy.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(0.0, 0.3, generator=generator)
-        save_adapter(policy, tmp_path / "adapter", base=str(tmp_path / "base"))
-        base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
-        theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter")
-        batch = make_batch(0)
         found, expected = policy.completion_logits(*batch), one_by_one(theirs, batch)
         torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-4)
         theirs.save_pretrained(tmp_path / "again")

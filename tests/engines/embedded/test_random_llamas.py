@@ -11,11 +11,12 @@ import torch
 
 from pkpo.engines.embedded.attention import Memory
 from pkpo.engines.embedded.export import load_pretrained, save_finetuned
-from pkpo.engines.embedded.lora import PROJECTIONS, add_lora, save_adapter
+from pkpo.engines.embedded.lora import PROJECTIONS
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import token_logprobs
 
 from .test_llama import EOS, LINEAR, LLAMA3, make_batch, make_model, one_by_one
+from .test_lora import adapted_in_peft
 
 transformers = pytest.importorskip("transformers")
 
@@ -96,21 +97,15 @@ def test_random_sizes(seed: int, tmp_path: Path):
 
 @pytest.mark.parametrize("seed", range(8, 11))
 def test_adapters_of_random_sizes(seed: int, tmp_path: Path):
-    peft = pytest.importorskip("peft")
+    pytest.importorskip("peft")
     random_model(seed).save_pretrained(tmp_path / "base")
     policy, draw = load_pretrained(tmp_path / "base"), random.Random(seed)
     targets = draw.sample(PROJECTIONS, draw.randint(1, 7))
     generator = torch.Generator().manual_seed(seed)
     rank = draw.choice([1, 2, 5])
-    add_lora(policy, rank=rank, alpha=8.0, targets=targets, generator=generator)
+    how = {"rank": rank, "alpha": 8.0, "targets": targets}
+    batch, theirs = make_batch(0), adapted_in_peft(policy, tmp_path, generator, **how)
     with torch.no_grad():
-        for name, parameter in policy.named_parameters():
-            if "lora_B" in name:
-                parameter.normal_(0.0, 0.3, generator=generator)
-        save_adapter(policy, tmp_path / "adapter", base=str(tmp_path / "base"))
-        base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
-        theirs = peft.PeftModel.from_pretrained(base, tmp_path / "adapter")
-        batch = make_batch(0)
         found, expected = policy.completion_logits(*batch), one_by_one(theirs, batch)
         torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-4)
         plain = load_pretrained(tmp_path / "base").completion_logits(*batch)

@@ -16,7 +16,7 @@ from pkpo.tasks.verification import Verifier
 from pkpo.train.questions import Questions
 
 Prompt = str | list[dict[str, str]]
-"""Text, or a conversation of one message for the tokenizer's chat template."""
+"""Text, or a conversation for the tokenizer's chat template."""
 
 _LONGEST_ANSWER = 512
 
