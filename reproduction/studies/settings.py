@@ -1,4 +1,4 @@
-"""The training studies: what is trained, on what, with which seeds. Nothing here has run yet.
+"""The training studies: what is trained, on what, with which seeds.
 
 Every method is tuned on validation problems with seeds of its own, then trained again with the
 reported seeds, from another warm start for each. docs/reproduce.md says why.
@@ -152,7 +152,7 @@ class Study:
 
     def config(self, arms: tuple[ArmSettings, ...], seeds: tuple[int, ...]) -> TrainConfig:
         """The job that trains these arms with these seeds, reported ones or tuning seeds."""
-        num_samples = self.num_samples if set(seeds) <= set(self.seeds) else self.tuning_samples
+        reported = set(seeds) <= set(self.seeds)
         if self.model is None:
             start: dict[str, Any] = {
                 "policy": PolicySettings(hidden=self.hidden),
@@ -166,7 +166,8 @@ class Study:
             training=TrainingSettings(num_generations=NUM_GENERATIONS, **self.training),
             evaluation=EvaluationSettings(
                 k_values=K_VALUES,
-                num_samples=num_samples,
+                num_samples=self.num_samples if reported else self.tuning_samples,
+                final_split="test" if reported else "validation",
                 every=max(1, self.steps // self.validations),
             ),
             arms=arms,

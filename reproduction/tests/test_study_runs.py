@@ -115,6 +115,14 @@ def test_a_study_that_has_run_is_condensed(done: Path, tmp_path: Path) -> None:
     arm = data.chosen("8→1")
     assert (arm.seeds, arm.switches) == ((0, 1), (3,))
     assert arm.steps.tolist() == [5, 6]
+    ends = {
+        phase: {
+            json.loads(path.read_text(encoding="utf-8"))["split"]
+            for path in (done / phase).glob("**/evaluation.json")
+        }
+        for phase in ("tuning", "reported")
+    }
+    assert ends == {"tuning": {"validation"}, "reported": {"test"}}
     run = next((done / "reported" / "arms").glob("8*")) / "seed_0"
     name = json.loads((run / "arm.json").read_text(encoding="utf-8"))["name"]
     stored = json.loads((run / "evaluation.json").read_text(encoding="utf-8"))

@@ -79,7 +79,7 @@ def results_csv(results: SweepResults) -> str:
         for row in results.rows
         for seed in row.finished
         for split in SPLITS
-        for k, value in seed.pass_at_k[split].items()
+        for k, value in seed.pass_at_k.get(split, {}).items()
     )
     header = ["cell", *results.paths, "arm", "seed", "split", "k", "pass_at_k"]
     return rows_to_csv(header, rows)
@@ -133,10 +133,12 @@ def to_markdown(results: SweepResults) -> str:
         ),
         bold=frozenset((i, 1) for i, row in enumerate(ranked) if row.rank == 1),
     )
-    test = _table(results, results.rows, "test", results.ks)
     parts = [f"# Sweep {results.title}", f"{_HOW_TO_READ} Mean ± standard error over seeds."]
     parts += ["## Validation", ranking.to_markdown(), "![pass@k by setting](sweep.png)"]
-    parts += ["## Test, in the order of the grid", test.to_markdown()]
+    finished = [seed for row in results.rows for seed in row.finished]
+    if not finished or any("test" in seed.pass_at_k for seed in finished):
+        test = _table(results, results.rows, "test", results.ks)
+        parts += ["## Test, in the order of the grid", test.to_markdown()]
     missing = [f"{row.label}, {row.arm}: {row.problem}" for row in results.rows if row.problem]
     if missing:
         parts += ["## Missing", bullets(missing)]

@@ -77,7 +77,7 @@ class ArmResult:
 
     def pass_at_k(self, split: str, k: int) -> Estimate | None:
         """Over the finished seeds."""
-        return estimate(seed.pass_at_k[split].get(k) for seed in self.finished)
+        return estimate(seed.pass_at_k.get(split, {}).get(k) for seed in self.finished)
 
 
 @dataclass(frozen=True)
@@ -186,8 +186,9 @@ def _select_k(root: Path) -> int | None:
 
 def _seed_result(files: RunFiles, seed: int, found: ArmRun | None) -> SeedResult:
     if found is not None and found.evaluation is not None:
-        values = (found.checkpoints[-1].pass_at_k, found.evaluation.pass_at_k)
-        return SeedResult(seed, "done", dict(zip(SPLITS, values)))
+        at_end = {found.evaluation.split: found.evaluation.pass_at_k}
+        last = found.checkpoints[-1].pass_at_k
+        return SeedResult(seed, "done", at_end | {"validation": last})
     warm = first_line(ArmFiles(files.warm_start(seed)).failure)
     own = "" if found is None else found.failure
     if own or warm:

@@ -143,7 +143,8 @@ class TrlTrainingSettings(StepSettings):
 class EvaluationSettings(Settings):
     """How policies are measured: exactly where answers can be listed, else by samples.
 
-    `every` training steps the validation split is measured, and the test split at the end.
+    `every` training steps the validation split is measured, and `final_split` before training
+    and at the end: a run that only chooses settings needn't look at the test split.
     `select_k` is the k of validation pass@k by which a report picks the best of a family of
     arms; None stands for the mean over all `k_values`.
     """
@@ -151,6 +152,7 @@ class EvaluationSettings(Settings):
     k_values: tuple[int, ...] = (1, 2, 4, 8, 12, 16)
     num_samples: int = Field(default=32, ge=1)
     every: int = Field(default=100, ge=1)
+    final_split: Literal["validation", "test"] = "test"
     select_k: int | None = None
 
     @model_validator(mode="after")

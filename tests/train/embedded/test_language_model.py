@@ -79,8 +79,12 @@ def trained(run: RunDirectory[TrainConfig], cache: Path) -> Path:
     return run.arm(arm, 0).path
 
 
-def test_a_job_measures_trains_and_stores_the_model(tmp_path: Path, checkpoint: Path):
-    run = make_run(tmp_path / "run", checkpoint)
+@pytest.mark.parametrize(("split", "num_problems"), [("validation", 3), ("test", 4)])
+def test_a_job_measures_trains_and_stores_the_model(
+    tmp_path: Path, checkpoint: Path, split: str, num_problems: int
+):
+    evaluation = SETTINGS["evaluation"] | {"final_split": split}
+    run = make_run(tmp_path / "run", checkpoint, evaluation=evaluation)
     arm = trained(run, tmp_path / "cache")
     assert {path.name for path in arm.iterdir()} == {
         *("arm.json", "metrics.jsonl", "evaluations.jsonl", "evaluation.json"),
@@ -95,12 +99,13 @@ def test_a_job_measures_trains_and_stores_the_model(tmp_path: Path, checkpoint: 
         samples = pl.read_parquet(folder / "samples.parquet")
         found = json.loads((folder / "evaluation.json").read_text())
         assert samples.columns == ["problem", "prompt", "completion", "reward"]
-        assert len(samples) == 4 * 4
+        assert len(samples) == 4 * num_problems
+        assert found["split"] == split
         means = samples.group_by("problem", maintain_order=True).agg(pl.col("reward").mean())
         assert means["problem"].to_list() == found["problem_ids"]
         assert means["reward"].to_list() == found["solve_probability"]
     guessed = json.loads(run.guesser(0).read_text())
-    assert guessed["num_problems"] == 4
+    assert (guessed["split"], guessed["num_problems"]) == (split, num_problems)
 
 
 def test_the_stored_model_is_the_trained_one_for_transformers_too(tmp_path: Path, checkpoint: Path):

@@ -242,6 +242,19 @@ def test_the_k_to_rank_by_is_that_of_the_settings(done: Done, tmp_path: Path):
     assert load_sweep(path).score_name == "pass@4"
 
 
+def test_runs_that_left_the_test_split_alone_have_no_test_numbers(done: Done, tmp_path: Path):
+    path = tmp_path / "sweep"
+    shutil.copytree(done.path, path)
+    for file in path.glob("cells/*/arms/*/*/evaluation.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"split": "validation"}))
+    before = [row for row in table(path / "results.csv") if row["split"] == "validation"]
+    text = write_sweep_report(path).read_text()
+    assert table(path / "results.csv") == before
+    assert {row["test_pass@1_mean"] for row in table(path / "summary.csv")} == {""}
+    assert "## Validation" in text
+    assert "## Test" not in text
+
+
 def test_the_printed_table_starts_with_the_best(done: Done):
     console = Console(file=io.StringIO(), width=100)
     console.print(to_rich(load_sweep(done.path)))

@@ -390,8 +390,12 @@ def test_a_language_model_is_trained_on_a_task_in_plain_language(
         steps=1,
         prompts_per_step=2,
         max_completion_length=4,
+        evaluation={"k_values": [1], "num_samples": 2, "final_split": "validation"},
     )
     arm = start(config, tmp_path / "run")
+    for name in ("warm_start/seed_0", "arms/arm/seed_0"):
+        found = json.loads((tmp_path / "run" / name / "evaluation.json").read_text())
+        assert (found["split"], found["problem_ids"]) == ("validation", ["sum-4"])
     names, frame = groups(arm, 0)
     assert set(names) <= {f"sum-{i}" for i in range(4)}
     assert all(text.startswith("What is ") for text in frame["prompt"])

@@ -119,7 +119,7 @@ class ArmTrainer:
         }
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Train to the last step, then measure the policy on the test split and export it.
+        """Train to the last step, then measure the policy on `final_split` and export it.
 
         Args:
             stop: asked after each step; once true, a checkpoint is written and nothing more done.
@@ -139,9 +139,8 @@ class ArmTrainer:
             if self.config.keep_models:
                 save_policy(self.policy, self.directory.model, self.task)
             samples = None if self.config.model is None else self.directory.samples
-            found = self._evaluator("test", samples).full(
-                self.policy, seed=self.seed, step=self.step
-            )
+            evaluator = self._evaluator(self.config.evaluation.final_split, samples)
+            found = evaluator.full(self.policy, seed=self.seed, step=self.step)
             write_json(self.directory.evaluation, found)
         if self.config.model is not None:
             self.directory.checkpoints.remove()

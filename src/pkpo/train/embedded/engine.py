@@ -84,7 +84,8 @@ def make_warm_start(
         finally:
             progress.unlink(missing_ok=True)
         save_policy(policy, files.model, task)
-        evaluator = Evaluator(task, "test", config.evaluation, policy.device)
+        settings = config.evaluation
+        evaluator = Evaluator(task, settings.final_split, settings, policy.device)
         write_json(files.evaluation, evaluator.full(policy, seed=seed, step=0))
     return True
 
@@ -95,11 +96,12 @@ def _measure_pretrained(
     """Measure the model as it came, with the samples of a seed, and what is right by chance."""
     config, files, checkpoint = run.config, ArmFiles(run.warm_start(seed)), task.tokenizer.directory
     assert config.model is not None
+    settings = config.evaluation
     policy = load_checkpoint(config.model, checkpoint, device=device_of(config.device))
     evaluator = Evaluator(
         task,
-        "test",
-        config.evaluation,
+        settings.final_split,
+        settings,
         policy.device,
         at_a_time=evaluated_at_a_time(config),
         samples=files.samples,
@@ -107,7 +109,8 @@ def _measure_pretrained(
     )
     found = evaluator.full(policy, seed=seed, step=0)
     with suppress(InvalidInputError):  # a task without reference answers
-        guessed = Guesser(task.task, "test", config.evaluation).full(None, seed=seed, step=0)
+        guesser = Guesser(task.task, settings.final_split, settings)
+        guessed = guesser.full(None, seed=seed, step=0)
         write_json(run.guesser(seed), guessed)
     write_source(files.model_source, config.model.name, checkpoint)
     write_json(files.evaluation, found)

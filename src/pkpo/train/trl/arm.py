@@ -196,7 +196,7 @@ class TrlArm:
             self._train(found)
             if self.trainer.state.global_step < steps:
                 return False
-        final = self._evaluator("test").full(self.trainer, seed=self.seed, step=steps)
+        final = self._at_the_ends.full(self.trainer, seed=self.seed, step=steps)
         self.trainer.save_model(str(self.directory.model))
         on_main(lambda: write_json(self.directory.evaluation, final))
         return True
@@ -258,6 +258,10 @@ class TrlArm:
         size = self.config.training.per_device_batch_size or _EVALUATION_BATCH
         return SampleEvaluator(self.prompts, self.tokenizer, split, self.config.evaluation, size)
 
+    @property
+    def _at_the_ends(self) -> SampleEvaluator:
+        return self._evaluator(self.config.evaluation.final_split)
+
     def _validate(self, step: int) -> dict[str, float]:
         return self._evaluator("validation").pass_at_k(self.trainer, seed=self.seed, step=step)
 
@@ -266,5 +270,5 @@ class TrlArm:
         path = ArmFiles(self.run_directory.warm_start(self.seed)).evaluation
         if on_main(path.exists):
             return
-        found = self._evaluator("test").full(self.trainer, seed=self.seed, step=0)
+        found = self._at_the_ends.full(self.trainer, seed=self.seed, step=0)
         on_main(lambda: write_json(path, found))
