@@ -210,7 +210,6 @@ def _by_smollm2(**what: Any) -> Study:
         methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
         tuning_samples=16,
         validations=2,
-        learning_rates=(1e-5, 3e-5, 1e-4),
         tuning_seeds=(100,),
         seeds=(0, 1, 2),
     )
@@ -280,6 +279,7 @@ STUDIES: Mapping[str, Study] = {
                 "num_train": 1000,
                 "num_validation": 32,
             },
+            learning_rates=(1e-5, 3e-5, 1e-4),
         ),
         _by_smollm2(
             name="smollm2-functions",
@@ -287,6 +287,7 @@ STUDIES: Mapping[str, Study] = {
             stands_for="training a pretrained model on code, with SmolLM2-135M-Instruct",
             task="functions",
             options={"max_stages": 2, "num_train": 1000, "num_validation": 32},
+            learning_rates=(1e-5, 3e-5),
         ),
     )
 }
