@@ -159,7 +159,7 @@ class Study:
                 "warm_start": WarmStartSettings(**self.warm_start),
             }
         else:
-            start = {"model": ModelSettings(**self.model), "keep_models": False}
+            start = {"model": ModelSettings(**self.model), "keep_models": reported}
         return TrainConfig(
             **start,
             task=TaskSettings(name=self.task, options=dict(self.options)),
