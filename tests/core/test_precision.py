@@ -15,7 +15,7 @@ import pkpo
 from cases import BASELINES
 from libraries import Library
 
-SIZES = [64, 4096]
+SIZES = [64, 1024, pytest.param(4096, marks=pytest.mark.slow)]
 OFFSETS = [0.0, 1e6]
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
 MAKERS = {
@@ -41,7 +41,7 @@ def requests(library: Library, n: int) -> list[tuple[str, int]]:
     every = [(kind, k) for kind in MAKERS for k in (1, 2, 8, n // 2, n - 1, n)]
     if library.name != "jax_jit":
         return every
-    if n < max(SIZES):
+    if n < 4096:
         return [(kind, k) for kind, k in every if k in (2, n // 2)]
     return [(kind, k) for kind, k in every if kind == "max" or k == n // 2]
 
