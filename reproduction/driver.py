@@ -15,7 +15,8 @@ from pkpo.execution.locks import only_writer
 from pkpo.train.job import JobError
 from reproduction.page import write_page
 from reproduction.results import read_result, source_digest, topic_folder, write_result
-from reproduction.studies.data import condense, data_path
+from reproduction.studies.condense import condense
+from reproduction.studies.data import data_path
 from reproduction.studies.run import run_study
 from reproduction.studies.settings import STUDIES, Study
 from reproduction.topics import TOPICS, Context, Topic, find_topics

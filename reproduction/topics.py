@@ -65,6 +65,13 @@ TOPICS: tuple[Topic, ...] = (
         "tables",
         ("countdown", "programs", "programs-parts"),
     ),
+    Topic(
+        "smollm2",
+        "A pretrained language model",
+        "Tables 1-4, in small",
+        "smollm2",
+        ("smollm2-needles",),
+    ),
     Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
     Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
     Topic("figure7", "Rolling pass@k", "Fig. 7, Sec. 5.2.1", "figure7", ("programs",)),

@@ -9,7 +9,7 @@ import numpy as np
 
 from pkpo.tables import Table
 from reproduction.measures import Measure
-from reproduction.studies.data import WARM_START, StudyData
+from reproduction.studies.data import StudyData
 from reproduction.studies.run import over_seeds
 from reproduction.studies.settings import K_VALUES
 
@@ -75,14 +75,16 @@ def one_policy_table(data: StudyData, methods: Sequence[str], title: str) -> Tab
     """One policy a method, the candidate chosen over all k: pass@k, entropy, distinct solutions."""
     extra = [name for name in ("entropy", "distinct") if data.has(name)]
     rows = []
-    for method in (WARM_START, *methods):
+    for method in (*data.untrained, *methods):
         cells = [percent(data.end(method, f"pass@{k}")) for k in K_VALUES]
         cells += [number(data.end(method, name)) for name in extra]
-        setting = "-" if method == WARM_START else data.chosen(method).setting
+        setting = "-" if method in data.untrained else data.chosen(method).setting
         rows.append((method, *cells, setting))
     means = [[data.end(m, f"pass@{k}").value for k in K_VALUES] for m in methods]
     best = np.max(means, axis=0)
-    bold = {(int(i) + 1, int(j) + 1) for i, j in np.argwhere(np.array(means) == best)}
+    bold = {
+        (int(i) + len(data.untrained), int(j) + 1) for i, j in np.argwhere(np.array(means) == best)
+    }
     names = {"entropy": "entropy, nats", "distinct": "distinct solutions"}
     headers = ("", *k_headers(), *(names[name] for name in extra), "chosen")
     words = frozenset({0, len(headers) - 1})

@@ -11,7 +11,8 @@ import numpy as np
 
 from pkpo.report.records import Arm, ArmRun, Checkpoint, Metrics, Run, Scores
 from pkpo.train.config import ArmSettings
-from reproduction.studies.data import FIELDS, StudyData, condensed, data_path, study_data
+from reproduction.studies.condense import condensed
+from reproduction.studies.data import FIELDS, StudyData, data_path, study_data
 from reproduction.studies.run import choices, reported_config, validation_scores
 from reproduction.studies.settings import (
     BEYOND_METHODS,
@@ -48,6 +49,11 @@ Maker = Callable[[ArmSettings, int], Made]
 def flat(value: float) -> dict[int, float]:
     """The same at every k."""
     return dict.fromkeys(K_VALUES, value)
+
+
+def flat_end(value: float) -> dict[str, float]:
+    """What is measured at the end, as in NAME.json."""
+    return {f"pass@{k}": value for k in K_VALUES} | {"entropy": 5.0, "distinct": 0.1}
 
 
 def study(
@@ -175,5 +181,12 @@ def write_studies(folder: Path, *, quick: bool = False) -> None:
             record["controls"] = {
                 kind: {str(seed): rising for seed in few.seeds} for kind in ("frozen", "uniform")
             }
+        if real.model is not None:
+            record["guesser"] = {seed: flat_end(0.01) for seed in record["warm_start"]}
+            policies = ("warm start", *record["methods"])
+            correct = dict.fromkeys(record["warm_start"], "0 1 16 3")
+            record |= {"num_samples": 16, "correct": dict.fromkeys(policies, correct)}
+            given = {policy: [["1/2", 1.0], ["2/4 ", 0.0]] for policy in policies}
+            record["answers"] = [{"prompt": "Halve 1", "answers": given}]
         data_path(folder, name).write_text(json.dumps(record), encoding="utf-8")
         data_path(folder, name).with_suffix(".csv").write_text(curves, encoding="utf-8")

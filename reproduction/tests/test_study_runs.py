@@ -16,8 +16,9 @@ from pkpo.errors import InvalidInputError, RunDirectoryError
 from pkpo.execution.pool import Ended, Item
 from pkpo.train import job
 from reproduction.studies import controls
+from reproduction.studies.condense import condense
 from reproduction.studies.controls import read_control
-from reproduction.studies.data import condense, load_data
+from reproduction.studies.data import load_data
 from reproduction.studies.run import run_study
 from reproduction.studies.settings import Method, Study
 from train.tiny import OPTIONS

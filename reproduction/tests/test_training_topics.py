@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reproduction import arc, beyond, collapse, figure3, figure6, tables
+from reproduction import arc, beyond, collapse, figure3, figure6, smollm2, tables
 from reproduction.claims import load_claims
 from reproduction.ledger import judge_all
 from reproduction.results import Result
@@ -72,6 +72,7 @@ def test_figures_have_every_study(results: dict[str, Result]):
     assert drawn["figure7"] == ["figure7"]
     assert drawn["arc"] == ["puzzles", "figure8", "solve_rate"]
     assert drawn["collapse"] == ["along", "phase"]
+    assert drawn["smollm2"] == list(smollm2.STUDIES)
     assert drawn["beyond"] == ["over_best", "baselines"]
 
 
