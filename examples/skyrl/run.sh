@@ -1,6 +1,6 @@
 #!/bin/bash
 # Qwen2.5-1.5B on GSM8K with SkyRL on 4 GPUs, 16 samples a prompt, for the best of 8 and then for the
-# mean. pip install 'skyrl[fsdp]==0.3.0' beside pkpo, Python 3.12; data by SkyRL's
+# mean. pip install 'skyrl[fsdp]==0.3.0', and `.` in a clone of pkpo, Python 3.12; data by SkyRL's
 # examples/train/gsm8k.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
