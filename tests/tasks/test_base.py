@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +78,27 @@ def test_splits_that_ask_the_same_are_found() -> None:
     check_splits(Obedient())
     with pytest.raises(InvalidInputError, match="'test-0' of test asks the same as 'train-0'"):
         check_splits(Obedient(alike=True))
+
+
+def test_a_split_that_is_needed_and_lacking_is_named() -> None:
+    check_splits(Obedient(), ("train", "test"))
+    with pytest.raises(
+        InvalidInputError,
+        match="obedient has the splits train, test, but not validation; needed are train, validat",
+    ):
+        check_splits(Obedient(), ("train", "validation"))
+
+
+def test_the_documented_task_keeps_its_splits_apart() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n([^`]*class Parity.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    task = names["Parity"]()
+    check_splits(task, ("train", "validation", "test"))
+    assert task.judge("test", 1, "No.").reward == task.judge("train", 2, " yes").reward == 1.0
+    with pytest.raises(InvalidInputError, match="no problems in split 'exam'"):
+        task.ids("exam")
 
 
 def test_problems_of_one_name_are_found() -> None:

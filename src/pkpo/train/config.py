@@ -21,6 +21,7 @@ from pkpo.core.weights import Baseline, required_size
 from pkpo.files import folder_name
 from pkpo.plans.credit import Credit, Scale
 from pkpo.plans.plan import ByStep, Plateau, plan
+from pkpo.tasks.base import Split
 
 
 class Settings(BaseModel):
@@ -243,6 +244,11 @@ class JobSettings(Settings):
 
     def check_engine(self) -> None:
         """Refuse what the engine doesn't have."""
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Of the task: what is trained on, measured meanwhile, and measured at the end."""
+        return tuple(dict.fromkeys(("train", "validation", self.evaluation.final_split)))
 
     def credit(self, arm: ArmSettings) -> Credit:
         """How an arm's rewards become advantages."""
