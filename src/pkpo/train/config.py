@@ -310,6 +310,9 @@ class TrainConfig(JobSettings):
             raise ValueError("a pretrained model has its own sizes and needs no warm start")
 
 
+SMOLLM2 = "smollm2"
+"""In a model's place: SmolLM2-135M-Instruct, which a package carries."""
+
 SEED = "{seed}"
 """In a model's name, stands for the seed."""
 
