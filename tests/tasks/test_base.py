@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Split, Vocabulary, check_splits, last_answer
+from pkpo.tasks.base import Problems, Split, Vocabulary, check_splits, last_answer
 from tests.tasks.made_up import Obedient
 
 
@@ -108,3 +109,10 @@ def test_problems_of_one_name_are_found() -> None:
 
     with pytest.raises(InvalidInputError, match=r"'first' \(splits train and test\)"):
         check_splits(SameNames())
+
+
+def test_prompts_are_no_wider_than_the_longest_of_them():
+    problems = Problems(("a", "b", "c"), np.arange(12).reshape(3, 4), np.array([2, 4, 3]))
+    prompts_PT, lengths_P = problems.prompts(np.array([2, 0]))
+    assert prompts_PT.tolist() == [[8, 9, 10], [0, 1, 2]]
+    assert lengths_P.tolist() == [3, 2]

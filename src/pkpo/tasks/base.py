@@ -132,6 +132,11 @@ class Problems:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def prompts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The prompts of these problems, no wider than the longest of them, and their lengths."""
+        lengths_P = self.lengths_P[rows]
+        return self.prompts_PT[rows, : lengths_P.max()], lengths_P
+
 
 @dataclass(frozen=True)
 class Demonstrations:
