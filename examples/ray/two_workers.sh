@@ -1,7 +1,7 @@
 #!/bin/sh
 # A sweep on Ray: two workers on this machine, or a cluster that sees the same folders.
 #
-#   pip install 'pkpo[train,ray]'
+#   pip install '.[train,ray]'    # in a clone
 #   sh examples/ray/two_workers.sh [local|auto|ADDRESS]
 #
 # Two learning rates × two objectives × one seed. Warm starts, trainings and evaluations are

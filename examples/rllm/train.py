@@ -1,8 +1,9 @@
-"""rLLM's cookbooks/math/train.py with two lines for pass@k, to be run beside its math_flow.py:
+"""rLLM's cookbooks/math/train.py with two lines for pass@k, to be run beside its math_flow.py
+and math_eval.py:
 
     python train.py rllm/backend=tinker model.name=Qwen/Qwen3-4B-Instruct-2507 \\
         model.lora_rank=32 rllm.rollout.n=16 training.group_size=16 data.train_batch_size=32 \\
-        rllm.rollout.train.temperature=1.0 rllm.trainer.total_epochs=1
+        rllm.rollout.train.temperature=1.0 rllm.rollout.n_val=16 rllm.trainer.total_epochs=1
 
 With rllm/backend=verl also rllm.algorithm.loss_agg_mode=seq-mean-token-sum.
 """

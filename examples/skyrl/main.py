@@ -19,8 +19,8 @@ def train(cfg: SkyRLTrainConfig) -> None:
 
 def main(objective: str, *settings: str) -> None:
     cfg = SkyRLTrainConfig.from_cli_overrides([*settings])
+    register(objective, cfg)  # before validate_cfg, which asks for the estimator, and before Ray
     validate_cfg(cfg)
-    register(objective, cfg)  # before Ray, whose actors get what is registered
     initialize_ray(cfg)
     ray.get(train.remote(cfg))
 

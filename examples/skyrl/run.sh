@@ -1,12 +1,13 @@
 #!/bin/bash
 # Qwen2.5-1.5B on GSM8K with SkyRL on 4 GPUs, 16 samples a prompt, for the best of 8 and then for the
-# mean. pip install 'skyrl[fsdp]' pkpo, Python 3.12; data by SkyRL's examples/train/gsm8k.
+# mean. pip install 'skyrl[fsdp]==0.3.0', and `.` in a clone of pkpo, Python 3.12; data by SkyRL's
+# examples/train/gsm8k.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 DATA=${DATA:-$HOME/data/gsm8k}
 LAUNCH=${LAUNCH:-"python $HERE/main.py"}
 
-# The objective comes first; for the mean from step 150 on, of 1 prompt's 16 samples 1.
+# The objective comes first: the best of 8, from step 150 on the mean.
 $LAUNCH "8->1@150" \
     trainer.algorithm.advantage_estimator=pkpo \
     trainer.algorithm.loss_reduction=seq_mean_token_sum_norm \
@@ -16,6 +17,9 @@ $LAUNCH "8->1@150" \
     generator.n_samples_per_prompt=16 \
     generator.sampling_params.temperature=1.0 \
     generator.sampling_params.max_generate_length=1024 \
+    generator.eval_n_samples_per_prompt=16 \
+    generator.eval_sampling_params.temperature=1.0 \
+    generator.eval_sampling_params.max_generate_length=1024 \
     trainer.train_batch_size=64 \
     trainer.policy_mini_batch_size=64 \
     trainer.update_epochs_per_batch=1 \

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Qwen3-4B on DAPO-Math with slime, 16 rollouts a prompt, for the best of 8 and then for the mean:
 # slime's scripts/run-qwen3-4B.sh, with the lines marked pkpo. In a container of slime's, with a ray
-# cluster of 8 GPUs started, and pkpo installed on it (pip install pkpo, or a clone).
+# cluster of 8 GPUs started, and pkpo installed on it (`pip install .` in a clone).
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 SLIME=${SLIME:-/root/slime}
@@ -14,7 +14,7 @@ ARGS=(
 
    --custom-reward-post-process-path pkpo.engines.slime.post_process # pkpo
    --custom-config-path "$HERE/pkpo.yaml"                            # pkpo
-   --n-samples-per-prompt 16                                         # pkpo: n > k; slime has 8
+   --n-samples-per-prompt 16                                         # pkpo: twice k; slime has 8
    --rollout-batch-size 32
    --global-batch-size 512  # one optimizer step a rollout: 32 x 16; fewer have slime's ratio
    --num-rollout 300

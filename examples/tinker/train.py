@@ -1,6 +1,6 @@
 """MATH with Llama-3.1-8B in Tinker, for pass@8 and then for pass@1: n = 16, 8→1 at step 150.
 
-    pip install 'pkpo[tinker]' 'tinker-cookbook[math-rl]'
+    pip install '.[tinker]' 'tinker-cookbook[math-rl]'    # in a clone
     TINKER_API_KEY=... python examples/tinker/train.py
     python examples/tinker/train.py --check          # builds and checks the config, trains nothing
 

@@ -4,7 +4,7 @@
 # One node with 8 GPUs: a trainer on 2, six generators on 1 each, as in torchtitan's own recipe. From
 # a clone of torchtitan 0.3.0 with its RL installed, and Qwen3-4B-Base where the recipe looks for it:
 #
-#   pip install pkpo && sh PLACE/OF/examples/torchtitan/train.sh
+#   pip install CLONE_OF_PKPO && sh CLONE_OF_PKPO/examples/torchtitan/train.sh
 #
 # Further arguments are torchtitan's, such as --async_loop.target_offpolicy_steps 0.
 set -e

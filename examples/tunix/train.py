@@ -1,6 +1,6 @@
 """MATH with Qwen3-4B in Tunix, for pass@8 and then for pass@1: n = 16, 8→1 at step 150.
 
-    pip install 'pkpo[tunix,math]' transformers
+    pip install '.[tunix,math]' transformers    # in a clone
     python examples/tunix/train.py --model Qwen3-4B --problems math_train.jsonl  # 8 accelerators
     python examples/tunix/train.py                                               # a CPU, minutes
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Qwen2.5-7B on MATH with verl 0.9.1 on 8 GPUs, 16 rollouts a prompt, for the best of 8 and then for
-# the mean. pip install pkpo beside verl with vLLM; data by verl's examples/data_preprocess.
+# the mean. `pip install .` in a clone of pkpo, beside verl with vLLM; data by verl's
+# examples/data_preprocess.
 set -euo pipefail
 DATA=${DATA:-$HOME/data/math}
 LAUNCH=${LAUNCH:-"python3 -m verl.trainer.main_ppo"}
@@ -32,6 +33,7 @@ $LAUNCH \
     actor_rollout_ref.rollout.top_p=1.0 \
     actor_rollout_ref.rollout.val_kwargs.n=16 \
     actor_rollout_ref.rollout.val_kwargs.do_sample=True \
+    actor_rollout_ref.rollout.val_kwargs.temperature=1.0 \
     trainer.n_gpus_per_node=8 \
     trainer.nnodes=1 \
     trainer.total_epochs=5 \

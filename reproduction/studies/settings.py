@@ -211,7 +211,6 @@ def _by_smollm2(**what: Any) -> Study:
         tuning_samples=16,
         validations=2,
         tuning_seeds=(100,),
-        seeds=(0, 1, 2),
     )
 
 
@@ -280,6 +279,7 @@ STUDIES: Mapping[str, Study] = {
                 "num_validation": 32,
             },
             learning_rates=(1e-5, 3e-5, 1e-4),
+            seeds=(0, 1, 2, 3, 4),
         ),
         _by_smollm2(
             name="smollm2-functions",
@@ -288,6 +288,7 @@ STUDIES: Mapping[str, Study] = {
             task="functions",
             options={"max_stages": 2, "num_train": 1000, "num_validation": 32},
             learning_rates=(1e-5, 3e-5),
+            seeds=(0, 1, 2),
         ),
     )
 }

@@ -14,6 +14,7 @@ import pytest
 from pkpo.cli.commands import run
 from pkpo.cli.train import Train
 from pkpo.errors import InvalidInputError
+from pkpo.train.config import StepSettings, TrlTrainingSettings
 
 ARM = {"name": "arm", "schedule": "mean", "learning_rate": 1e-6}
 
@@ -56,6 +57,23 @@ def test_flags_become_settings() -> None:
     assert config.seeds == (3, 4)
     assert config.trl == {"use_vllm": True, "vllm_mode": "colocate"}
     assert config.device == "cuda"
+
+
+def test_smollm2_has_the_preset_of_the_embedded_engine() -> None:
+    rates: dict[str, Any] = {"learning_rates": (1e-5,), "task": "reasoning-gym"}
+    embedded = Train(model="smollm2", **rates).settings()
+    config = Train(engine="trl", model="smollm2", **rates).trl_settings()
+    assert embedded.model is not None
+    assert (config.model, config.shots) == ("smollm2", embedded.model.shots)
+    same = ("task", "arms", "evaluation", "seeds", "checkpoint_every", "completions_every")
+    assert all(getattr(config, name) == getattr(embedded, name) for name in same)
+    for name in StepSettings.model_fields:
+        assert getattr(config.training, name) == getattr(embedded.training, name)
+    changed = Train(engine="trl", model="smollm2", steps=9, shots=0, **rates).trl_settings()
+    assert (changed.training.steps, changed.shots) == (9, 0)
+    other = Train(engine="trl", model="some/model", **rates).trl_settings()
+    assert (other.training, other.shots) == (TrlTrainingSettings(), 0)
+    assert other.task.options == {"dataset": "countdown"}
 
 
 def test_without_objectives_the_task_s_own_are_compared() -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Split, Vocabulary, check_splits, last_answer
+from pkpo.tasks.base import Problems, Split, Vocabulary, check_splits, last_answer
 from tests.tasks.made_up import Obedient
 
 
@@ -77,6 +81,27 @@ def test_splits_that_ask_the_same_are_found() -> None:
         check_splits(Obedient(alike=True))
 
 
+def test_a_split_that_is_needed_and_lacking_is_named() -> None:
+    check_splits(Obedient(), ("train", "test"))
+    with pytest.raises(
+        InvalidInputError,
+        match="obedient has the splits train, test, but not validation; needed are train, validat",
+    ):
+        check_splits(Obedient(), ("train", "validation"))
+
+
+def test_the_documented_task_keeps_its_splits_apart() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n([^`]*class Parity.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    task = names["Parity"]()
+    check_splits(task, ("train", "validation", "test"))
+    assert task.judge("test", 1, "No.").reward == task.judge("train", 2, " yes").reward == 1.0
+    with pytest.raises(InvalidInputError, match="no problems in split 'exam'"):
+        task.ids("exam")
+
+
 def test_problems_of_one_name_are_found() -> None:
     class SameNames(Obedient):
         def ids(self, split: Split) -> tuple[str, ...]:
@@ -84,3 +109,10 @@ def test_problems_of_one_name_are_found() -> None:
 
     with pytest.raises(InvalidInputError, match=r"'first' \(splits train and test\)"):
         check_splits(SameNames())
+
+
+def test_prompts_are_no_wider_than_the_longest_of_them():
+    problems = Problems(("a", "b", "c"), np.arange(12).reshape(3, 4), np.array([2, 4, 3]))
+    prompts_PT, lengths_P = problems.prompts(np.array([2, 0]))
+    assert prompts_PT.tolist() == [[8, 9, 10], [0, 1, 2]]
+    assert lengths_P.tolist() == [3, 2]

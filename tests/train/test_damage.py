@@ -385,6 +385,22 @@ def test_what_decides_no_result_may_change(original: Path, cache: Path, tmp_path
     assert Resumed(run, cache).error == ""
 
 
+def test_settings_that_config_json_lacks_are_the_defaults(
+    original: Path, cache: Path, tmp_path: Path
+):
+    """As in a run that an earlier version began, which this one goes on with twice."""
+    run = tmp_path / "run"
+    shutil.copytree(original, run)
+    whole = json.loads((run / "config.json").read_text())
+    config = json.loads((run / "config.json").read_text())
+    del config["evaluation"]["final_split"], config["keep_models"]
+    (run / "config.json").write_text(json.dumps(config))
+    for _ in range(2):
+        assert Resumed(run, cache).error == ""
+    assert json.loads((run / "config.json").read_text()) == whole
+    assert all(arm.finished for arm in load_run(run).arms)
+
+
 # Failures
 
 

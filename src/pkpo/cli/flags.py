@@ -16,6 +16,7 @@ from pkpo.core.weights import Baseline
 from pkpo.errors import InvalidInputError, PkpoError
 from pkpo.tasks.registry import describe_options
 from pkpo.train.config import (
+    SMOLLM2,
     ArmSettings,
     EvaluationSettings,
     ModelSettings,
@@ -106,7 +107,8 @@ class JobFlags:
     break ends an answer."""
 
     shots: Annotated[int | None, _preset] = None
-    """Solved training problems that every prompt of the --model shows first."""
+    """Solved training problems that every prompt of the --model shows first: by default 4, and
+    with --engine trl 0, but for smollm2. TRL wants a chat template for them."""
 
     max_new_tokens: Annotated[int | None, optional] = None
     """Most tokens of a completion of the --model. By default half as many again as the longest
@@ -197,9 +199,15 @@ class JobFlags:
     @property
     def preset(self) -> Preset:
         """What the job has unless flags say otherwise."""
-        if self.model is None or getattr(self, "engine", "embedded") != "embedded":
-            return preset(self.task)
-        return pretrained_preset(self.task, lora=self.lora_rank is not None)
+        if self.pretrained:
+            return pretrained_preset(self.task, lora=self.lora_rank is not None)
+        return preset(self.task)
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the preset is that of pretrained models; TRL is given models of every kind."""
+        any_model = getattr(self, "engine", "embedded") == "embedded"
+        return self.model == SMOLLM2 or (any_model and self.model is not None)
 
     def of_any_engine(self, training: StepSettings) -> dict[str, Any]:
         """The settings that every engine's job has, by name."""

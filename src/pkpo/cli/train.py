@@ -20,6 +20,7 @@ from pkpo.train.config import (
     engine_name,
     read_config,
 )
+from pkpo.train.presets import Preset
 
 _TRL_ALONE = ("max_completion_length", "per_device_batch_size", "trl")
 _EMBEDDED_ALONE = (
@@ -139,9 +140,11 @@ class Train(JobFlags):
                 "--engine trl needs --learning-rates, since the right one depends on the model: "
                 "3e-4 suits the embedded engine's, 1e-6 many language models"
             )
+        base = self.preset if self.pretrained else Preset({})
+        training = TrlTrainingSettings(**{**base.training, **self.given(TrlTrainingSettings)})
         return TrlConfig(
             model=self.model,
-            shots=self.shots or 0,
+            shots=base.model.get("shots", 0) if self.shots is None else self.shots,
             trl=read_options(self.trl, "--trl"),
-            **self.of_any_engine(TrlTrainingSettings(**self.given(TrlTrainingSettings))),
+            **self.of_any_engine(training),
         )

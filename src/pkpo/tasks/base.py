@@ -132,6 +132,11 @@ class Problems:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def prompts(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The prompts of these problems, no wider than the longest of them, and their lengths."""
+        lengths_P = self.lengths_P[rows]
+        return self.prompts_PT[rows, : lengths_P.max()], lengths_P
+
 
 @dataclass(frozen=True)
 class Demonstrations:
@@ -257,12 +262,17 @@ class TokenTask(Task):
         """The completion as text for people."""
 
 
-def check_splits(task: Task) -> None:
+def check_splits(task: Task, needed: Sequence[Split] = ()) -> None:
     """
     Raises:
-        InvalidInputError: two problems of a task have one id, or problems of two splits ask
-            the same.
+        InvalidInputError: the task lacks a split that is needed, or two problems of it have one
+            id, or problems of two splits ask the same.
     """
+    if missing := [split for split in needed if split not in task.splits]:
+        raise InvalidInputError(
+            f"{task.name} has the splits {', '.join(task.splits)}, but not {', '.join(missing)}; "
+            f"needed are {', '.join(needed)}, no two of which ask the same"
+        )
     splits_of: dict[str, Split] = {}
     asked: dict[str, tuple[Split, str]] = {}
     for split in task.splits:

@@ -21,6 +21,7 @@ from pkpo.core.weights import Baseline, required_size
 from pkpo.files import folder_name
 from pkpo.plans.credit import Credit, Scale
 from pkpo.plans.plan import ByStep, Plateau, plan
+from pkpo.tasks.base import Split
 
 
 class Settings(BaseModel):
@@ -244,6 +245,11 @@ class JobSettings(Settings):
     def check_engine(self) -> None:
         """Refuse what the engine doesn't have."""
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Of the task: what is trained on, measured meanwhile, and measured at the end."""
+        return tuple(dict.fromkeys(("train", "validation", self.evaluation.final_split)))
+
     def credit(self, arm: ArmSettings) -> Credit:
         """How an arm's rewards become advantages."""
         return Credit(arm.baseline or self.training.baseline, arm.scale)
@@ -303,6 +309,9 @@ class TrainConfig(JobSettings):
         if self.model is not None and {"policy", "warm_start"} & self.model_fields_set:
             raise ValueError("a pretrained model has its own sizes and needs no warm start")
 
+
+SMOLLM2 = "smollm2"
+"""In a model's place: SmolLM2-135M-Instruct, which a package carries."""
 
 SEED = "{seed}"
 """In a model's name, stands for the seed."""

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pkpo.errors import PkpoError
 from pkpo.execution.interrupt import Interruption
-from pkpo.execution.pool import Executor, ThisProcess
+from pkpo.execution.pool import Executor, Failure, ThisProcess
 from pkpo.execution.processes import LocalProcesses
 from pkpo.files import default_cache
 from pkpo.report.load import read_run
@@ -174,7 +174,13 @@ def do_parts(
     launch: Launch,
 ) -> None:
     """Do what is left of run directories that are locked, and show how it goes."""
-    for name, failure in launch.on_main(lambda: damaged(parts)).items():
+    for name, failure in launch.on_main(lambda: _before(parts)).items():
         display.pool.fail(name, failure)
     with executor, display:
         display.pool.run(executor, interrupted=interruption.requested, watch=display.look)
+
+
+def _before(parts: Sequence[Part]) -> dict[str, Failure]:
+    for run in {part.run.path: part.run for part in parts}.values():
+        run.complete_config()
+    return damaged(parts)

@@ -39,6 +39,7 @@ from pkpo.errors import RunDirectoryError
 from pkpo.execution.locks import locked, only_writer
 from pkpo.files import write_atomically
 from pkpo.report.completions import all_completions
+from pkpo.report.jsonio import read_json
 from pkpo.report.run_files import ArmFiles, RunFiles
 from pkpo.train.checkpoints import UNDECIDING, Checkpoints
 from pkpo.train.config import ArmSettings, JobSettings, read_config
@@ -126,6 +127,12 @@ class RunDirectory(RunFiles, Generic[C]):
         """
         with settings_of(RunFiles(path).config_file, "run directory") as file:
             return RunDirectory(path, read_config(file))
+
+    def complete_config(self) -> None:
+        """Give config.json the settings that were left out, or that came after it was written."""
+        config = self.config.model_dump(mode="json")
+        if read_json(self.config_file) != config:
+            write_json(self.config_file, config)
 
     def locked(self) -> AbstractContextManager[None]:
         """Be the only job in this run directory; see `only_writer`."""

@@ -215,6 +215,21 @@ def test_one_prompt_alone_gives_what_it_gives_in_a_batch_of_one_group(policy: Po
     )
 
 
+def test_a_beginning_read_before_draws_the_same():
+    """For prompts some at a time, as one pass over each alone does."""
+    policy = make_policy(hidden=256, layers=1)
+    prompts, lengths = make_prompts([36, 33, 34])
+    prompts[:, :30] = prompts[0, :30]
+    root = policy.read_shared(prompts, lengths)
+    assert root is not None
+    assert root.lengths_P.tolist() == [30]
+    for rows in (slice(2), slice(2, 3)):
+        found = take(policy, prompts[rows], lengths[rows], root=root)
+        whole = take(policy, prompts[rows], lengths[rows])
+        assert torch.equal(found.tokens_PGS, whole.tokens_PGS)
+        torch.testing.assert_close(found.logprobs_PGS, whole.logprobs_PGS)
+
+
 def test_token_logprobs_carry_gradients_except_for_padding(policy: Policy):
     prompts, lengths = make_prompts([3, 2])
     completions = torch.tensor([[5, 6, EOS, PAD], [EOS, PAD, PAD, PAD]])

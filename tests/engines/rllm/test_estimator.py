@@ -162,9 +162,11 @@ def test_the_settings_of_the_example(backend: str) -> None:
     made = OmegaConf.merge(common, OmegaConf.load(folder / "backend" / f"{backend}.yaml"))
     assert made.rllm.backend == backend
     settings = ["rllm.rollout.n=16", "training.group_size=16", "rllm.rollout.train.temperature=1.0"]
+    settings.append("rllm.rollout.n_val=16")
     assert all(setting in EXAMPLE.read_text() for setting in settings)
     assert 'role="math"' in EXAMPLE.read_text()
     made.merge_with_dotlist(settings)
+    assert (made.rllm.rollout.n_val, made.rllm.rollout.val.temperature) == (16, 1.0)
     if backend == "verl":
         made.actor_rollout_ref.actor.loss_agg_mode = "token-mean"
         made.rllm.algorithm.loss_agg_mode = "seq-mean-token-sum"

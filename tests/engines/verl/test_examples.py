@@ -19,3 +19,5 @@ def test_every_setting_is_taken() -> None:
     objective, accepted, _ = HOOK.read(config.algorithm.pkpo)
     HOOK.check(config, accepted, _missing_divisor(config))
     assert (str(objective(149)), str(objective(150))) == ("max@8", "mean")
+    validation = config.actor_rollout_ref.rollout.val_kwargs
+    assert (validation.n, validation.do_sample, validation.temperature) == (16, True, 1.0)

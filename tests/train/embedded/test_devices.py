@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from pkpo.engines.embedded.config import PolicyConfig
 from pkpo.engines.embedded.export import load_pretrained
 from pkpo.errors import InvalidInputError
 from pkpo.execution import processes
+from pkpo.tasks import registry
 from pkpo.train.config import ModelSettings, TrainConfig
 from pkpo.train.embedded import devices
 from pkpo.train.embedded.devices import check_buildable, device_of
+from tests.tasks.made_up import Obedient
 
 from ..tiny import settings
 from .tiny_model import make_checkpoint
@@ -104,6 +107,25 @@ def test_a_pretrained_model_needs_room_for_what_is_trained(
     check_buildable(config, cache=tmp_path)
     monkeypatch.setattr(devices, "_memory", lambda device: needed - 1)
     with pytest.raises(InvalidInputError, match="a step of 2 x 2 completions"):
+        check_buildable(config, cache=tmp_path)
+
+
+def test_a_task_without_validation_problems_or_with_those_of_training(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    point = EntryPoint("obedient", "tests.tasks.made_up:Obedient", registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group, name: [point])
+    job = {
+        "task": {"name": "obedient"},
+        "training": {"prompts_per_step": 1},
+        "arms": [{"name": "arm", "schedule": "mean", "learning_rate": 1e-5}],
+        "model": {"name": str(make_checkpoint(tmp_path / "model")), "max_new_tokens": 4},
+    }
+    config = TrainConfig.model_validate(job)
+    with pytest.raises(InvalidInputError, match="splits train, test, but not validation"):
+        check_buildable(config, cache=tmp_path)
+    monkeypatch.setattr(Obedient, "splits", ("train", "validation", "test"))
+    with pytest.raises(InvalidInputError, match="'validation-0' of validation asks the same as 't"):
         check_buildable(config, cache=tmp_path)
 
 

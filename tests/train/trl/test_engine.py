@@ -413,6 +413,7 @@ def test_a_language_model_is_trained_on_a_task_in_plain_language(
         ({"trl": {"no_such_field": 3}}, "no_such_field"),
         ({"max_completion_length": 3}, "at most 2"),
         ({"model": "/no/such/model"}, "no tokenizer"),
+        ({"task": {"name": "human-eval"}}, "splits test, but not train, validation"),
         ({"device": "cuda"}, "can't be used"),
     ],
 )

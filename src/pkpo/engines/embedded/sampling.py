@@ -85,8 +85,12 @@ def sample(
     eos_id: Ends,
     pad_id: int,
     generator: torch.Generator,
+    root: Prefix | None = None,
 ) -> Completions:
     """`num_generations` completions of each prompt at temperature 1.
+
+    Args:
+        root: see `Policy.read`.
 
     Cost: one pass over the prompts, and for each further token one over the different
     beginnings of the completions that go on.
@@ -94,7 +98,7 @@ def sample(
     Raises:
         DivergenceError: the policy's distributions aren't finite.
     """
-    prefix = policy.read(prompts_PT, lengths_P)
+    prefix = policy.read(prompts_PT, lengths_P, root)
     memory = Memory()
     num_prompts, device = len(prompts_PT), prompts_PT.device
     shape = (num_prompts, num_generations, max_new_tokens)

@@ -30,7 +30,7 @@ def register(
     accept_bias: Sequence[str] = (),
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """Make an objective what `trainer.algorithm.advantage_estimator` stands for; before SkyRL's
-    `initialize_ray`, or in the task that runs the trainer.
+    `validate_cfg`, which asks for it, and `initialize_ray`, or in the task that runs the trainer.
 
     Args:
         objective: an objective or a schedule, as `pkpo.plan` takes them.

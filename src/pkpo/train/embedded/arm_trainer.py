@@ -187,8 +187,9 @@ class ArmTrainer:
         )
         names = [self.problems.ids[i] for i in chosen_P]
         choice = self.plan.choose(self.step, names)
-        prompts = torch.as_tensor(self.problems.prompts_PT[chosen_P], device=self.device)
-        lengths = torch.as_tensor(self.problems.lengths_P[chosen_P], device=self.device)
+        prompts, lengths = (
+            torch.as_tensor(part, device=self.device) for part in self.problems.prompts(chosen_P)
+        )
         with watch.part("sample"):
             generator = torch.Generator(self.device)
             generator.manual_seed(seed_of(self.seed, Stream.SAMPLING, self.step))

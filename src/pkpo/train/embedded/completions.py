@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from pkpo.engines.embedded.export import load_config
@@ -117,13 +118,16 @@ class Sampler:
         if not starts:
             return
         policy = load_checkpoint(self._settings, self._checkpoint, device=self._device)
+        every = (self.problems.prompts_PT, self.problems.lengths_P)
+        with torch.no_grad():
+            root = policy.read_shared(*(torch.as_tensor(x, device=policy.device) for x in every))
         for start in starts:
-            rows = slice(start, start + self._at_once)
-            prompts = torch.as_tensor(self.problems.prompts_PT[rows], device=policy.device)
-            lengths = torch.as_tensor(self.problems.lengths_P[rows], device=policy.device)
-            prompts = prompts[:, : int(lengths.max())]
+            rows = np.arange(start, min(start + self._at_once, len(self)))
+            prompts, lengths = (
+                torch.as_tensor(x, device=policy.device) for x in self.problems.prompts(rows)
+            )
             generator = torch.Generator(policy.device)
             generator.manual_seed(seed_of(self._seed, Stream.FROZEN, start))
-            drawn = draw(self.task, policy, prompts, lengths, self._size, generator)
+            drawn = draw(self.task, policy, prompts, lengths, self._size, generator, root)
             tokens_PGS = drawn.tokens_PGS.cpu().numpy()
             yield [[self.task.describe_completion(x) for x in g] for g in tokens_PGS]

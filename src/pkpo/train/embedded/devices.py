@@ -14,7 +14,7 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 from pkpo.execution.processes import worker_number
 from pkpo.files import default_cache
-from pkpo.tasks.base import TokenTask
+from pkpo.tasks.base import TokenTask, check_splits
 from pkpo.tasks.registry import build_task, build_token_task
 from pkpo.train.config import ModelSettings, TrainConfig
 from pkpo.train.embedded.pretrained import find_checkpoint
@@ -45,7 +45,7 @@ def device_of(name: str) -> str:
 
 def check_buildable(config: TrainConfig, *, cache: Path | None = None) -> TokenTask | TextTask:
     """The job's task. Find out before a run directory is made whether it, the device and the policy
-    exist, with enough problems and memory.
+    exist, with splits that are kept apart and enough problems and memory.
 
     Args:
         cache: where pretrained models are kept; the usual folder by default.
@@ -54,6 +54,7 @@ def check_buildable(config: TrainConfig, *, cache: Path | None = None) -> TokenT
         InvalidInputError: not so.
     """
     task, shape = build_job(config, checkpoint_of(config, cache or default_cache()))
+    check_splits(task.task if isinstance(task, TextTask) else task, config.splits)
     check_device(config.device)
     check_problems(config.training.prompts_per_step, len(task.problems("train")))
     check_room(config, task, shape)

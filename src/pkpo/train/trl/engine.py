@@ -18,6 +18,7 @@ from accelerate import PartialState
 from rich.console import Console
 
 from pkpo.errors import InvalidInputError
+from pkpo.tasks.base import check_splits
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ArmSettings, TrlConfig
 from pkpo.train.engine import Launch
@@ -66,6 +67,7 @@ def check_buildable(config: TrlConfig) -> None:
             "with `accelerate launch -m pkpo train ...`, or set CUDA_VISIBLE_DEVICES to one"
         )
     task = build_task(config.task.name, config.task.options)
+    check_splits(task, config.splits)
     batch_sizes(config.training, processes)
     for seed in config.seeds:
         prompts = prompts_of(config, task, load_tokenizer(checkpoint_of(config, seed)))
