@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pkpo.evaluate.comparison import difference_tables, how_to_read
+from pkpo.evaluate import Comparison
+from pkpo.evaluate.comparison import difference_tables, how_to_read, verdicts
 from pkpo.report.style import (
     BASE_GREY,
     legend_above,
@@ -30,7 +32,12 @@ from reproduction.topics import Context
 STUDIES = ("smollm2-needles",)
 BASELINES = {"k_opt=1": WARM_START, "k_opt=8": "k_opt=1", "8→1": "k_opt=1"}
 COMPARED_AT = (1, 4, 16)
-_SEEDS = "Means over seeds; a problem is one unit, whatever the seeds answered to it."
+_NOTES = (
+    "The warm start is the pretrained model as it is; seeds differ in the problems' order and in "
+    "the samples. The guesser draws from the answers of the training problems.",
+    "Differences with intervals are means over seeds, whose problems are counted once each; a "
+    "problem with what all seeds answer to it is one unit of the intervals.",
+)
 _DASHES = {GUESSER: ":", WARM_START: "--"}
 
 
@@ -38,38 +45,49 @@ def make(context: Context) -> Result:
     """Tables, curves and answers of each problem set."""
     measures: dict[str, Measure] = {}
     tables: dict[str, Table] = {}
-    drawings = []
+    drawings, notes = [], list(_NOTES)
     for name in STUDIES:
         data = load_data(context.studies, name)
         measures |= data.measures(data.methods)
+        found = differences(
+            data.record["correct"], data.record["num_samples"], BASELINES, COMPARED_AT
+        )
         tables |= {
             f"{name}-one_policy": one_policy_table(data, data.methods, data.title),
             f"{name}-candidates": candidates_table(
                 data, data.methods, f"{data.title}: all candidates"
             ),
-            **_difference_tables(data),
+            f"{name}-seeds": _seeds_table(data),
+            **_difference_tables(data, found),
             f"{name}-answers": answers_table(
                 data.record["answers"], f"{data.title}: before and after"
             ),
         }
         drawings.append(_drawing(data))
-    notes = (
-        "The warm start is the pretrained model as it is; seeds differ in the problems' order and "
-        "in the samples. The guesser draws from the answers of the training problems.",
-    )
-    return Result(measures, tables, tuple(drawings), notes, {"studies": list(STUDIES)})
+        notes.append(f"{data.title}: {how_to_read(found)} {' '.join(verdicts(found))}")
+    return Result(measures, tables, tuple(drawings), tuple(notes), {"studies": list(STUDIES)})
 
 
-def _difference_tables(data: StudyData) -> dict[str, Table]:
-    found = differences(data.record["correct"], data.record["num_samples"], BASELINES, COMPARED_AT)
-    tables = difference_tables(found)
-    return {
-        f"{data.name}-{number}": replace(
-            table,
-            notes=(*table.notes, how_to_read(found), _SEEDS),
-            title=f"{data.title}: {table.title}",
+def _seeds_table(data: StudyData) -> Table:
+    """pass@k of every seed at the smallest, a middle and the largest k."""
+    seeds = data.chosen(data.methods[0]).seeds
+    rows = []
+    for method in data.methods:
+        ends = data.chosen(method).ends
+        cells = (
+            " / ".join(f"{100 * ends[f'pass@{k}'][place]:.1f}" for k in COMPARED_AT)
+            for place in range(len(seeds))
         )
-        for number, table in enumerate(tables, start=1)
+        rows.append((method, *cells))
+    kinds = " / ".join(f"pass@{k}" for k in COMPARED_AT)
+    headers = ("", *(f"seed {seed}" for seed in seeds))
+    return Table(headers, tuple(rows), (), f"{data.title}: {kinds} of every seed, per cent")
+
+
+def _difference_tables(data: StudyData, found: Comparison) -> dict[str, Table]:
+    return {
+        f"{data.name}-{number}": replace(table, title=f"{data.title}: {table.title}")
+        for number, table in enumerate(difference_tables(found), start=1)
     }
 
 
@@ -78,9 +96,9 @@ def _drawing(data: StudyData) -> Drawing:
     return Drawing(
         name=data.name,
         title=data.title,
-        caption="Left: held-out pass@k before training, after it, and of a guesser; bars: one "
-        "standard error over seeds. Middle and right: along training, moving averages, bands: one "
-        "standard error.",
+        caption="Left: held-out pass@k before training, after it, and of a guesser; thin lines: "
+        "each seed; bars: one standard error over seeds. Middle and right: along training, moving "
+        "averages, bands: one standard error.",
         alt=f"Three panels: pass@k against k of the guesser, the pretrained model and {names}; "
         "the share of training problems solved so far and the entropy against the training step.",
         figure=_figure(data),
@@ -101,6 +119,10 @@ def _figure(data: StudyData) -> Figure:
             yerr=[end.error for end in ends],
             **(look(row) if row in data.methods else _grey(row)),
         )
+    for method in data.methods:
+        every_KA = np.array([data.chosen(method).ends[f"pass@{k}"] for k in K_VALUES])
+        color = look(method)["color"]
+        panels[0].plot(K_VALUES, every_KA, color=color, linewidth=0.7, alpha=0.5)
     panels[0].set_xscale("log", base=2)
     panels[0].set_xticks(list(K_VALUES), labels=[str(k) for k in K_VALUES])
     panels[0].minorticks_off()
