@@ -32,7 +32,7 @@ from reproduction.topics import Context
 STUDIES = ("smollm2-needles",)
 BASELINES = {"k_opt=1": WARM_START, "k_opt=8": "k_opt=1", "8→1": "k_opt=1"}
 COMPARED_AT = (1, 4, 16)
-_NOTES = (
+_NOTES: tuple[str, ...] = (
     "The warm start is the pretrained model as it is; seeds differ in the problems' order and in "
     "the samples. The guesser draws from the answers of the training problems.",
     "Differences with intervals are means over seeds, whose problems are counted once each; a "
@@ -45,7 +45,7 @@ def make(context: Context) -> Result:
     """Tables, curves and answers of each problem set."""
     measures: dict[str, Measure] = {}
     tables: dict[str, Table] = {}
-    drawings, notes = [], list(_NOTES)
+    drawings, notes = [], [*_NOTES]
     for name in STUDIES:
         data = load_data(context.studies, name)
         measures |= data.measures(data.methods)
