@@ -152,9 +152,9 @@ class Counted:
         self.rows: list[Tensor] = []
         read, extend = Policy.read, Policy.extend
 
-        def reading(policy: Policy, prompts: Tensor, lengths: Tensor) -> Any:
+        def reading(policy: Policy, prompts: Tensor, lengths: Tensor, *root: Any) -> Any:
             self.prompts.append(len(prompts))
-            return read(policy, prompts, lengths)
+            return read(policy, prompts, lengths, *root)
 
         def extending(policy: Policy, tokens: Tensor, owner: Tensor, *others: Any) -> Tensor:
             self.rows.append(torch.column_stack([owner, tokens]))
