@@ -14,6 +14,7 @@ from pkpo.evaluate import Comparison
 from pkpo.evaluate.comparison import difference_tables, how_to_read, verdicts
 from pkpo.report.style import (
     BASE_GREY,
+    k_axis,
     legend_above,
     new_figure,
     percent_axis,
@@ -123,9 +124,7 @@ def _figure(data: StudyData) -> Figure:
         every_KA = np.array([data.chosen(method).ends[f"pass@{k}"] for k in K_VALUES])
         color = look(method)["color"]
         panels[0].plot(K_VALUES, every_KA, color=color, linewidth=0.7, alpha=0.5)
-    panels[0].set_xscale("log", base=2)
-    panels[0].set_xticks(list(K_VALUES), labels=[str(k) for k in K_VALUES])
-    panels[0].minorticks_off()
+    k_axis(panels[0], K_VALUES)
     for method in data.methods:
         arm, window = data.chosen(method), window_of(data.steps)
         draw_curve(panels[1], method, arm.steps, arm.curves[SOLVED])

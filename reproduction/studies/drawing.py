@@ -20,6 +20,7 @@ from pkpo.report.style import (
     mean_and_error,
     signed_points_axis,
 )
+from pkpo.report.style import k_axis as log_k_axis
 from reproduction.measures import Measure
 from reproduction.studies.data import BIN
 from reproduction.studies.settings import BEYOND_METHODS, K_VALUES, NO_BASELINE, PAPER_METHODS
@@ -112,9 +113,7 @@ def look(method: str) -> dict:
 
 def k_axis(axes: Axes, ks: Sequence[int] = K_VALUES) -> None:
     """k in doublings along x, signed points along y."""
-    axes.set_xscale("log", base=2)
-    axes.set_xticks(list(ks), labels=[str(k) for k in ks])
-    axes.minorticks_off()
+    log_k_axis(axes, ks)
     signed_points_axis(axes.yaxis)
 
 

@@ -22,7 +22,7 @@ from pkpo.train.arm_log import ArmLog, StepRecord
 from pkpo.train.checkpoints import deciding_settings
 from pkpo.train.config import ArmSettings, TrainConfig
 from pkpo.train.embedded.devices import evaluated_at_a_time
-from pkpo.train.embedded.evaluation import Evaluator, draw
+from pkpo.train.embedded.evaluation import Evaluator, draw, prompts_of
 from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.embedded.warm_start import diverging, save_adapters, save_policy
 from pkpo.train.json_lines import write_json
@@ -187,9 +187,7 @@ class ArmTrainer:
         )
         names = [self.problems.ids[i] for i in chosen_P]
         choice = self.plan.choose(self.step, names)
-        prompts, lengths = (
-            torch.as_tensor(part, device=self.device) for part in self.problems.prompts(chosen_P)
-        )
+        prompts, lengths = prompts_of(self.problems, chosen_P, self.device)
         with watch.part("sample"):
             generator = torch.Generator(self.device)
             generator.manual_seed(seed_of(self.seed, Stream.SAMPLING, self.step))

@@ -18,7 +18,7 @@ from pkpo.tasks.base import Split, Task
 from pkpo.tasks.completions import earlier_lines
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.devices import check_device, require_memory, sampling_bytes
-from pkpo.train.embedded.evaluation import draw
+from pkpo.train.embedded.evaluation import draw, prompts_of
 from pkpo.train.embedded.pretrained import digest_of, find_checkpoint, load_checkpoint
 from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.embedded.tokenizer import Tokenizer
@@ -118,14 +118,12 @@ class Sampler:
         if not starts:
             return
         policy = load_checkpoint(self._settings, self._checkpoint, device=self._device)
-        every = (self.problems.prompts_PT, self.problems.lengths_P)
+        every = prompts_of(self.problems, np.arange(len(self)), policy.device)
         with torch.no_grad():
-            root = policy.read_shared(*(torch.as_tensor(x, device=policy.device) for x in every))
+            root = policy.read_shared(*every)
         for start in starts:
             rows = np.arange(start, min(start + self._at_once, len(self)))
-            prompts, lengths = (
-                torch.as_tensor(x, device=policy.device) for x in self.problems.prompts(rows)
-            )
+            prompts, lengths = prompts_of(self.problems, rows, policy.device)
             generator = torch.Generator(policy.device)
             generator.manual_seed(seed_of(self._seed, Stream.FROZEN, start))
             drawn = draw(self.task, policy, prompts, lengths, self._size, generator, root)

@@ -15,11 +15,19 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Completions, sample, solve_probabilities
 from pkpo.files import write_atomically
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import Split, TokenTask
+from pkpo.tasks.base import Problems, Split, TokenTask
 from pkpo.train.config import EvaluationSettings
 from pkpo.train.embedded.devices import PROBLEMS_AT_A_TIME
 from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.measurement import Measuring, Sampled
+
+
+def prompts_of(
+    problems: Problems, rows: np.ndarray, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The prompts of some problems and their lengths, on a device."""
+    prompts_PT, lengths_P = problems.prompts(rows)
+    return torch.as_tensor(prompts_PT, device=device), torch.as_tensor(lengths_P, device=device)
 
 
 def draw(
@@ -98,9 +106,7 @@ class Evaluator(Measuring):
         for start in range(0, len(self.problems), self._at_a_time):
             self._go_on()
             rows = np.arange(start, min(start + self._at_a_time, len(self.problems)))
-            prompts, lengths = (
-                torch.as_tensor(part, device=self.device) for part in self.problems.prompts(rows)
-            )
+            prompts, lengths = prompts_of(self.problems, rows, self.device)
             drawn = draw(self.task, policy, prompts, lengths, n, generator, root)
             tokens_PGS = drawn.tokens_PGS.cpu().numpy()
             rewards_PG = self.task.verify(self.split, rows, tokens_PGS)
