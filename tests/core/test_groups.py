@@ -99,6 +99,25 @@ def test_masked_samples_leave_their_group(baseline):
     np.testing.assert_array_equal(result[~mask], 0.0)
 
 
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+def test_no_sample_counts(library):
+    rewards = np.array([math.nan, 1.0, 2.0])
+    if library != "numpy":
+        array = {"torch": "tensor", "jax": "asarray"}[library]
+        numpy_of = pytest.importorskip("torch" if library == "torch" else "jax.numpy")
+        rewards = getattr(numpy_of, array)(rewards)
+    given = {"groups": [7, 7, 8], "mask": np.zeros(3, dtype=bool)}
+    for small_groups in ("zero", "shrink"):
+        found = pkpo.advantages(rewards, 2, small_groups=small_groups, **given)
+        assert type(found) is type(rewards)
+        assert found.dtype == rewards.dtype
+        np.testing.assert_array_equal(np.asarray(found), np.zeros(3))
+    found = pkpo.estimate(rewards, 2, small_groups="nan", **given)
+    np.testing.assert_array_equal(np.asarray(found), [math.nan] * 2)
+    with pytest.raises(UndefinedEstimateError, match="group 7 has 0 samples that count"):
+        pkpo.advantages(rewards, 2, **given)
+
+
 def test_mean_reduction_counts_no_masked_samples():
     rewards = np.array([1.0, 2.0, 4.0, math.nan])
     mask = np.array([True, True, True, False])

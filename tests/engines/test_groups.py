@@ -102,6 +102,24 @@ def test_a_group_of_masked_rows_is_left_out() -> None:
     np.testing.assert_allclose(found, [0.0, 1.0, 0.0])
 
 
+@pytest.mark.parametrize("reduction", ["sum", "mean", "batch_mean"])
+@pytest.mark.parametrize("sessions", [False, True])
+def test_nothing_counts(reduction: Any, sessions: bool) -> None:
+    for rewards in ([], [np.nan, 1.0, 2.0]):
+        mask = np.zeros(len(rewards), dtype=bool)
+        rows = np.arange(len(rewards))
+        found = advantages(
+            np.array(rewards, dtype=np.float32),
+            rows // 2,
+            "max@2",
+            mask=mask,
+            sessions=rows if sessions else None,
+            reduction=reduction,
+        )
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, np.zeros(len(rewards)))
+
+
 def test_small_groups() -> None:
     ids, rewards, _ = shuffled()
     with pytest.raises(UndefinedEstimateError, match="group 'a' has 3 samples"):
@@ -188,6 +206,13 @@ def test_refusals() -> None:
         advantages([1.0, 2.0], [0, 0], "mean", normalised_by_trainer=True)
     with pytest.raises(InvalidInputError, match="reduction must be one of"):
         advantages([1.0, 2.0], [0, 0], "mean", reduction="token_mean")  # type: ignore[arg-type]
+    for text in ("per_prompt(2)", "plateau(max@2, mean)"):
+        with pytest.raises(InvalidInputError, match="made anew from text it knows none"):
+            advantages([1.0, 2.0], [0, 0], text, step=0)
+    with pytest.raises(InvalidInputError, match=r"^sessions must be all integers or all str.*'a'"):
+        advantages([1.0, 2.0], [0, 0], "mean", sessions=[1, "a"])
+    with pytest.raises(InvalidInputError, match=r"^sessions must be one a reward: .*\(2,\), these"):
+        advantages([1.0, 2.0], [0, 0], "mean", sessions=[1])
     with pytest.raises(InvalidInputError, match="must be flat"):
         advantages([[1.0, 2.0]], [0], "mean")
     with pytest.raises(UndefinedEstimateError, match="'loo_minus_one' is defined for"):

@@ -26,28 +26,28 @@ def _kind(label_type: type) -> str:
     return "integers" if issubclass(label_type, int | np.integer) else label_type.__name__
 
 
-def _refuse_mixed(labels: list[Any] | tuple[Any, ...], kinds: list[str]) -> None:
+def _refuse_mixed(labels: list[Any] | tuple[Any, ...], kinds: list[str], what: str) -> None:
     usual = [kind for kind in kinds if kind in ("strings", "integers", "bools")]
     place = next(i for i, label in enumerate(labels) if _kind(type(label)) not in usual[:1])
     raise InvalidInputError(
-        f"group labels must be all integers or all strings, got {' and '.join(kinds)}: "
+        f"{what} must be all integers or all strings, got {' and '.join(kinds)}: "
         f"{labels[place]!r:.40} at place {place}"
     )
 
 
-def _codes(labels: Any) -> np.ndarray:
+def _codes(labels: Any, what: str) -> np.ndarray:
     """Equal integers >= 0 for equal labels, not much larger than there are labels.
 
     Items of lists are told apart by Python: NumPy would make True and 1, 1 and "1", "a" and
     "a\0" the same label.
     """
-    refuse_masked(labels, "groups")
+    refuse_masked(labels, what)
     if not isinstance(labels, list | tuple):
-        labels = host_array(labels, "groups")
+        labels = host_array(labels, what)
         if labels.dtype.kind == "U" and labels.ndim == 1 and len(labels):
             starts = np.flatnonzero(np.append(True, labels[1:] != labels[:-1]))
             runs = np.diff(starts, append=len(labels))
-            return np.repeat(_codes(labels[starts].tolist()), runs)
+            return np.repeat(_codes(labels[starts].tolist(), what), runs)
         if labels.dtype.kind in "OT" and labels.ndim == 1:
             labels = labels.tolist()
     if isinstance(labels, list | tuple):
@@ -58,17 +58,17 @@ def _codes(labels: Any) -> np.ndarray:
             labels = list(code_of)  # only strings equal strings
         kinds = sorted({_kind(label_type) for label_type in set(map(type, labels))})
         if len(kinds) > 1:
-            _refuse_mixed(given, kinds)
+            _refuse_mixed(given, kinds, what)
         if code_of:
             return codes
-        labels = host_array(labels, "groups")
+        labels = host_array(labels, what)
     if labels.dtype.kind == "b":
         return labels.astype(np.intp)
     if not labels.size:
         return np.zeros(labels.shape, np.intp)
     if labels.dtype.kind not in "iu":
         raise InvalidInputError(
-            f"group labels must be integers of at most 64 bits or strings, got {labels.dtype}"
+            f"{what} must be integers of at most 64 bits or strings, got {labels.dtype}"
         )
     if labels.dtype.itemsize < 8:
         labels = labels.astype(np.int64)
@@ -126,23 +126,30 @@ class Grouping:
     order: np.ndarray | None
 
     @classmethod
-    def of(cls, labels: Any, mask: np.ndarray | None, num_samples: int) -> Grouping:
+    def of(
+        cls,
+        labels: Any,
+        mask: np.ndarray | None,
+        num_samples: int,
+        what: str = "group labels",
+    ) -> Grouping:
         """Groups of flat samples.
 
         Args:
             labels: (B,) ints or strings, in any order.
             mask: (B,) bools, False for samples that must not count, or None.
             num_samples: B.
+            what: the labels are, for messages.
 
         Raises:
             InvalidInputError: the labels don't match the rewards, or are not all integers
                 or all strings.
         """
-        codes = _codes(labels)
+        codes = _codes(labels, what)
         if codes.shape != (num_samples,):
             raise InvalidInputError(
-                f"groups= needs one label a reward: rewards have shape ({num_samples},), "
-                f"labels {codes.shape}"
+                f"{what} must be one a reward: rewards have shape ({num_samples},), these "
+                f"{codes.shape}"
             )
         order, sizes = _order(codes), np.bincount(codes)
         used = np.flatnonzero(sizes)
@@ -183,8 +190,10 @@ class Grouping:
         """
         sizes, order, num_samples = self.sizes, self.order, len(self.codes)
         num_counted = num_samples if order is None else len(order)
-        widest = int(sizes.max(initial=0))
-        if widest * len(sizes) == num_counted > 0:
+        if not num_counted:
+            return
+        widest = int(sizes.max())
+        if widest * len(sizes) == num_counted:
             order = np.arange(num_samples) if order is None else order
             yield np.arange(len(sizes)), order.reshape(-1, widest), None
             return
@@ -195,7 +204,7 @@ class Grouping:
             classes = [np.flatnonzero((octaves == o) & (sizes > 0)) for o in np.unique(octaves)]
         for groups in classes:
             sizes_P = sizes[groups]
-            columns = np.arange(widest if len(classes) == 1 else sizes_P.max(initial=0))
+            columns = np.arange(widest if len(classes) == 1 else sizes_P.max())
             places = starts[groups, None] + columns
             if order is not None:
                 places = order.take(places, mode="clip")

@@ -93,7 +93,7 @@ def advantages(
         own_B = counted_B & (standing_B == np.arange(num_rows))
         own = Grouping.of(grouping.codes, own_B, num_rows)
         grouping = replace(own, labels=group_ids)
-    total: Any = 0.0
+    total: Any = view.back(view.backend.floats(np.zeros(num_rows)))
     for part, groups in _choice(objective, step, grouping).parts():
         groups = groups[grouping.sizes[groups] > 0]
         request = Request(part, baseline, "sum", small_groups)
@@ -166,7 +166,7 @@ def _standing(
     rewards_B: Array, grouping: Grouping, sessions: Any, counted_B: np.ndarray, centred: bool
 ) -> np.ndarray:
     """(B,) the row that stands for a row's session; a row that doesn't count stands for itself."""
-    labels_B = Grouping.of(sessions, None, len(counted_B)).codes
+    labels_B = Grouping.of(sessions, None, len(counted_B), "sessions").codes
     rows = np.flatnonzero(counted_B)
     pairs = (grouping.codes * (labels_B.max(initial=0) + 1) + labels_B)[rows]
     _, first, which, outputs = np.unique(
@@ -193,6 +193,11 @@ def _standing(
 def _choice(objective: Any, step: int | None, grouping: Grouping) -> Choice:
     """For the groups of a grouping, in its order."""
     chosen = plan(objective)
+    if isinstance(objective, str) and not isinstance(chosen, ByStep):
+        raise InvalidInputError(
+            f"{chosen} remembers earlier steps: make it once, by pkpo.plan, and give that object "
+            "in every step; made anew from text it knows none"
+        )
     if step is None:
         if not isinstance(chosen, ByStep) or chosen.schedule.kind != "constant":
             raise InvalidInputError(f"the objective of {chosen} depends on the step: give step=")
