@@ -171,6 +171,8 @@ def test_one_error_names_all_that_is_refused() -> None:
         "dynamic_sampling_filter_path": "slime.rollout.filter_hub.check",
         "use_tis": True,
         "rollout_top_k": 20,
+        "attention_dropout": 0.1,
+        "hidden_dropout": 0.1,
     }
     with pytest.raises(InvalidInputError) as caught:
         Manager(args(7, pkpo={"accept_bias": ["use_tis", "top"]}, **changes)).convert(SAMPLES)

@@ -118,6 +118,9 @@ REFUSED = {
     "generator__sampling_params__top_k": 20,
     "generator__sampling_params__min_p": 0.1,
     "generator__sampling_params__repetition_penalty": 1.1,
+    "generator__sampling_params__additional_kwargs": {"presence_penalty": 0.5},
+    "trainer__algorithm__temperature": 0.7,
+    "trainer__policy__model__lora__dropout": 0.1,
 }
 
 
@@ -141,6 +144,13 @@ def test_other_refusals() -> None:
         register("switch(mean, 5, max@8)", config())
     filtered = config(trainer__algorithm__zero_variance_filter=True)
     register("max@2", filtered)
+    filtered.trainer.algorithm.zero_variance_filter_tol = 0.5
+    with pytest.raises(InvalidInputError, match=r"zero_variance_filter_tol=0.5: leaves out"):
+        register("max@2", filtered)
+    filtered.trainer.algorithm.zero_variance_filter = False
+    register("max@2", filtered)
+    filtered.trainer.algorithm.zero_variance_filter = True
+    filtered.trainer.algorithm.zero_variance_filter_tol = 1e-6
     with pytest.raises(InvalidInputError, match="aren't 0 with baseline 'none'"):
         register("max@2", filtered, baseline="none")
 

@@ -40,6 +40,9 @@ REFUSED = {
     "--custom-tis-function-path m.f": "custom_tis_function_path",
     "--use-rollout-logprobs": "use_rollout_logprobs",
     "--rollout-top-k 20": "rollout_top_k",
+    "--rollout-data-postprocess-path m.f": "rollout_data_postprocess_path",
+    "--partial-rollout --mask-offpolicy-in-partial-rollout": "mask_offpolicy_in_partial_rollout",
+    "--use-opsm": "use_opsm",
 }
 
 

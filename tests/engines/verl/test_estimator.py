@@ -153,21 +153,35 @@ REFUSED = {
     "actor_rollout_ref.actor.policy_loss.loss_mode": "geo_mean",
     "actor_rollout_ref.rollout.top_p": 0.9,
     "actor_rollout_ref.rollout.top_k": 20,
+    "trainer.v1.sampler.max_off_policy_strategy": "drop",
+    "distillation.distillation_loss.use_task_rewards": False,
 }
 
 
 @pytest.mark.parametrize("place", REFUSED)
 def test_refused_settings(config: Any, place: str) -> None:
-    OmegaConf.update(config, place, REFUSED[place])
+    OmegaConf.update(config, place, REFUSED[place], force_add=True)
     with pytest.raises(InvalidInputError, match=rf"{place}={REFUSED[place]!r}: .*; use"):
         advantages(batch(rows()), config)
     config.algorithm.pkpo.accept_bias = [place.rpartition(".")[2]]
     advantages(batch(rows()), config)
 
 
+def test_settings_that_verl_does_not_read(config: Any) -> None:
+    for place in ("trainer.v1.sampler.max_off_policy_strategy", "distillation.distillation_loss"):
+        OmegaConf.update(config, place, REFUSED.get(place, {"use_task_rewards": False}))
+    with pytest.raises(InvalidInputError, match="drops prompts"):
+        advantages(batch(rows()), config)
+    OmegaConf.update(config, "trainer.v1.trainer_mode", "sync")
+    with pytest.raises(InvalidInputError, match="trains on the teacher alone"):
+        advantages(batch(rows()), config)
+    OmegaConf.update(config, "distillation.enabled", False)
+    advantages(batch(rows()), config)
+
+
 def test_one_error_names_all(config: Any) -> None:
     for place, value in REFUSED.items():
-        OmegaConf.update(config, place, value)
+        OmegaConf.update(config, place, value, force_add=True)
     config.algorithm.pkpo.accept_bias = ["top_p", "top_n"]
     with pytest.raises(InvalidInputError) as caught:
         advantages(batch(rows()), config)
