@@ -36,8 +36,9 @@ class Hook:
     @cached_property
     def rules(self) -> Mapping[str, Mapping[str, Any]]:
         """The engine's settings that may be refused, by place: their `values` that are allowed,
-        or the place of the one whose value is (`same_as`); None is always allowed, and anything
-        where the engine doesn't read it: where some place has the value that `unread` gives."""
+        or the place of the one whose value is (`same_as`), for that place and where it may stand
+        too (`also`); None is always allowed, and anything where the engine doesn't read it: where
+        some place has the value that `unread` gives."""
         path = Path(__file__).parent / self.engine / "refusals.toml"
         return tomllib.loads(path.read_text(encoding="utf-8"))
 
@@ -63,12 +64,16 @@ class Hook:
         if unknown := sorted({*accepted} - names.keys()):
             problems.append(f"accept_bias takes some of {', '.join(names)}, got {unknown}")
         for name, place in names.items():
-            value, rule = value_at(config, place), self.rules[place]
+            rule = self.rules[place]
             same = [value_at(config, rule["same_as"])] if "same_as" in rule else []
             allowed = [*rule.get("values", []), *same]
             unread = any(value_at(config, at) == of for at, of in rule.get("unread", {}).items())
-            if not (name in accepted or unread or value is None or value in allowed):
-                problems.append(f"{place}={value!r}: {rule['reason']}; use {rule['use']}")
+            if name in accepted or unread:
+                continue
+            for at in filter(None, (place, rule.get("also"))):
+                value = value_at(config, at)
+                if not (value is None or value in allowed):
+                    problems.append(f"{at}={value!r}: {rule['reason']}; use {rule['use']}")
         accept = self.form.format("accept_bias", "[NAME]")
         refuse(
             [*problems, *more],

@@ -120,6 +120,17 @@ REFUSED = {
     "rllm__rejection_sample__filter_uniform_groups": True,
     "rllm__rollout__train__top_p": 0.9,
     "rllm__rollout__train__top_k": 20,
+    "rllm__rollout__train__temperature": 0.7,
+    "rllm__rollout__train__min_p": 0.1,
+    "rllm__rollout__train__repetition_penalty": 1.1,
+    "rllm__rollout__train__presence_penalty": 0.5,
+    "rllm__rollout__train__frequency_penalty": 0.5,
+    "actor_rollout_ref__actor__policy_loss__loss_mode": "geo_mean",
+    "algorithm__rollout_correction__rollout_is": "token",
+    "algorithm__rollout_correction__bypass_mode": True,
+    "actor_rollout_ref__rollout__top_p": 0.9,
+    "actor_rollout_ref__rollout__top_k": 20,
+    "actor_rollout_ref__rollout__n": 16,
 }
 
 
@@ -140,6 +151,10 @@ def test_verls_own_reduction() -> None:
     register("max@2", verl, role="solver", accept_bias=["loss_agg_mode"])
     verl.rllm.algorithm.loss_agg_mode = "seq-mean-token-sum"
     register("max@2", verl, role="solver")
+    tempered = config(rllm__backend="verl", rllm__rollout__train__temperature=0.7)
+    register("max@2", tempered, role="solver")  # verl's loss is of logits over that
+    verl.merge_with_dotlist(["actor_rollout_ref.rollout.top_p=0.9"])
+    register("max@2", verl, role="solver", accept_bias=["top_p"])
 
 
 @pytest.mark.parametrize("sizes", [(3, 3), (3, 4)])

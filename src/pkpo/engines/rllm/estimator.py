@@ -15,6 +15,7 @@ from pkpo.engines.hooks import Hook, calling_frames, value_at
 
 HOOK = Hook("rllm", "register", "{}={}")
 _MODE = "actor_rollout_ref.actor.loss_agg_mode"
+_N, _VERLS_N = "rllm.rollout.n", "actor_rollout_ref.rollout.n"
 
 
 def register(
@@ -48,13 +49,13 @@ def register(
         UndefinedEstimateError: `rllm.rollout.n` is too small.
     """
     HOOK.check(config, accept_bias, _verl_problems(config, accept_bias))
-    n = value_at(config, "rllm.rollout.n")
+    n = value_at(config, _N)
     schedule = groups.checked_schedule(
         objective,
         baseline,
         engine="rLLM",
         num_generations=n if small_groups == "raise" else None,
-        setting="rllm.rollout.n",
+        setting=_N,
     )
     name = f"pkpo for {role}"
     factor = n if value_at(config, "actor_rollout_ref") is not None else 1
@@ -81,12 +82,15 @@ def register(
 
 
 def _verl_problems(config: Any, accepted: Sequence[str]) -> Iterator[str]:
-    """Of verl's own setting, which rLLM leaves as it is where its own is null."""
+    """Of verl's own settings, which rLLM takes where its own are null, or not typed."""
     own, verls = value_at(config, "rllm.algorithm.loss_agg_mode"), value_at(config, _MODE)
     rule = HOOK.rules["rllm.algorithm.loss_agg_mode"]
     wrong = own is None and verls is not None and verls not in rule["values"]
     if wrong and "loss_agg_mode" not in accepted:
         yield f"{_MODE}={verls!r}: {rule['reason']}; use {rule['use']}"
+    n, verls = value_at(config, _N), value_at(config, _VERLS_N)
+    if verls not in (None, 1, n):  # 1 is verl's default, which rLLM's comes over
+        yield f"{_VERLS_N}={verls}, and {_N}={n}: set the latter alone"
 
 
 def _step() -> int | None:
