@@ -108,8 +108,19 @@ def is_installed(package: str) -> bool:
         return False
 
 
+_NOT_ON_PYPI = {
+    "rllm": "git+https://github.com/rllm-org/rllm",
+    "slime": "git+https://github.com/THUDM/slime",
+}
+"""Where engines come from that no extra can bring."""
+
+
 def install_command(extra: str) -> str:
-    """The command that adds an extra to the pkpo at hand, from the clone that it is in, if any."""
+    """The command that adds an extra to the pkpo at hand, from the clone that it is in, if any; or
+    an engine that has none."""
+    python = shlex.quote(sys.executable) + " -m " if sys.prefix != sys.base_prefix else ""
+    if extra in _NOT_ON_PYPI:
+        return f"{python}pip install {_NOT_ON_PYPI[extra]}"
     clone = Path(__file__).resolve().parents[2]
     known = "[project]" in _text(clone / "pyproject.toml")
     if not known:
@@ -117,9 +128,7 @@ def install_command(extra: str) -> str:
         clone, known = (Path(origin[1]), True) if origin else (clone, False)
     here = known and clone == Path.cwd()
     source = "." if here else str(clone) if known else "pkpo"
-    command = f"pip install {shlex.quote(f'{source}[{extra}]')}"
-    if sys.prefix != sys.base_prefix:
-        command = f"{shlex.quote(sys.executable)} -m {command}"
+    command = f"{python}pip install {shlex.quote(f'{source}[{extra}]')}"
     return command if known else f"{command} (in a clone of pkpo: pip install '.[{extra}]')"
 
 

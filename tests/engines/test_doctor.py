@@ -41,6 +41,14 @@ def test_one_that_knows_pkpo(verl: Path) -> None:
     assert found.note == "algorithm.adv_estimator=pkpo; tested with verl 0.9.1"
 
 
+def test_a_trainer_that_can_not_be_imported(verl: Path) -> None:
+    verl.write_text(KNOWS)
+    (verl.parent / "v1.py").write_text("import transfer_queue_that_is_not")
+    found = diagnosis()
+    assert found.state == "broken"
+    assert "transfer_queue_that_is_not" in found.note
+
+
 def test_what_verl_hides_is_said(verl: Path) -> None:
     verl.write_text(HIDES)  # nor has it what the estimator imports
     found = diagnosis()
@@ -95,10 +103,15 @@ class RolloutManager:
 """
 
 
+HOOKED = ACTOR.replace("METHOD", "_post_process_rewards")
+LOSS = "slime.backends.megatron_utils.loss"
+
+
 @pytest.mark.parametrize(
     ("modules", "state", "note"),
     [
-        ({"slime.ray.rollout": ACTOR.replace("METHOD", "_post_process_rewards")}, "works", "--cus"),
+        ({"slime.ray.rollout": HOOKED, LOSS: ""}, "works", "--custom-reward-post-process-path pk"),
+        ({"slime.ray.rollout": HOOKED, LOSS: "import megatron_not"}, "broken", "ModuleNotFoundErr"),
         ({"slime.ray.rollout": ACTOR}, "broken", "it has no --custom-reward-post-process-path"),
         ({"slime.ray.rollout": "import sglang_that_is_not"}, "broken", "ModuleNotFoundError: No "),
         ({"slime.jelly": ""}, "broken", "this isn't THUDM's"),

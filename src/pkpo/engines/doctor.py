@@ -17,7 +17,7 @@ from pkpo.sandbox import Sandbox, SandboxUnavailableError, run
 _PATIENCE_SECONDS = 300.0
 
 _VERL = """
-import importlib.metadata, os
+import importlib.metadata, importlib.util, os
 import verl
 from verl.trainer.ppo.core_algos import ADV_ESTIMATOR_REGISTRY
 
@@ -30,6 +30,8 @@ if "pkpo" not in ADV_ESTIMATOR_REGISTRY:
     found = [e.name for e in importlib.metadata.entry_points(group="verl.plugins")]
     why = "looks for no entry points, as before 0.9" if "pkpo" in found else "finds no entry point"
     raise SystemExit(f"it {why}: VERL_USE_EXTERNAL_MODULES=pkpo.engines.verl, or install pkpo anew")
+if importlib.util.find_spec("verl.trainer.ppo.v1"):
+    import verl.trainer.ppo.v1  # which main_ppo imports as late as it trains
 """
 _SLIME = """
 import importlib.util
@@ -40,6 +42,7 @@ import pkpo.engines.slime
 
 if not hasattr(RolloutManager.__ray_metadata__.modified_class, "_post_process_rewards"):
     raise SystemExit("it has no --custom-reward-post-process-path, or calls it elsewhere")
+import slime.backends.megatron_utils.loss  # which slime imports in its workers
 """
 _SKYRL = """
 import sys
@@ -68,14 +71,12 @@ class Engine:
         probe: Python source that raises, or exits with text, where pkpo won't work with it.
         tested: versions that pkpo's tests pass with.
         works: what that means.
-        install: how the package is installed, where no extra of pkpo's does it.
     """
 
     package: str
     probe: str
     tested: str
     works: str
-    install: str = ""
 
 
 ENGINES = {
@@ -88,14 +89,12 @@ ENGINES = {
         _SLIME,
         "0.3.1 at 624b824",
         "--custom-reward-post-process-path pkpo.engines.slime.post_process",
-        "slime isn't on PyPI: pip install git+https://github.com/THUDM/slime",
     ),
     "rllm": Engine(
         "rllm",
         "import pkpo.engines.rllm",
         "0.3.0.pre at 9beb6e0",
         "pkpo.engines.rllm.register",
-        "rLLM isn't on PyPI: pip install git+https://github.com/rllm-org/rllm",
     ),
     "tunix": Engine("tunix", "import pkpo.engines.tunix", "0.1.7", "pkpo.engines.tunix"),
     "torchtitan": Engine(
@@ -137,8 +136,7 @@ def _findings() -> Iterator[Finding]:
 def _engine(name: str, engine: Engine) -> Finding:
     if not is_installed(engine.package):
         extra = "train" if name == "embedded" else name
-        advice = engine.install or f"{engine.package}: {install_command(extra)}"
-        return Finding(name, "", "missing", advice)
+        return Finding(name, "", "missing", f"{engine.package}: {install_command(extra)}")
     version = _version(engine.package)
     reason, _ = _run(engine.probe)
     note = f"{engine.works}; tested with {engine.package} {engine.tested}"
