@@ -181,12 +181,15 @@ def test_one_error_names_all_that_is_refused() -> None:
     assert "accept_bias takes some of" in text
     assert "pkpo: {accept_bias: [NAME]} in the file of --custom-config-path" in text
     Manager(args(7, pkpo={"accept_bias": [*changes]}, **changes)).convert(SAMPLES)
+    Manager(args(7, pkpo={"accept_bias": "use_tis"}, use_tis=True)).convert(SAMPLES)
+    Manager(args(7, pkpo={"accept_bias": None})).convert(SAMPLES)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (None, r"has no objective: say pkpo: {objective: max@8} in the file of --custom-config"),
+        ("max@8", r"has no objective: say pkpo: {objective: max@8} in the file of --custom-confi"),
         ({"objektive": 8}, "doesn't know objektive"),
         ({"objective": "per_prompt(8)"}, "remembers earlier steps, for which slime"),
     ],

@@ -44,7 +44,7 @@ class Hook:
 
     def read(self, given: Any) -> tuple[Schedule, Sequence[str], dict[str, Any]]:
         """What is trained for, `accept_bias`, and what else was given for `groups.advantages`."""
-        settings = {} if given is None else {str(key): value for key, value in dict(given).items()}
+        settings = {str(key): given[key] for key in given} if isinstance(given, Mapping) else {}
         unknown = sorted(settings.keys() - {*_SETTINGS})
         if "objective" not in settings or unknown:
             what = f"doesn't know {', '.join(unknown)}" if unknown else "has no objective"
@@ -54,7 +54,8 @@ class Hook:
             )
         baseline = settings.get("baseline", "loo_minus_one")
         schedule = checked_schedule(settings.pop("objective"), baseline, engine=self.engine)
-        return schedule, settings.pop("accept_bias", []), settings
+        accepted = settings.pop("accept_bias", None) or []
+        return schedule, [accepted] if isinstance(accepted, str) else accepted, settings
 
     def check(self, config: Any, accepted: Sequence[str], more: Iterable[str] = ()) -> None:
         """Raise an InvalidInputError that names all settings of the engine's config which change
@@ -84,10 +85,10 @@ class Hook:
     def refuse_untrained(self, ids: Sequence[Any], sessions: Sequence[Any], mask: Any) -> None:
         """Raise where some sessions of a group are trained on, and some not at all."""
         advice = self.form.format("baseline", "loo")
-        trained = {session for session, kept in zip(sessions, mask) if kept}
-        used = {group for group, kept in zip(ids, mask) if kept}
+        trained = {(group, session) for group, session, kept in zip(ids, sessions, mask) if kept}
+        used = {group for group, _ in trained}
         for group, session in zip(ids, sessions):
-            if group in used and session not in trained:
+            if group in used and (group, session) not in trained:
                 raise InvalidInputError(
                     f"group {group!r} has completions without a token that is trained on: whether "
                     f"one counts depends on what it is, so use {advice}"
