@@ -117,11 +117,11 @@ def calling_frames() -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def caller_with(*names: str) -> Any:
-    """The nearest object whose method called and that has these attributes, or None: engines
-    don't tell a hook their step."""
+def caller_with(*names: str) -> tuple[Any, Mapping[str, Any]]:
+    """The nearest object whose method called and that has these attributes, and the method's
+    variables, or None and none: engines don't tell a hook their step."""
     for frame in calling_frames():
         found = frame.f_locals.get("self")
         if all(hasattr(found, name) for name in names):
-            return found
-    return None
+            return found, frame.f_locals
+    return None, {}

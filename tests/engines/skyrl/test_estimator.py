@@ -47,7 +47,11 @@ class Trainer:
     global_step: int = 1
     padding: int = 0
 
-    def advantages(self) -> torch.Tensor:
+    def advantages(self, untrained: tuple[int, ...] = ()) -> torch.Tensor:
+        mask = torch.tensor([MASK] * (len(ORDER) + self.padding))
+        mask[[*untrained], :] = 0
+        data = {"loss_mask": mask}  # read in this frame
+        assert len(data) == 1
         rewards = torch.zeros(len(ORDER) + self.padding, len(MASK))
         rewards[: len(ORDER), 2] = torch.tensor([float(REWARDS[uid][i]) for uid, i in ORDER])
         found, returns = compute_advantages_and_returns(
@@ -88,6 +92,22 @@ def test_padding_counts_for_nothing() -> None:
     found = Trainer(config(), padding=2).advantages()
     torch.testing.assert_close(found[:-2], expected(oracles.maximum(2)))
     assert not found[-2:].any()
+
+
+def test_rows_without_a_token_in_the_loss() -> None:
+    register("max@2", config())
+    with pytest.raises(InvalidInputError, match="group 'b' has completions without a token"):
+        Trainer(config()).advantages(untrained=(1,))
+    a_alone = [row for row, (uid, _) in enumerate(ORDER) if uid == "b"]
+    found = Trainer(config()).advantages(untrained=tuple(a_alone))  # as zero_variance_filter does
+    assert not found[a_alone].any()
+    rest = [row for row in range(len(ORDER)) if row not in a_alone]
+    torch.testing.assert_close(found[rest], expected(oracles.maximum(2))[rest])
+    register("max@2", config(), baseline="loo")
+    found = Trainer(config()).advantages(untrained=(1,))
+    of = oracles.advantages([Fraction(r) for r in (2, 5, 1)], oracles.maximum(2), "loo")
+    assert not found[1].any()
+    np.testing.assert_allclose(found[[3, 6, 4], 0], [4 * float(a) for a in of], rtol=1e-6)
 
 
 def test_as_skyrls_registry_takes_it_to_other_processes() -> None:

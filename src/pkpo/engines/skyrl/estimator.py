@@ -41,7 +41,8 @@ def register(
     Returns:
         The estimator: `token_level_rewards` and `response_mask` (B, T), `index` (B,) the prompts'
         uids -> the advantages twice, (B, T), times `n_samples_per_prompt`: SkyRL's loss divides
-        by the rows of a mini-batch, and by the constant `max_seq_len`.
+        by the rows of a mini-batch, and by the constant `max_seq_len`. Rows without a token that
+        is trained on, such as its padding, count for nothing.
 
     Raises:
         InvalidInputError: settings of `config` that would fail or change the objective.
@@ -69,16 +70,21 @@ def register(
     def estimator(
         token_level_rewards: Tensor, response_mask: Tensor, index: Any, **others: Any
     ) -> tuple[Tensor, Tensor]:
-        trainer = caller_with("global_step", "cfg")
+        trainer, names = caller_with("global_step", "cfg")
         uids = [str(uid) for uid in index]
         if len(uids) != len(token_level_rewards):
             raise InvalidInputError(f"{len(token_level_rewards)} rows have {len(uids)} uids")
+        trained_B = np.array([not _PADDING.fullmatch(uid) for uid in uids], dtype=bool)
+        if "loss_mask" in (batch := names.get("data", {})):
+            trained_B &= batch["loss_mask"].bool().any(dim=-1).numpy(force=True)
+        if baseline != "loo":
+            HOOK.refuse_untrained(uids, range(len(uids)), trained_B)
         advantages_B = groups.advantages(
             token_level_rewards.sum(dim=-1),
             uids,
             schedule,
             step=trainer.global_step - 1 if trainer else None,
-            mask=np.array([not _PADDING.fullmatch(uid) for uid in uids]),
+            mask=trained_B,
             baseline=baseline,
             small_groups=small_groups,
         )

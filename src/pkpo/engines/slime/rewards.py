@@ -70,7 +70,7 @@ def post_process(args: Any, samples: Sequence[Any]) -> tuple[list[Any], list[flo
     if options.get("baseline") != "loo":
         kept = np.flatnonzero(kept_B).tolist()
         HOOK.refuse_untrained([ids[i] for i in kept], [rollouts[i] for i in kept], trained_B[kept])
-    manager = caller_with("rollout_id", "generate_rollout")
+    manager, _ = caller_with("rollout_id", "generate_rollout")
     advantages_B = groups.advantages(
         [float(reward) for reward in raw],
         ids,
