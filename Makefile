@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
-	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
+	@echo "make test-slow  the tests that take long: kills at every kind of moment, two ranks"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
 	@echo "make test-trl-own  TRL's own tests of its trainers, with ours in their place"
 	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-torchtitan, test-tinker, test-slime, test-skyrl, test-rllm"
