@@ -73,7 +73,7 @@ test-trl-own: pyproject.toml constraints.txt $(TRL_CLONE)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-own-$(TRL_OWN)/constraints.txt
 	$(VENV)-trl-own-$(TRL_OWN)/bin/python $(PIP) \
 		--constraint $(VENV)-trl-own-$(TRL_OWN)/constraints.txt \
-		--editable '.[trl]' 'trl==$(TRL_OWN)' peft jmespath psutil pytest
+		--editable '.[trl]' 'trl==$(TRL_OWN)' peft requests jmespath psutil pytest
 	$(VENV)-trl-own-$(TRL_OWN)/bin/python tests/engines/trl/own_tests.py $(TRL_CLONE) $(ARGS)
 
 test-verl test-tunix test-torchtitan test-tinker: test-%: pyproject.toml
