@@ -83,3 +83,14 @@ def test_paths_that_tell_samples_apart() -> None:
 def test_wrong_shapes() -> None:
     with pytest.raises(InvalidInputError, match=r"shape \(1,\) for"):
         audit(of_advantages(lambda rewards, ids: rewards[:1]), "mean")
+    with pytest.raises(InvalidInputError, match=r"shape \(2,\) for 5 rewards"):
+        audit(of_advantages(np.mean), "mean")
+
+
+def test_advantages_that_are_not_finite() -> None:
+    def divided(rewards: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):
+            return centred(rewards) / rewards.std()
+
+    with pytest.raises(InvalidInputError, match=r"groups \[0, 0, 1, 1, 1\] of rewards \[0.0, 0.0,"):
+        audit(of_advantages(divided), "mean")

@@ -142,7 +142,8 @@ def audit(
         rewards: of the three completions of each prompt.
 
     Raises:
-        InvalidInputError: the path tells apart more orders of samples than can be gone through.
+        InvalidInputError: the path tells apart more orders of samples than can be gone through,
+            or gives something that isn't finite.
 
     Groups of up to 1000 batches, as two of 3, are gone through in every order that they can be
     drawn in. Larger ones are drawn in one order, where two of a group's samples that change
@@ -169,7 +170,13 @@ def audit(
     def weights_of(arms_B: np.ndarray) -> np.ndarray:
         drawn, mask_BT = (group_ids_B, arms_B), _MASK_AT[arms_B]
         given = path(Batch(rewards_PA[drawn], group_ids_B, logps_PAT[drawn], mask_BT))
-        return np.asarray(given, dtype=np.float64) * mask_BT
+        weights_BT = np.asarray(given, dtype=np.float64) * mask_BT
+        if not np.isfinite(weights_BT).all():
+            raise InvalidInputError(
+                f"for groups {group_ids_B.tolist()} of rewards {rewards_PA[drawn].tolist()} the "
+                "path's gradient isn't finite"
+            )
+        return weights_BT
 
     def keeps(order_B: np.ndarray) -> bool:
         """Whether samples in another order get the same weights in that order."""
@@ -254,7 +261,8 @@ def of_advantages(function: Callable[..., Any]) -> Path:
             found = host_array(function(batch.rewards_B, ids_B), "advantages")
         else:
             groups = (batch.rewards_B[ids_B == group] for group in range(num_groups))
-            found = np.concatenate([host_array(function(g), "advantages") for g in groups])
+            given = (host_array(function(g), "advantages") for g in groups)
+            found = np.concatenate([*map(np.atleast_1d, given)])
         if found.shape != ids_B.shape:
             raise InvalidInputError(
                 f"the function gave advantages of shape {found.shape} for {len(ids_B)} rewards"
