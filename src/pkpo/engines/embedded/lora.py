@@ -19,7 +19,8 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_CONFIG, _WEIGHTS, _PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
+ADAPTER_CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+_PREFIX = "base_model.model."
 _KNOWN = {
     "peft_type": ["LORA"],
     "bias": ["none"],
@@ -151,7 +152,7 @@ def save_adapter(policy: Policy, directory: Path, *, base: str) -> None:
         for part in ("lora_A", "lora_B")
     }
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / _CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
+    (directory / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
     (directory / _WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
 
 
@@ -162,7 +163,7 @@ def load_adapter(policy: Policy, directory: Path) -> None:
         InvalidInputError: there are none, of other sizes, or of a kind not implemented.
     """
     try:
-        config = json.loads((directory / _CONFIG).read_text(encoding="utf-8"))
+        config = json.loads((directory / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         weights = load_file(directory / _WEIGHTS)
         other = [n for n in config if n not in _ANY and config[n] not in _KNOWN.get(n, [])]
         unlike = [name for name in other if config[name]]
