@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pkpo.engines.embedded import export
 from pkpo.engines.embedded import model as embedded_model
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.readers import pkpo_run
@@ -20,6 +22,7 @@ from pkpo.train.config import TrainConfig
 from pkpo.train.embedded import engine
 from pkpo.train.embedded.pretrained import load_checkpoint, read_source
 from pkpo.train.run_directory import RunDirectory
+from pretend_gpu import PretendGpu
 
 from ..tiny import rows, untimed
 from .tiny_model import make_checkpoint
@@ -161,6 +164,29 @@ def test_adapters_are_stored_apart_and_merged(tmp_path: Path, checkpoint: Path):
             changed.add(name)
         assert torch.equal(value, base[name]) == (name not in changed)
     assert len(changed) == 2 * 7
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 2, "dtype": "bfloat16"}], ids=str)
+def test_on_a_pretended_gpu_a_job_finds_the_same(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+):
+    """Also where it is stopped and continued."""
+
+    def load(file: Path, device: str) -> dict[str, torch.Tensor]:
+        return {name: value.to(device) for name, value in load_file(file).items()}
+
+    monkeypatch.setattr(export, "load_file", load)
+    found = []
+    for device, gpu in (("cpu", nullcontext()), ("cuda", PretendGpu().present(monkeypatch))):
+        model = {"name": str(checkpoint), "shots": 1, "max_new_tokens": 3} | changes
+        run = make_run(tmp_path / device, checkpoint, model=model, device=device)
+        with gpu:
+            assert engine.make_warm_start(run, 0, tmp_path / "cache", stop=never)
+            assert not engine.train_arm(run, run.config.arms[0], 0, stop=lambda: True)
+            assert engine.train_arm(run, run.config.arms[0], 0, stop=never)
+        folder = run.arm(run.config.arms[0], 0)
+        found.append((untimed(rows(folder.metrics)), folder.evaluation.read_text()))
+    assert found[0] == found[1]
 
 
 def test_activations_that_are_computed_again_change_nothing(
