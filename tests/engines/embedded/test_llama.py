@@ -96,7 +96,7 @@ def test_logits_are_those_of_transformers(theirs: Any, stored: Path, common: int
     batch, policy = make_batch(common), load_pretrained(stored)
     with torch.no_grad():
         expected = one_by_one(theirs, batch)
-        found = policy.completion_logits(*batch)
+        found = policy(*batch)
         logprobs = token_logprobs(policy, *batch, eos_id=EOS)
     assert expected.std() > 0.5
     torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-4)
@@ -118,9 +118,7 @@ def test_what_is_saved_transformers_loads(theirs: Any, stored: Path, tmp_path: P
     read = transformers.AutoModelForCausalLM.from_pretrained(again, dtype=torch.float32)
     batch = make_batch(0)
     with torch.no_grad():
-        torch.testing.assert_close(
-            policy.completion_logits(*batch), one_by_one(read, batch), rtol=0.0, atol=1e-4
-        )
+        torch.testing.assert_close(policy(*batch), one_by_one(read, batch), rtol=0.0, atol=1e-4)
 
 
 def gradients(policy: model.Policy, *values: torch.Tensor) -> list[torch.Tensor]:
@@ -195,7 +193,7 @@ def test_old_configs_and_shards(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     batch = make_batch(0)
     with torch.no_grad():
-        found = load_pretrained(tmp_path).completion_logits(*batch)
+        found = load_pretrained(tmp_path)(*batch)
         torch.testing.assert_close(found, one_by_one(theirs, batch), rtol=0.0, atol=1e-4)
 
 
@@ -216,7 +214,7 @@ def test_rotary_positions_said_twice_are_read_as_transformers_reads_them(
     read = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
     batch = make_batch(0)
     with torch.no_grad():
-        found = load_pretrained(tmp_path).completion_logits(*batch)
+        found = load_pretrained(tmp_path)(*batch)
         torch.testing.assert_close(found, one_by_one(read, batch), rtol=0.0, atol=1e-4)
 
 
@@ -229,7 +227,7 @@ def test_half_precision(tmp_path: Path, kept: torch.dtype):
         single = load_pretrained(tmp_path)
         read = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
         exact = one_by_one(read, batch)
-        torch.testing.assert_close(single.completion_logits(*batch), exact, rtol=0.0, atol=1e-4)
+        torch.testing.assert_close(single(*batch), exact, rtol=0.0, atol=1e-4)
         half = load_pretrained(tmp_path, dtype=kept)
         assert {parameter.dtype for parameter in half.parameters()} == {kept}
         logprobs = token_logprobs(half, *batch, eos_id=EOS)

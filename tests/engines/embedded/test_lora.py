@@ -60,7 +60,7 @@ def adapted_in_peft(
 
 def logits_of(policy: Policy) -> torch.Tensor:
     with torch.no_grad():
-        return policy.completion_logits(*PROMPTS, *ROWS)
+        return policy(*PROMPTS, *ROWS)
 
 
 def test_new_adapters_change_nothing():
@@ -140,7 +140,7 @@ def test_peft_loads_adapters(tmp_path: Path):
     batch, generator = make_batch(0), torch.Generator().manual_seed(0)
     theirs = adapted_in_peft(policy, tmp_path, generator, rank=3, alpha=6.0)
     with torch.no_grad():
-        found, expected = policy.completion_logits(*batch), one_by_one(theirs, batch)
+        found, expected = policy(*batch), one_by_one(theirs, batch)
         torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-4)
 
 

@@ -124,7 +124,7 @@ def test_the_stored_model_is_the_trained_one_for_transformers_too(tmp_path: Path
     with torch.no_grad():
         expected = theirs(ids).logits[:, -1]
         none, first_P = torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0])
-        found = mine.completion_logits(ids, torch.tensor([17]), none, first_P)[:, 0]
+        found = mine(ids, torch.tensor([17]), none, first_P)[:, 0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     tokenizer = transformers.AutoTokenizer.from_pretrained(stored)
     assert tokenizer.eos_token == "<|im_end|>"
