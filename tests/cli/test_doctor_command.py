@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -27,3 +29,11 @@ def test_the_table_and_the_json(
     document = json.loads(capsys.readouterr().out)
     assert [f["what"] for f in document["findings"]] == [f.what for f in findings]
     assert document["findings"][-1]["state"] == findings[-1].state
+
+
+def test_json_needs_no_package_but_what_the_command_line_does() -> None:
+    """An engine's environment may lack those that read logs."""
+    without = "import sys; sys.modules |= dict.fromkeys(('scipy', 'polars', 'zstandard'))"
+    code = f"{without}; from pkpo.cli.show import show_json; show_json({{'a': None}})"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert json.loads(out) == {"a": None}

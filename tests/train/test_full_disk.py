@@ -122,6 +122,7 @@ def test_a_disk_that_is_full_at_any_write_of_an_arm(cache: Path, tmp_path: Path)
 # The command
 
 
+@pytest.mark.slow
 def test_the_command_says_what_did_not_fit_and_resumes(attempts: Attempts, tmp_path: Path):
     """Checkpoints don't fit at first, though all else of the arm does."""
     given = settings(steps=3) | {"completions_every": 50}

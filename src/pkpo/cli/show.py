@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pkpo.tables import Table, bullets, fits
+from pkpo.tables import Table, bullets, fits, json_text
 from pkpo.terminal import console, visible
 
 if TYPE_CHECKING:
@@ -70,9 +70,7 @@ def show_page(parts: Iterable[Sequence[str] | Table], *, markdown: bool) -> None
 
 def show_json(document: Any) -> None:
     """To stdout, in its encoding, with every character of the data."""
-    from pkpo.evaluate.formats import to_json
-
-    sys.stdout.write(to_json(document, sys.stdout.encoding or "utf-8"))
+    sys.stdout.write(json_text(document, sys.stdout.encoding or "utf-8"))
 
 
 def show_csv(text: str) -> None:

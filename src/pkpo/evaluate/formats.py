@@ -3,7 +3,6 @@ frames hold. docs/eval.md lists their fields."""
 
 from __future__ import annotations
 
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pkpo.core.objectives import Objective
 from pkpo.digits import Towards, decimal_text
 from pkpo.evaluate.intervals import Interval
-from pkpo.tables import records_to_csv
+from pkpo.tables import json_text, records_to_csv
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +38,7 @@ class Formats(ABC):
 
     def to_json(self) -> str:
         """Everything as one JSON document; what is undefined is null."""
-        return to_json(self.to_dict())
+        return json_text(self.to_dict())
 
     def to_csv(self) -> str:
         """One line a row of the result; what is undefined is empty."""
@@ -75,17 +74,6 @@ def flat(record: Record) -> Record:
         inside = {f"{name}_{key}": v for key, v in value.items()} if isinstance(value, dict) else {}
         found |= inside or {name: value}
     return found
-
-
-def to_json(document: Any, encoding: str = "utf-8") -> str:
-    """JSON text that every reader takes: without NaN, with what `encoding` lacks escaped, and
-    ending in a newline."""
-    text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-    try:
-        text.encode(encoding)
-    except UnicodeEncodeError:
-        text = json.dumps(document, indent=2, allow_nan=False)
-    return text + "\n"
 
 
 @dataclass

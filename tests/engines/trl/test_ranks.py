@@ -17,6 +17,8 @@ import oracles
 
 from . import tiny
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parents[2]
 SPLIT = {
     "objective": "max@3",
