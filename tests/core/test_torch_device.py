@@ -33,6 +33,21 @@ def test_advantages_equal_numpy(baseline, dtype, shape):
     np.testing.assert_allclose(got.numpy(), want, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("baseline", BASELINES)
+@pytest.mark.parametrize("objective", ["mean", "max@3", "min@2"])
+def test_the_host_waits_for_nothing(monkeypatch: pytest.MonkeyPatch, baseline, objective):
+    from pretend_gpu import PretendGpu
+
+    gpu = PretendGpu()
+    with gpu.present(monkeypatch):
+        rewards = torch.rand(5, 8, device="cuda")
+        found = pkpo.advantages(rewards, objective, baseline=baseline)
+        assert (found.device.type, gpu.waits) == ("cuda", 0)
+    np.testing.assert_allclose(
+        found, pkpo.advantages(rewards, objective, baseline=baseline), rtol=1e-6, atol=1e-7
+    )
+
+
 @pytest.mark.parametrize("objective", ["max@4", "min@2", "top_mean(2, 3)", "max@2 + mean"])
 def test_estimates_equal_numpy(objective):
     rewards = np.random.default_rng(1).normal(size=(6, 9))

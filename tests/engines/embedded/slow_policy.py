@@ -131,7 +131,7 @@ def group_logits(
 ) -> Tensor:
     """The policy's own logits (P, G, S, V) for groups of one size."""
     rows = completions_PGS.flatten(0, 1), owners(completions_PGS)
-    logits = policy.completion_logits(prompts, lengths, *rows)
+    logits = policy(prompts, lengths, *rows)
     return logits.unflatten(0, completions_PGS.shape[:2])
 
 

@@ -94,9 +94,7 @@ def test_transformers_gives_the_same_logits(
     ids = random_ids(vocabulary, 3, 12)
     with torch.no_grad():
         theirs = model.eval()(input_ids=ids).logits[:, 4:-1]
-        mine = policy.completion_logits(
-            ids[:, :5], torch.full((3,), 5), ids[:, 5:], torch.arange(3)
-        )
+        mine = policy(ids[:, :5], torch.full((3,), 5), ids[:, 5:], torch.arange(3))
     assert theirs.std() > 0.5
     torch.testing.assert_close(mine, theirs, rtol=0.0, atol=1e-5)
 
@@ -202,7 +200,7 @@ def test_greedy_generation_agrees(transformers: Any, checkpoint: Path, vocabular
     with torch.no_grad():
         for _ in out:
             shown = torch.tensor([[*mine, 0]])
-            logits = policy.completion_logits(prompt, torch.tensor([6]), shown, torch.tensor([0]))
+            logits = policy(prompt, torch.tensor([6]), shown, torch.tensor([0]))
             mine.append(int(logits[0, -1].argmax()))
     assert mine == out
 

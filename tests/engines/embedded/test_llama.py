@@ -96,7 +96,7 @@ def test_logits_are_those_of_transformers(theirs: Any, stored: Path, common: int
     batch, policy = make_batch(common), load_pretrained(stored)
     with torch.no_grad():
         expected = one_by_one(theirs, batch)
-        found = policy.completion_logits(*batch)
+        found = policy(*batch)
         logprobs = token_logprobs(policy, *batch, eos_id=EOS)
     assert expected.std() > 0.5
     torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-4)
@@ -118,9 +118,7 @@ def test_what_is_saved_transformers_loads(theirs: Any, stored: Path, tmp_path: P
     read = transformers.AutoModelForCausalLM.from_pretrained(again, dtype=torch.float32)
     batch = make_batch(0)
     with torch.no_grad():
-        torch.testing.assert_close(
-            policy.completion_logits(*batch), one_by_one(read, batch), rtol=0.0, atol=1e-4
-        )
+        torch.testing.assert_close(policy(*batch), one_by_one(read, batch), rtol=0.0, atol=1e-4)
 
 
 def gradients(policy: model.Policy, *values: torch.Tensor) -> list[torch.Tensor]:
@@ -195,8 +193,29 @@ def test_old_configs_and_shards(tmp_path: Path):
     (tmp_path / "config.json").write_text(json.dumps(config))
     batch = make_batch(0)
     with torch.no_grad():
-        found = load_pretrained(tmp_path).completion_logits(*batch)
+        found = load_pretrained(tmp_path)(*batch)
         torch.testing.assert_close(found, one_by_one(theirs, batch), rtol=0.0, atol=1e-4)
+
+
+BOTH = {"rope_scaling": LINEAR, "rope_parameters": {"rope_type": "default", "rope_theta": 500.0}}
+ABOVE = {
+    "rope_parameters": LLAMA3 | {"rope_theta": 5e3},
+    "original_max_position_embeddings": 64,
+}
+
+
+@pytest.mark.parametrize("fields", [BOTH, BOTH | {"rope_theta": 300.0}, ABOVE], ids=str)
+def test_rotary_positions_said_twice_are_read_as_transformers_reads_them(
+    tmp_path: Path, fields: dict[str, Any]
+):
+    make_model().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | fields))
+    read = transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+    batch = make_batch(0)
+    with torch.no_grad():
+        found = load_pretrained(tmp_path)(*batch)
+        torch.testing.assert_close(found, one_by_one(read, batch), rtol=0.0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kept", [torch.bfloat16, torch.float16])
@@ -208,7 +227,7 @@ def test_half_precision(tmp_path: Path, kept: torch.dtype):
         single = load_pretrained(tmp_path)
         read = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
         exact = one_by_one(read, batch)
-        torch.testing.assert_close(single.completion_logits(*batch), exact, rtol=0.0, atol=1e-4)
+        torch.testing.assert_close(single(*batch), exact, rtol=0.0, atol=1e-4)
         half = load_pretrained(tmp_path, dtype=kept)
         assert {parameter.dtype for parameter in half.parameters()} == {kept}
         logprobs = token_logprobs(half, *batch, eos_id=EOS)
@@ -263,6 +282,25 @@ def test_wrong_tensors_are_named(tmp_path: Path):
         save_file({n: x for n, x in (weights | change).items() if x is not None}, path)
         with pytest.raises(InvalidInputError, match=message):
             load_pretrained(tmp_path)
+
+
+def test_a_head_of_its_own_beside_tied_embeddings_is_refused(tmp_path: Path):
+    """transformers doesn't tie what differs."""
+    make_model(tie_word_embeddings=True).save_pretrained(tmp_path)
+    path = tmp_path / "model.safetensors"
+    weights = load_file(path)
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"] + 1.0
+    save_file(weights, path)
+    with pytest.raises(InvalidInputError, match=r"tie_word_embeddings = True, but lm_head\.weight"):
+        load_pretrained(tmp_path)
+
+
+def test_adapters_beside_the_weights_are_refused(tmp_path: Path):
+    make_model().save_pretrained(tmp_path)
+    (tmp_path / "adapter_config.json").write_text("{}")
+    for read in (load_config, load_pretrained):
+        with pytest.raises(InvalidInputError, match=r"adapters too \(adapter_config\.json\)"):
+            read(tmp_path)
 
 
 def test_another_source_is_refused(tmp_path: Path):

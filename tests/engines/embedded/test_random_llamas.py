@@ -64,7 +64,7 @@ def test_random_sizes(seed: int, tmp_path: Path):
     theirs.save_pretrained(tmp_path / "base")
     policy = load_pretrained(tmp_path / "base")
     expected = one_by_one(theirs, batch)
-    found = policy.completion_logits(*batch)
+    found = policy(*batch)
     torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-4)
 
     logs = expected.log_softmax(-1).gather(-1, batch[2][..., None])[..., 0]
@@ -90,7 +90,7 @@ def test_random_sizes(seed: int, tmp_path: Path):
             parameter += 0.1 * parameter.flip(0)
         save_finetuned(policy, tmp_path / "tuned", source=tmp_path / "base")
         tuned = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "tuned")
-        moved = policy.completion_logits(*batch)
+        moved = policy(*batch)
         torch.testing.assert_close(moved, one_by_one(tuned, batch), rtol=0.0, atol=1e-4)
         assert (moved - found).abs().max() > 0.1
 
@@ -106,7 +106,7 @@ def test_adapters_of_random_sizes(seed: int, tmp_path: Path):
     how = {"rank": rank, "alpha": 8.0, "targets": targets}
     batch, theirs = make_batch(0), adapted_in_peft(policy, tmp_path, generator, **how)
     with torch.no_grad():
-        found, expected = policy.completion_logits(*batch), one_by_one(theirs, batch)
+        found, expected = policy(*batch), one_by_one(theirs, batch)
         torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-4)
-        plain = load_pretrained(tmp_path / "base").completion_logits(*batch)
+        plain = load_pretrained(tmp_path / "base")(*batch)
         assert (found - plain).abs().max() > 1e-2

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from pkpo.engines.embedded import export
 from pkpo.engines.embedded import model as embedded_model
-from pkpo.engines.embedded.export import load_pretrained
-from pkpo.engines.embedded.lora import load_adapter
 from pkpo.errors import InvalidInputError
 from pkpo.evaluate.readers import pkpo_run
 from pkpo.tasks.base import Split, Verdict
@@ -21,6 +22,7 @@ from pkpo.train.config import TrainConfig
 from pkpo.train.embedded import engine
 from pkpo.train.embedded.pretrained import load_checkpoint, read_source
 from pkpo.train.run_directory import RunDirectory
+from pretend_gpu import PretendGpu
 
 from ..tiny import rows, untimed
 from .tiny_model import make_checkpoint
@@ -122,7 +124,7 @@ def test_the_stored_model_is_the_trained_one_for_transformers_too(tmp_path: Path
     with torch.no_grad():
         expected = theirs(ids).logits[:, -1]
         none, first_P = torch.zeros(1, 1, dtype=torch.int64), torch.tensor([0])
-        found = mine.completion_logits(ids, torch.tensor([17]), none, first_P)[:, 0]
+        found = mine(ids, torch.tensor([17]), none, first_P)[:, 0]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     tokenizer = transformers.AutoTokenizer.from_pretrained(stored)
     assert tokenizer.eos_token == "<|im_end|>"
@@ -151,15 +153,40 @@ def test_adapters_are_stored_apart_and_merged(tmp_path: Path, checkpoint: Path):
     model = {"name": str(checkpoint), "shots": 1, "max_new_tokens": 3, "lora_rank": 2}
     run = make_run(tmp_path / "run", checkpoint, model=model)
     arm = trained(run, tmp_path / "cache")
-    adapted, merged = load_pretrained(checkpoint), load_pretrained(arm / "model")
-    ids, place = torch.arange(3, 20)[None], torch.tensor([0])
-    given = ids, torch.tensor([17]), torch.zeros(1, 1, dtype=torch.int64), place
-    with torch.no_grad():
-        before = adapted.completion_logits(*given)
-        load_adapter(adapted, arm / "adapter")
-        after = adapted.completion_logits(*given)
-        torch.testing.assert_close(merged.completion_logits(*given), after, rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(before, after, atol=1e-3)
+    adapters = load_file(arm / "adapter" / "adapter_model.safetensors")
+    base, merged = (load_file(at / "model.safetensors") for at in (checkpoint, arm / "model"))
+    changed = set()
+    for name, value in merged.items():
+        layer = f"base_model.model.{name.removesuffix('.weight')}"
+        if f"{layer}.lora_A.weight" in adapters:
+            down, up = (adapters[f"{layer}.lora_{part}.weight"] for part in "AB")
+            torch.testing.assert_close(value, base[name] + 32 / 2 * up @ down)
+            changed.add(name)
+        assert torch.equal(value, base[name]) == (name not in changed)
+    assert len(changed) == 2 * 7
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora_rank": 2, "dtype": "bfloat16"}], ids=str)
+def test_on_a_pretended_gpu_a_job_finds_the_same(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+):
+    """Also where it is stopped and continued."""
+
+    def load(file: Path, device: str) -> dict[str, torch.Tensor]:
+        return {name: value.to(device) for name, value in load_file(file).items()}
+
+    monkeypatch.setattr(export, "load_file", load)
+    found = []
+    for device, gpu in (("cpu", nullcontext()), ("cuda", PretendGpu().present(monkeypatch))):
+        model = {"name": str(checkpoint), "shots": 1, "max_new_tokens": 3} | changes
+        run = make_run(tmp_path / device, checkpoint, model=model, device=device)
+        with gpu:
+            assert engine.make_warm_start(run, 0, tmp_path / "cache", stop=never)
+            assert not engine.train_arm(run, run.config.arms[0], 0, stop=lambda: True)
+            assert engine.train_arm(run, run.config.arms[0], 0, stop=never)
+        folder = run.arm(run.config.arms[0], 0)
+        found.append((untimed(rows(folder.metrics)), folder.evaluation.read_text()))
+    assert found[0] == found[1]
 
 
 def test_activations_that_are_computed_again_change_nothing(

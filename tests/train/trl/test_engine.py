@@ -206,7 +206,7 @@ def test_one_step_moves_the_weights_by_the_policy_gradient(
     )
     logprobs = token_logprobs(policy, *batch, eos_id=eos)
     with torch.no_grad():
-        logits = policy.completion_logits(*batch)
+        logits = policy(*batch)
         entropies = torch.special.entr(logits.softmax(-1)).sum(-1).reshape(-1, length)
     drawn = np.array([[place < len(ids) for place in range(length)] for ids in completions])
     # TRL averages the token entropies of each micro-batch, whose lengths differ a little.

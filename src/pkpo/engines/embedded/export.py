@@ -19,7 +19,7 @@ from tokenizers import decoders, models, pre_tokenizers
 from torch import Tensor
 
 from pkpo.engines.embedded.config import PolicyConfig, RopeScaling
-from pkpo.engines.embedded.lora import has_lora
+from pkpo.engines.embedded.lora import ADAPTER_CONFIG, has_lora
 from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 
@@ -161,9 +161,10 @@ def load_pretrained(
         with torch.device("meta"):
             policy = Policy(_policy_config(_read_config(directory)), seed=None)
         weights = _read_weights(directory, device)
-        if policy.config.tied:
-            weights.pop("lm_head.weight", None)  # a copy of the embeddings
+        head = weights.pop("lm_head.weight", None) if policy.config.tied else None
         _check_weights(weights, {name: x.shape for name, x in policy.state_dict().items()})
+        if head is not None and not torch.equal(head, weights["model.embed_tokens.weight"]):
+            raise InvalidInputError("tie_word_embeddings = True, but lm_head.weight is another")
         # Copied, since the files may be mapped and written over.
         copied = {name: value.to(dtype, copy=True) for name, value in weights.items()}
         if broken := [name for name, x in copied.items() if not bool(x.isfinite().all())]:
@@ -190,6 +191,11 @@ def _reading(directory: Path) -> Iterator[None]:
 
 
 def _read_config(directory: Path) -> Any:
+    if (directory / ADAPTER_CONFIG).exists():
+        raise InvalidInputError(
+            f"there are adapters too ({ADAPTER_CONFIG}), which transformers would add; merge them "
+            "into the weights, or move them away"
+        )
     return json.loads((directory / "config.json").read_text(encoding="utf-8"))
 
 
@@ -258,8 +264,8 @@ def _policy_config(stored: Any) -> PolicyConfig:
     """The sizes in a transformers config, if it is one of this architecture."""
     if not isinstance(stored, dict):
         raise InvalidInputError("config.json holds no object")
-    # Newer configs hold all of the rotary positions in `rope_parameters`.
-    rope = (stored.get("rope_scaling") or {}) | (stored.get("rope_parameters") or {})
+    # Of older and newer configs; where there are both, transformers reads the former alone.
+    rope = stored.get("rope_scaling") or stored.get("rope_parameters") or {}
     if "type" in rope:
         rope = {"rope_type": rope["type"]} | rope
     every = stored | rope
@@ -276,7 +282,8 @@ def _policy_config(stored: Any) -> PolicyConfig:
         )
     kind, scaling = every.get("rope_type", "default"), None
     if kind != "default":
-        scaling = RopeScaling(kind, **{name: rope[name] for name in _ROPE_FIELDS[kind]})
+        # The config's own original_max_position_embeddings takes precedence there.
+        scaling = RopeScaling(kind, **{name: (rope | stored)[name] for name in _ROPE_FIELDS[kind]})
     heads, hidden = stored["num_attention_heads"], stored["hidden_size"]
     key_heads, head_dim = stored.get("num_key_value_heads"), stored.get("head_dim")
     return PolicyConfig(

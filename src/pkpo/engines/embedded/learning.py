@@ -120,7 +120,8 @@ class Learner:
         """One batch, in `passes` passes.
 
         Completions whose advantage is zero are left out of a pass, since they add nothing to
-        its gradient; not so where there is an entropy term, to which all add.
+        its gradient; not so where there is an entropy term, to which all add. If none is left
+        the policy stays as it is: momentum of earlier steps doesn't move it either.
 
         Args:
             prompts_PT, lengths_P: the prompts.

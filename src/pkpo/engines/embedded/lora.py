@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,19 +19,7 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_CONFIG, _WEIGHTS, _PREFIX = "adapter_config.json", "adapter_model.safetensors", "base_model.model."
-_KNOWN = {
-    "peft_type": ["LORA"],
-    "bias": ["none"],
-    "init_lora_weights": [True, "gaussian", "orthogonal", "eva"],
-}
-"""Field of an adapter's config -> values that change nothing here, besides those that are off."""
-_ANY = (
-    *("r", "lora_alpha", "lora_dropout", "target_modules", "exclude_modules", "fan_in_fan_out"),
-    *("task_type", "base_model_name_or_path", "revision", "inference_mode", "auto_mapping"),
-    *("peft_version", "megatron_core", "qalora_group_size"),
-)
-"""Fields that are read, that the weights show, or that mean nothing to those of a linear layer."""
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 class LoraLinear(nn.Linear):
@@ -146,42 +134,11 @@ def save_adapter(policy: Policy, directory: Path, *, base: str) -> None:
         "inference_mode": True,
     }
     weights = {
-        f"{_PREFIX}{name}.{part}.weight": getattr(layer, part).detach().cpu().contiguous()
+        f"base_model.model.{name}.{part}.weight": getattr(layer, part).detach().cpu().contiguous()
         for name, layer in adapted.items()
         for part in ("lora_A", "lora_B")
     }
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / _CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
-    (directory / _WEIGHTS).write_bytes(save(weights, metadata={"format": "pt"}))
-
-
-def load_adapter(policy: Policy, directory: Path) -> None:
-    """Give the policy the adapters that `save_adapter` or PEFT wrote.
-
-    Raises:
-        InvalidInputError: there are none, of other sizes, or of a kind not implemented.
-    """
-    try:
-        config = json.loads((directory / _CONFIG).read_text(encoding="utf-8"))
-        weights = load_file(directory / _WEIGHTS)
-        other = [n for n in config if n not in _ANY and config[n] not in _KNOWN.get(n, [])]
-        unlike = [name for name in other if config[name]]
-        if isinstance(config["target_modules"], str):  # a pattern
-            unlike.append("target_modules")
-        if unlike:
-            named = ", ".join(f"{name} = {config[name]!r}" for name in unlike)
-            raise InvalidInputError(f"adapters with {named} aren't implemented")
-        rank, alpha = config["r"], config["lora_alpha"]
-        add_lora(policy, rank=rank, alpha=alpha, targets=config["target_modules"])
-        given = {
-            name.removeprefix(_PREFIX).removesuffix(".weight"): value
-            for name, value in weights.items()
-        }
-        missing, extra = policy.load_state_dict(given, strict=False)
-        wrong = [*extra, *(name for name in missing if ".lora_" in name)]
-        if wrong:
-            raise InvalidInputError(f"adapters missing or of no use: {', '.join(wrong[:3])}")
-    except InvalidInputError as error:
-        raise InvalidInputError(f"{directory}: {error}") from error
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
-        raise InvalidInputError(f"can't read adapters from {directory}: {error}") from error
+    (directory / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2), encoding="utf-8")
+    content = save(weights, metadata={"format": "pt"})
+    (directory / "adapter_model.safetensors").write_bytes(content)

@@ -242,10 +242,8 @@ class Policy(nn.Module):
         later = self._extend(completions_RS[:, :-1], prompt_R, prefix, Memory())
         return torch.cat([first, later], dim=1)
 
-    def completion_logits(
+    def forward(
         self, prompts_PT: Tensor, lengths_P: Tensor, completions_RS: Tensor, prompt_R: Tensor
     ) -> Tensor:
         """`logits_after` the prompts."""
         return self.logits_after(self.read(prompts_PT, lengths_P), completions_RS, prompt_R)
-
-    forward = completion_logits
