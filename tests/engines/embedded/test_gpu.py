@@ -75,16 +75,20 @@ def worked(device: str, changes: dict[str, Any]) -> tuple[np.ndarray, list[float
     return samples.tokens_PGS.cpu().numpy(), found
 
 
+def reweighed(logs: np.ndarray) -> np.ndarray:
+    return 0.1 * np.exp(logs)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {},
         {"hidden": 16, "entropy_coef": 0.1, "passes": 2},
         {"tokens_at_once": 20, "entropy_coef": 0.1},
-        {"tokens_at_once": 20, "passes": 2, "reweigh": lambda logs: 0.1 * np.exp(logs)},
+        {"tokens_at_once": 20, "passes": 2, "reweigh": reweighed},
         {"dtype": torch.bfloat16, "lora": True, "tokens_at_once": 20},
     ],
-    ids=str,
+    ids=lambda changes: "-".join(changes) or "as it is",
 )
 def test_the_engine_finds_the_same_there(
     gpu: PretendGpu, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
