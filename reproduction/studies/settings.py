@@ -201,12 +201,12 @@ class Study:
         )
 
 
-def _by_smollm2(**what: Any) -> Study:
+def _by_smollm2(dtype: str = "float32", **what: Any) -> Study:
     """A study of SmolLM2-135M-Instruct, shown four solved problems in each prompt."""
     return Study(
         **what,
         training={"steps": 40, "prompts_per_step": 8},
-        model={"name": "smollm2", "shots": 4},
+        model={"name": "smollm2", "shots": 4, "dtype": dtype},
         methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
         tuning_samples=16,
         validations=2,
@@ -287,6 +287,7 @@ STUDIES: Mapping[str, Study] = {
             stands_for="training a pretrained model on code, with SmolLM2-135M-Instruct",
             task="functions",
             options={"max_stages": 2, "num_train": 1000, "num_validation": 32},
+            dtype="bfloat16",
             learning_rates=(1e-5, 3e-5),
             seeds=(0, 1, 2),
         ),
