@@ -84,18 +84,21 @@ class Rows:
         first_R = (counts_P.cumsum(0) - counts_P)[prompt_R]
         self.num_prompts, self.width = num_prompts, int(counts_P.max())
         place_R = prompt_R * self.width + torch.arange(len(prompt_R)) - first_R
-        self._place_R = sent(place_R, device)
+        full = len(prompt_R) == num_prompts * self.width
+        self._place_R = None if full else sent(place_R, device)
 
     def spread(self, x_RHSD: Tensor) -> Tensor:
         """(R, H, S, D) -> (P, H, rows of a prompt * S, D), 0 where there is no row."""
-        shape = (self.num_prompts * self.width, *x_RHSD.shape[1:])
-        grid = x_RHSD.new_zeros(shape).index_copy(0, self._place_R, x_RHSD)
+        grid = x_RHSD
+        if self._place_R is not None:
+            shape = (self.num_prompts * self.width, *x_RHSD.shape[1:])
+            grid = x_RHSD.new_zeros(shape).index_copy(0, self._place_R, x_RHSD)
         return grid.unflatten(0, (self.num_prompts, self.width)).transpose(1, 2).flatten(2, 3)
 
     def collect(self, x_PHND: Tensor) -> Tensor:
         """The inverse of `spread`."""
         grid = x_PHND.unflatten(2, (self.width, -1)).transpose(1, 2).flatten(0, 1)
-        return grid.index_select(0, self._place_R)
+        return grid if self._place_R is None else grid.index_select(0, self._place_R)
 
 
 Links = list[tuple[Prefix, Rows]]

@@ -54,8 +54,11 @@ class Masters:
         """Move the gradients of weights in half precision to their copies."""
         for weight, master in self._copied:
             if weight.grad is not None:
-                gradient, weight.grad = weight.grad.float(), None
-                master.grad = gradient if master.grad is None else master.grad + gradient
+                gradient, weight.grad = weight.grad, None
+                if master.grad is None:
+                    master.grad = gradient.float()
+                else:
+                    master.grad += gradient
 
     @torch.no_grad()
     def round(self) -> None:
