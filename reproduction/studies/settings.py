@@ -291,6 +291,16 @@ STUDIES: Mapping[str, Study] = {
             learning_rates=(1e-5, 3e-5),
             seeds=(0, 1, 2),
         ),
+        _by_smollm2(
+            name="smollm2-strings",
+            title="Insertions into strings, by SmolLM2",
+            stands_for="training a pretrained model, SmolLM2-135M-Instruct, on rules to apply",
+            task="reasoning-gym",
+            options={"dataset": "string_insertion", "num_train": 1000, "num_validation": 32},
+            dtype="bfloat16",
+            learning_rates=(1e-5, 3e-5),
+            seeds=(0, 1, 2),
+        ),
     )
 }
 """By name, in the order in which they are run."""
