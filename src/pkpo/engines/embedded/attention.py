@@ -84,6 +84,7 @@ class Rows:
         first_R = (counts_P.cumsum(0) - counts_P)[prompt_R]
         self.num_prompts, self.width = num_prompts, int(counts_P.max())
         place_R = prompt_R * self.width + torch.arange(len(prompt_R)) - first_R
+        # Rows that fill the rectangles stand in their places, since prompt_R ascends.
         full = len(prompt_R) == num_prompts * self.width
         self._place_R = None if full else sent(place_R, device)
 
