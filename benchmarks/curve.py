@@ -9,7 +9,7 @@ x 16 completions a step, AdamW at 0.01 without clipping, float32. On the *same* 
 at the same policy (tests/engines/trl/test_gradient.py).
 
 With --model a pretrained model is trained instead, for max@4, to find a name in three sentences:
-two solved problems in each prompt, 4 prompts x 8 completions a step, AdamW at 1e-5 without
+one solved problem in each prompt, 4 prompts x 8 completions a step, AdamW at 1e-5 without
 clipping.
 """
 
@@ -102,8 +102,8 @@ def comparison(steps: int, seeds: range, model: str | None = None) -> Comparison
         "completions_every": steps,
     }
     if model is not None:
-        own = {"model": {"name": model, "shots": 2}, "keep_models": False}
-        return Comparison(arms, given, own, {"model": model, "shots": 2})
+        own = {"model": {"name": model, "shots": 1}, "keep_models": False}
+        return Comparison(arms, given, own, {"model": model, "shots": 1})
     own = {
         "policy": {"hidden": 32, "layers": 1, "heads": 2, "intermediate": 64},
         "warm_start": {"steps": 100, "batch_size": 64},
