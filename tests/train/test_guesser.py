@@ -58,3 +58,11 @@ def test_without_reference_answers_there_is_nothing_to_guess_from():
     with pytest.raises(InvalidInputError, match="no reference answers"):
         measured(0, Parities((None,) * 4))
     assert measured(0, Parities((None, "odd", None, None)))["entropy"] == 0
+
+
+def test_it_answers_the_problems_that_it_is_given():
+    settings = EvaluationSettings(k_values=(1,), num_samples=200)
+    odd = Parities().ids("test")[1::2]
+    found = Guesser(Parities(), "test", settings, odd).full(None, seed=0, step=0)
+    assert found["problem_ids"] == list(odd)
+    assert found["pass_at_k"]["1"] == pytest.approx(0.75, abs=0.03)

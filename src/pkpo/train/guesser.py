@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,24 @@ class Guesser(Measuring):
 
     Args:
         task: whose `judge` decides.
+        problem_ids: the problems of the split that are asked; all of them unless given.
 
     Raises:
         InvalidInputError: the training problems have no reference answers.
     """
 
-    def __init__(self, task: Task, split: Split, settings: EvaluationSettings) -> None:
-        super().__init__(split, task.ids(split), settings)
+    def __init__(
+        self,
+        task: Task,
+        split: Split,
+        settings: EvaluationSettings,
+        problem_ids: Sequence[str] | None = None,
+    ) -> None:
+        every = task.ids(split)
+        super().__init__(split, every if problem_ids is None else problem_ids, settings)
         self.task = task
+        places = dict(zip(every, range(len(every))))
+        self._places = [places[name] for name in self.problem_ids]
         counts = Counter(Questions(task).answers.values())
         if not counts:
             raise InvalidInputError(f"{task.name} has no reference answers to guess from")
@@ -44,10 +55,10 @@ class Guesser(Measuring):
         drawn_PG = rng.choice(len(self._answers), size, p=self._shares)
         rewards_PG = np.empty(size)
         distinct = []
-        for problem, drawn_G in enumerate(drawn_PG):
-            different, place_G = np.unique(drawn_G, return_inverse=True)
-            rewards = [self._reward(problem, answer) for answer in different]
-            rewards_PG[problem] = np.array(rewards)[place_G]
+        for problem, (place, drawn_G) in enumerate(zip(self._places, drawn_PG)):
+            different, answer_G = np.unique(drawn_G, return_inverse=True)
+            rewards = [self._reward(place, answer) for answer in different]
+            rewards_PG[problem] = np.array(rewards)[answer_G]
             distinct.append(rewards.count(1.0))
         entropy = float(-(self._shares * np.log(self._shares)).sum())
         return Sampled(rewards_PG, entropy, float(np.mean(distinct)))

@@ -16,6 +16,7 @@ from pkpo.train.config import ModelSettings
 from pkpo.train.embedded import completions
 from pkpo.train.embedded.text_task import TextTask
 from pkpo.train.embedded.tokenizer import Tokenizer
+from tests.tasks.made_up import Obedient
 
 from ..test_full_disk import files_of_at_most
 from .tiny_model import make_checkpoint
@@ -80,6 +81,29 @@ def test_what_was_stopped_goes_on_to_the_same(
     assert len(drawn) == 4
     assert Path("c.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
     assert not list(Path().glob("*.partial"))
+
+
+def test_what_was_drawn_answers_the_same_questions(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Ids of problems may stay where their texts change, and two processes may have written."""
+    assert sample(checkpoint, out="whole.jsonl") == 0
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(completions, "write_atomically", stopped)
+        assert sample(checkpoint) == 130
+    partial = Path("c.jsonl.partial")
+    header, *lines = partial.read_text().splitlines()
+    with monkeypatch.context() as context:
+        context.setattr(Obedient, "question", lambda self, split, problem: f"{split} {problem}?")
+        assert sample(checkpoint) == 1
+    assert "completions by other settings" in capsys.readouterr().err
+    partial.write_text("\n".join([header, lines[1], *lines[:2], ""]))
+    assert sample(checkpoint) == 0
+    assert Path("c.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
 
 
 def test_completions_are_not_written_over(checkpoint: Path, capsys: pytest.CaptureFixture[str]):

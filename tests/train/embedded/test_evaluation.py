@@ -17,6 +17,7 @@ from pkpo.streams import Stream, seed_of
 from pkpo.tasks.base import Split
 from pkpo.tasks.grid_programs import GridProgramTask
 from pkpo.train.config import EvaluationSettings
+from pkpo.train.embedded import evaluation
 from pkpo.train.embedded.evaluation import Evaluator
 from pkpo.train.measurement import exact_pass_at_k
 
@@ -138,6 +139,27 @@ def test_everything_that_is_reported(policy: Policy):
     assert found["distinct_solutions"] == pytest.approx(np.mean(distinct))
     assert found["distinct_solutions"] > 0
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_every_completion_counts_alike_in_the_entropy(
+    policy: Policy, monkeypatch: pytest.MonkeyPatch
+):
+    """Also those of the last few problems, fewer than are drawn at a time."""
+    drawn: list[torch.Tensor] = []
+
+    def spy(*arguments: Any) -> Completions:
+        found = draw(*arguments)
+        drawn.append(found.entropies_PGS.sum(-1))
+        return found
+
+    draw = evaluation.draw
+    monkeypatch.setattr(evaluation, "draw", spy)
+    settings = EvaluationSettings(k_values=(1,), num_samples=8)
+    found = Evaluator(make_task(), "test", settings, CPU, at_a_time=19).sampled(policy, 0, 0)
+    assert [len(entropies) for entropies in drawn] == [19, 1]
+    assert found.entropy == pytest.approx(float(torch.cat(drawn).mean()), rel=1e-6)
+    apart = float(torch.stack([entropies.mean() for entropies in drawn]).mean())
+    assert found.entropy != pytest.approx(apart, rel=1e-4)
 
 
 @pytest.mark.parametrize("make", [make_task, unlisted])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,13 @@ def test_problems_that_are_too_long_are_refused_by_name_or_dropped(tokenizer: To
     assert task.dropped == {"train": 1}
     with pytest.raises(InvalidInputError, match="all problems of test"):
         make(tokenizer, room=30, too_long="drop").problems("test")
+
+
+def test_a_template_that_says_nothing_is_refused(tmp_path: Path):
+    model = make_checkpoint(tmp_path)
+    (model / "chat_template.jinja").write_text("")
+    with pytest.raises(InvalidInputError, match="the prompt of test/0 has no tokens"):
+        make(Tokenizer(model)).problems("test")
 
 
 def test_what_a_task_without_references_lacks_is_said(tokenizer: Tokenizer):

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from pkpo.errors import InvalidInputError
 from pkpo.train.embedded.tokenizer import Tokenizer
@@ -86,3 +87,11 @@ def test_a_tokenizer_must_have_an_end(folder: Path):
     (folder / "config.json").write_text(json.dumps(config | {"eos_token_id": None}))
     with pytest.raises(InvalidInputError, match="which token ends"):
         Tokenizer(folder)
+
+
+def test_a_text_that_the_tokenizer_cannot_spell_is_refused(tmp_path: Path):
+    model = make_checkpoint(tmp_path)
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<|im_end|>": 0, "one": 1}))
+    words.save(str(model / "tokenizer.json"))
+    with pytest.raises(InvalidInputError, match=r"can't spell 'two': .*UNK"):
+        Tokenizer(model).encode("two")

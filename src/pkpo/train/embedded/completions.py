@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pkpo.engines.embedded.export import load_config
 from pkpo.errors import InvalidInputError
 from pkpo.files import naming, write_atomically
 from pkpo.streams import Stream, seed_of
-from pkpo.tasks.base import Split, Task
+from pkpo.tasks.base import Problems, Split, Task
 from pkpo.tasks.completions import earlier_lines
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.devices import check_device, require_memory, sampling_bytes
@@ -88,21 +89,23 @@ class Sampler:
             "model": self._settings.model_dump(mode="json"),
             "sha256": digest_of(self._checkpoint),
             "split": self.split,
+            "prompts": _digest(self.problems),
             "num_samples": self._size,
             "seed": self._seed,
         }
         if out.exists():
             raise InvalidInputError(f"{out} exists; remove it, or choose another --out")
         partial = out.with_name(f"{out.name}.partial")
-        # A line holds the texts of the problems whose completions are drawn at once.
-        done = earlier_lines(partial, header, "completions by other settings")
-        on_done(sum(map(len, done)))
-        for found in self._drawn(since=len(done)):
+        # A line holds the first problem's place, and the texts of those drawn at once.
+        done = dict(earlier_lines(partial, header, "completions by other settings"))
+        starts = range(0, len(self), self._at_once)
+        on_done(sum(map(len, done.values())))
+        for start, found in self._drawn([start for start in starts if start not in done]):
             with naming(partial), partial.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(found) + "\n")
-            done.append(found)
-            on_done(sum(map(len, done)))
-        texts = [group for found in done for group in found]
+                file.write(json.dumps((start, found)) + "\n")
+            done[start] = found
+            on_done(sum(map(len, done.values())))
+        texts = [group for start in starts for group in done[start]]
         rows = (
             {"task_id": name, "sample": number, "completion": text}
             for name, group in zip(self.problems.ids, texts, strict=True)
@@ -110,11 +113,10 @@ class Sampler:
         )
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_atomically(out, "".join(lines).encode())
-        partial.unlink()
+        partial.unlink(missing_ok=True)
 
-    def _drawn(self, *, since: int) -> Iterator[list[list[str]]]:
-        """The completions of a few problems at a time, from the time `since` on."""
-        starts = range(0, len(self), self._at_once)[since:]
+    def _drawn(self, starts: Sequence[int]) -> Iterator[tuple[int, list[list[str]]]]:
+        """The completions of the problems that are drawn with each of these."""
         if not starts:
             return
         policy = load_checkpoint(self._settings, self._checkpoint, device=self._device)
@@ -128,4 +130,10 @@ class Sampler:
             generator.manual_seed(seed_of(self._seed, Stream.FROZEN, start))
             drawn = draw(self.task, policy, prompts, lengths, self._size, generator, root)
             tokens_PGS = drawn.tokens_PGS.cpu().numpy()
-            yield [[self.task.describe_completion(x) for x in g] for g in tokens_PGS]
+            yield start, [[self.task.describe_completion(x) for x in g] for g in tokens_PGS]
+
+
+def _digest(problems: Problems) -> str:
+    """Of the problems' names and prompts."""
+    named = json.dumps([problems.ids, problems.prompts_PT.tolist()]).encode()
+    return hashlib.sha256(named).hexdigest()

@@ -109,7 +109,7 @@ def _measure_pretrained(
     )
     found = evaluator.full(policy, seed=seed, step=0)
     with suppress(InvalidInputError):  # a task without reference answers
-        guesser = Guesser(task.task, settings.final_split, settings)
+        guesser = Guesser(task.task, settings.final_split, settings, evaluator.problem_ids)
         guessed = guesser.full(None, seed=seed, step=0)
         write_json(run.guesser(seed), guessed)
     write_source(files.model_source, config.model.name, checkpoint)

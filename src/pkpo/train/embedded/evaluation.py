@@ -113,7 +113,7 @@ class Evaluator(Measuring):
             rewards.append(rewards_PG)
             if self._samples_file is not None:
                 texts += [self.task.describe_completion(row) for g in tokens_PGS for row in g]
-            entropies.append(float(drawn.entropies_PGS.sum(-1).mean()))
+            entropies.append(drawn.entropies_PGS.sum(-1).double().cpu().numpy())
             distinct += [
                 len({row.tobytes() for row in group[right]})
                 for group, right in zip(tokens_PGS, rewards_PG == 1.0)
@@ -121,7 +121,9 @@ class Evaluator(Measuring):
         rewards_PG = np.concatenate(rewards)
         if self._samples_file is not None:
             self._write_samples(self._samples_file, texts, rewards_PG)
-        return Sampled(rewards_PG, float(np.mean(entropies)), float(np.mean(distinct)))
+        return Sampled(
+            rewards_PG, float(np.concatenate(entropies).mean()), float(np.mean(distinct))
+        )
 
     def _write_samples(self, path: Path, texts: list[str], rewards_PG: np.ndarray) -> None:
         prompts = [self.task.describe_prompt(self.split, p) for p in range(len(self.problems))]

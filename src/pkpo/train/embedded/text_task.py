@@ -131,6 +131,8 @@ class TextTask:
         room = self._max_positions - self.max_new_tokens
         for place in self._questions.places(split):
             ids = self._prompt(split, place)
+            if not ids:
+                raise InvalidInputError(f"the prompt of {names[place]} has no tokens")
             if len(ids) <= room:
                 rows[place] = ids
             elif self.settings.too_long == "refuse":

@@ -144,9 +144,14 @@ class Tokenizer:
         no end behind it, which some put there too.
 
         Raises:
-            InvalidInputError: the model has no such token.
+            InvalidInputError: the tokenizer can't spell it, or the model has no such token.
         """
-        ids = self._tokenizer.encode(text, add_special_tokens=begin).ids
+        try:
+            ids = self._tokenizer.encode(text, add_special_tokens=begin).ids
+        except Exception as error:  # tokenizers raises nothing more precise
+            raise InvalidInputError(
+                f"{self.directory}: its tokenizer can't spell {text!r:.60}: {error}"
+            ) from error
         while begin and ids[-1:] and ids[-1] in self.end_ids:
             ids.pop()
         for token in ids:
