@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pkpo.engines.embedded import model, sampling
+from pkpo.engines.embedded.attention import Attention
 from pkpo.engines.embedded.export import load_config, load_pretrained, save_finetuned
 from pkpo.engines.embedded.sampling import score, token_logprobs
 from pkpo.errors import InvalidInputError
@@ -71,14 +72,17 @@ def stored(theirs: Any, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def make_batch(common: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+def make_batch(
+    common: int, more: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Prompts, right-padded, that begin alike, and completions of some of them."""
     generator = torch.Generator().manual_seed(common)
-    prompts = torch.randint(2, 40, (len(LENGTHS), max(LENGTHS)), generator=generator)
+    lengths = torch.tensor(LENGTHS) + more
+    prompts = torch.randint(2, 40, (len(LENGTHS), int(lengths.max())), generator=generator)
     prompts[:, :common] = prompts[0, :common]
     completions = torch.randint(2, 40, (6, 5), generator=generator)
     completions[1, 2:] = torch.tensor([EOS, 0, 0])
-    return prompts, torch.tensor(LENGTHS), completions, torch.tensor([0, 0, 1, 3, 3, 3])
+    return prompts, lengths, completions, torch.tensor([0, 0, 1, 3, 3, 3])
 
 
 def one_by_one(theirs: Any, batch: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -144,16 +148,27 @@ def test_many_logits_are_made_in_parts(
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("more", [0, 260])
 def test_a_beginning_that_prompts_share_is_read_once(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, checkpointing: bool
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: int, checkpointing: bool
 ):
-    """With the same log-probabilities and gradients as by reading each prompt alone."""
-    make_model(**MODELS["wide"]).save_pretrained(tmp_path)
-    policy, batch = load_pretrained(tmp_path, dtype=torch.float64), make_batch(COMMON)
+    """With the same log-probabilities and gradients as by reading each prompt alone, whether the
+    beginning's keys are copied for each of them or not."""
+    make_model(**MODELS["wide"], max_position_embeddings=320).save_pretrained(tmp_path)
+    policy, batch = load_pretrained(tmp_path, dtype=torch.float64), make_batch(COMMON, more)
+    copied: list[bool] = []
+
+    def spy(*arguments: Any) -> bool:
+        copied.append(outweigh(*arguments))
+        return copied[-1]
+
+    outweigh = Attention._scores_outweigh
+    monkeypatch.setattr(Attention, "_scores_outweigh", spy)
     shared = policy.read(*batch[:2])
     assert shared.parent is not None
     assert shared.parent.keys_PHTD[0].shape == (1, 2, COMMON, 64)
-    assert shared.keys_PHTD[0].shape == (4, 2, max(LENGTHS) - COMMON, 64)
+    assert shared.keys_PHTD[0].shape == (4, 2, max(LENGTHS) + more - COMMON, 64)
+    assert any(copied) == bool(more)
     policy.checkpointing = checkpointing
     found = token_logprobs(policy, *batch, eos_id=EOS)
     policy.checkpointing = False

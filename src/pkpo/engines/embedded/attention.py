@@ -171,6 +171,12 @@ class Attention(nn.Module):
         q, k, v = (heads(each(x_NSE)) for each in (self.q_proj, self.k_proj, self.v_proj))
         return _rotated(q, *rotation), _rotated(k, *rotation), v
 
+    def _scores_outweigh(self, size: int, links: Links) -> bool:
+        """Whether every row continues the same tokens, and scores of `size` queries to these take
+        four times the memory of a copy of their keys and values for each row, or more."""
+        same = len(links) == 1 and links[0][0].keys_PHTD[self.layer].shape[0] == 1
+        return same and size * self.heads >= 8 * self.key_heads * self.size
+
     def attend(
         self, q_NHSD: Tensor, key: Tensor, value: Tensor, links: Links, bias: Tensor | None
     ) -> Tensor:
@@ -181,6 +187,14 @@ class Attention(nn.Module):
                 query, and by several those before it.
         """
         size = q_NHSD.shape[-2]
+        if bias is None and self._scores_outweigh(size, links):
+            begin, _ = links[0]
+            key = torch.cat([begin.keys_PHTD[self.layer].expand(len(key), -1, -1, -1), key], 2)
+            value = torch.cat(
+                [begin.values_PHTD[self.layer].expand(len(value), -1, -1, -1), value], 2
+            )
+            seen = torch.ones(size, key.shape[2], dtype=torch.bool, device=key.device)
+            links, bias = [], seen.tril(key.shape[2] - size)
         if not links:
             out = F.scaled_dot_product_attention(
                 q_NHSD,
