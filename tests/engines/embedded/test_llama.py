@@ -266,6 +266,7 @@ def test_half_precision(tmp_path: Path, kept: torch.dtype):
         ("layer_types", ["full_attention", "sliding_attention"]),
         ("rope_parameters", {"rope_type": "yarn", "factor": 2.0, "rope_theta": 1e4}),
         ("rope_scaling", {"type": "dynamic", "factor": 2.0}),
+        ("rope_scaling", "yarn"),
     ],
 )
 def test_what_is_not_implemented_is_named(tmp_path: Path, field: str, value: Any):

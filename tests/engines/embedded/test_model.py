@@ -110,10 +110,11 @@ def test_extending_in_pieces_equals_all_at_once(policy: Policy, chunks: tuple[in
     rows, prompt_R = completions.flatten(0, 1), owners(completions)
     with torch.no_grad():
         prefix = policy.read(prompts, lengths)
-        whole = policy.extend(rows, prompt_R, prefix)
+        whole = policy.head(policy.extend(rows, prompt_R, prefix))
         memory = Memory()
         parts = [
-            policy.extend(part, prompt_R, prefix, memory) for part in rows.split(chunks, dim=-1)
+            policy.head(policy.extend(part, prompt_R, prefix, memory))
+            for part in rows.split(chunks, dim=-1)
         ]
     assert memory.length == 5
     torch.testing.assert_close(torch.cat(parts, dim=1), whole, **EQUAL)

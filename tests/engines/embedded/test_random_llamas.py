@@ -53,7 +53,7 @@ def greedy(policy: Policy, prompt: torch.Tensor, count: int) -> list[int]:
     prefix = policy.read(prompt[None], torch.tensor([len(prompt)]))
     found = [int(policy.head(prefix.last_PE)[0].argmax())]
     while len(found) < count:
-        logits = policy.extend(torch.tensor([found[-1:]]), first, prefix, memory)
+        logits = policy.head(policy.extend(torch.tensor([found[-1:]]), first, prefix, memory))
         found.append(int(logits[0, -1].argmax()))
     return found
 

@@ -196,7 +196,11 @@ def _read_config(directory: Path) -> Any:
             f"there are adapters too ({ADAPTER_CONFIG}), which transformers would add; merge them "
             "into the weights, or move them away"
         )
-    return json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    text = (directory / "config.json").read_text(encoding="utf-8")
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(f"config.json: {error}") from error
 
 
 def _read_weights(directory: Path, device: str) -> dict[str, Tensor]:
@@ -265,7 +269,10 @@ def _policy_config(stored: Any) -> PolicyConfig:
     if not isinstance(stored, dict):
         raise InvalidInputError("config.json holds no object")
     # Of older and newer configs; where there are both, transformers reads the former alone.
-    rope = stored.get("rope_scaling") or stored.get("rope_parameters") or {}
+    field = "rope_scaling" if stored.get("rope_scaling") else "rope_parameters"
+    rope = stored.get(field) or {}
+    if not isinstance(rope, dict):
+        raise InvalidInputError(f"{field} = {rope!r} must be an object")
     if "type" in rope:
         rope = {"rope_type": rope["type"]} | rope
     every = stored | rope

@@ -205,17 +205,10 @@ class Policy(nn.Module):
         keys, values = zip(*memory.layers)
         return Prefix(keys, values, begin + lengths_P, bias, last_PE, parent, parent_P)
 
-    def _extend(
-        self, tokens_RS: Tensor, prompt_R: Tensor, prefix: Prefix, memory: Memory
-    ) -> Tensor:
-        device = tokens_RS.device
-        begin_R = prefix.lengths_P[sent(prompt_R, device)]
-        return self._run(tokens_RS, begin_R, links_to(prefix, prompt_R, device), memory)
-
     def extend(
         self, tokens_RS: Tensor, prompt_R: Tensor, prefix: Prefix, memory: Memory | None = None
     ) -> Tensor:
-        """Logits (R, S, V) of the tokens that follow each of `tokens_RS`.
+        """The residual stream (R, S, E) after each of `tokens_RS`.
 
         Args:
             tokens_RS: the next S tokens of R completions.
@@ -223,23 +216,22 @@ class Policy(nn.Module):
             prefix: `read` of the prompts.
             memory: of the tokens before these; takes up their keys and values.
         """
-        return self.head(self._extend(tokens_RS, prompt_R, prefix, memory or Memory()))
+        device = tokens_RS.device
+        begin_R = prefix.lengths_P[sent(prompt_R, device)]
+        links = links_to(prefix, prompt_R, device)
+        return self._run(tokens_RS, begin_R, links, memory or Memory())
 
     def logits_after(self, prefix: Prefix, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
         """Logits (R, S, V) at which each completion token was, or would be, drawn; arguments
         as of `extend`."""
-        first = self.head(prefix.last_PE)[sent(prompt_R, prefix.last_PE.device), None]
-        if completions_RS.shape[1] == 1:
-            return first
-        later = self.extend(completions_RS[:, :-1], prompt_R, prefix)
-        return torch.cat([first, later], dim=1)
+        return self.head(self.states_after(prefix, completions_RS, prompt_R))
 
     def states_after(self, prefix: Prefix, completions_RS: Tensor, prompt_R: Tensor) -> Tensor:
         """The residual stream (R, S, E) from which `head` makes `logits_after`."""
         first = prefix.last_PE[sent(prompt_R, prefix.last_PE.device), None]
         if completions_RS.shape[1] == 1:
             return first
-        later = self._extend(completions_RS[:, :-1], prompt_R, prefix, Memory())
+        later = self.extend(completions_RS[:, :-1], prompt_R, prefix)
         return torch.cat([first, later], dim=1)
 
     def forward(

@@ -130,7 +130,7 @@ def sample(
         prompt_R = prompt_R[parent_R]
         memory.follow(parent_R)
         tokens_R1 = sent(token_R[:, None], device)
-        logits_RV = policy.extend(tokens_R1, prompt_R, prefix, memory)[:, 0]
+        logits_RV = policy.head(policy.extend(tokens_R1, prompt_R, prefix, memory))[:, 0]
     if not bool(logprobs_NS.isfinite().all() & entropies_NS.isfinite().all()):
         raise DivergenceError("probabilities are no longer finite")
     found = (tokens_NS, logprobs_NS, entropies_NS)
