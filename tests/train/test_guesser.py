@@ -50,6 +50,15 @@ def test_it_is_right_as_often_as_an_answer_is_frequent():
     assert found["problem_ids"] == list(Parities().ids("test"))
 
 
+def test_a_solution_is_an_answer_however_it_is_said():
+    class Patient(Parities):
+        def judge(self, split: Split, problem: int, text: str) -> Verdict:
+            return Verdict(1.0, "")
+
+    spoken = ("odd", "It is <answer>odd</answer>.", "even", "So:\n\nodd")
+    assert measured(0, Patient(spoken))["distinct_solutions"] == 2.0
+
+
 def test_it_follows_its_seed():
     assert measured(1) == measured(1) != measured(2)
 

@@ -218,6 +218,11 @@ class Task(ABC):
         """What a language model's completion of `question` or `messages` is worth. It never
         raises for a completion: a malformed one gets 0."""
 
+    def answer(self, text: str) -> str:
+        """What of a completion is its answer: right completions with equal ones are one solution,
+        however they came to it."""
+        return last_answer(text) or ""
+
     def reference(self, split: Split, problem: int) -> str | None:
         """A completion with reward 1, where one is known."""
         return None

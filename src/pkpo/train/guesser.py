@@ -59,7 +59,8 @@ class Guesser(Measuring):
             different, answer_G = np.unique(drawn_G, return_inverse=True)
             rewards = [self._reward(place, answer) for answer in different]
             rewards_PG[problem] = np.array(rewards)[answer_G]
-            distinct.append(rewards.count(1.0))
+            right = (self._answers[a] for a, r in zip(different, rewards) if r == 1.0)
+            distinct.append(len(set(map(self.task.answer, right))))
         entropy = float(-(self._shares * np.log(self._shares)).sum())
         return Sampled(rewards_PG, entropy, float(np.mean(distinct)))
 

@@ -19,8 +19,8 @@ class Sampled(NamedTuple):
 
     Args:
         entropy: mean over samples of the sum of token entropies, nats per completion.
-        distinct_solutions: mean number of different correct completions among the samples of a
-            problem.
+        distinct_solutions: mean number of different right answers (`pkpo.tasks.base.Task.answer`)
+            among the samples of a problem.
     """
 
     rewards_PG: np.ndarray

@@ -40,6 +40,13 @@ def mutants(problem: CodeProblem) -> list[str]:
 
 
 @needs_sandbox
+def test_programs_are_told_apart_by_all_their_lines() -> None:
+    ends = "    return x + 1\n", "    x += 1\n    return x + 1\n"
+    first, second = (HumanEvalTask().answer(f"def f(x):\n{end}") for end in ends)
+    assert first != second
+    assert HumanEvalTask().answer(f"\n{first}\n\n") == first
+
+
 def test_mutants_score_below_one() -> None:
     task = HumanEvalTask("tests")
     chosen = random.Random(0).sample(range(164), 12)

@@ -33,11 +33,22 @@ class Unlisted(GridProgramTask):
         return None
 
 
-def unlisted(**options: Any) -> Unlisted:
+class Alike(GridProgramTask):
+    """Grid programs of which none differs from another."""
+
+    def answer(self, text: str) -> str:
+        return "any"
+
+
+def made_as(kind: type[GridProgramTask], **options: Any) -> Any:
     task = make_task(**options)
-    return Unlisted(
+    return kind(
         **{name: getattr(task, name) for name, f in task.__dataclass_fields__.items() if f.init}
     )
+
+
+def unlisted(**options: Any) -> Unlisted:
+    return made_as(Unlisted, **options)
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +150,13 @@ def test_everything_that_is_reported(policy: Policy):
     assert found["distinct_solutions"] == pytest.approx(np.mean(distinct))
     assert found["distinct_solutions"] > 0
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_distinct_solutions_are_those_that_the_task_tells_apart(policy: Policy):
+    task = made_as(Alike)
+    found = evaluator(task).full(policy, seed=7, step=12)
+    _, rewards = draw_again(task, policy, 8, seed=7, step=12)
+    assert found["distinct_solutions"] == np.mean([1.0 in group for group in rewards]) > 0
 
 
 def test_every_completion_counts_alike_in_the_entropy(

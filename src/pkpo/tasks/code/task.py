@@ -67,6 +67,10 @@ class CodeTask(Task):
         text = _CHAT.format(asked.prompt) if asked.beginning else asked.prompt
         return [{"role": "user", "content": text}]
 
+    def answer(self, text: str) -> str:
+        """All of it."""
+        return text.strip()
+
     def reference(self, split: Split, problem: int) -> str | None:
         solution = self.code_problems(split)[problem].solution
         return f"```python\n{solution}\n```" if solution else None

@@ -115,7 +115,7 @@ class Evaluator(Measuring):
                 texts += [self.task.describe_completion(row) for g in tokens_PGS for row in g]
             entropies.append(drawn.entropies_PGS.sum(-1).double().cpu().numpy())
             distinct += [
-                len({row.tobytes() for row in group[right]})
+                len({self.task.answer(self.task.describe_completion(row)) for row in group[right]})
                 for group, right in zip(tokens_PGS, rewards_PG == 1.0)
             ]
         rewards_PG = np.concatenate(rewards)

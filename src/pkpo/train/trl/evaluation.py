@@ -26,7 +26,7 @@ class _Completion(NamedTuple):
     problem: int
     reward: float
     entropy: float
-    answer: Any
+    answer: str
 
 
 class _Entropies(LogitsProcessor):
@@ -122,7 +122,7 @@ class SampleEvaluator(Measuring):
         completions = [ids[:length] for ids, length in zip(tokens_NT.tolist(), lengths_N.tolist())]
         owners = np.repeat(problems, self.settings.num_samples).tolist()
         rewards = self.prompts.score(self.split, owners, completions)
-        answers = map(self.prompts.answer, completions)
+        answers = map(self.prompts.task.answer, map(self.prompts.show_completion, completions))
         return [_Completion(*values) for values in zip(owners, rewards, entropy_N, answers)]
 
 

@@ -4,14 +4,14 @@ where its tokenizer holds them, in plain language elsewhere."""
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from pkpo.errors import InvalidInputError
-from pkpo.tasks.base import Problems, Split, Task, TokenTask, last_answer
+from pkpo.tasks.base import Problems, Split, Task, TokenTask
 from pkpo.tasks.verification import Verifier
 from pkpo.train.questions import Questions
 
@@ -68,9 +68,6 @@ class TokenPrompts:
 
     def show_completion(self, completion: Sequence[int]) -> str:
         return self.task.describe_completion(np.asarray(completion, dtype=np.int64))
-
-    def answer(self, completion: Sequence[int]) -> Hashable:
-        return tuple(completion)
 
 
 class QuestionPrompts:
@@ -157,14 +154,11 @@ class QuestionPrompts:
     def show_completion(self, completion: Sequence[int]) -> str:
         return self.tokenizer.decode(list(completion), skip_special_tokens=True)
 
-    def answer(self, completion: Sequence[int]) -> Hashable:
-        return last_answer(self.show_completion(completion))
-
 
 Prompts = TokenPrompts | QuestionPrompts
 """How one task is put to one tokenizer's models. Completions are token ids up to the end token,
 which is among them where the model drew it; `show_prompt` and `show_completion` give text for
-people, and `answer` the same for completions that give the same answer."""
+people."""
 
 
 def speaks_task(tokenizer: Any, task: TokenTask) -> bool:
