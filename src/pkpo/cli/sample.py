@@ -37,7 +37,7 @@ class Sample:
 
     model: str = "smollm2"
     """smollm2 (fetched, converted and cached), a folder in the transformers format such as the
-    model of a run's arm, or a name on the Hugging Face hub."""
+    model of an arm of a run with --model, or a name on the Hugging Face hub."""
 
     num_samples: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 16
     """Completions of each problem."""
@@ -76,6 +76,8 @@ class Sample:
     """Of the completions."""
 
     def __call__(self, command: str) -> int:
+        if self.num_samples < 1:
+            raise UsageError(f"--num-samples must be positive, got {self.num_samples}")
         form = ("dtype", "prompt", "shots", "max_new_tokens", "too_long")
         with refused_as(UsageError):
             settings = ModelSettings(

@@ -113,9 +113,27 @@ def test_small_steps_of_half_precision_weights_add_up():
     assert all(torch.equal(value, again.masters.weights()[name]) for name, value in after.items())
 
 
-def test_a_wide_policy_takes_a_bounded_number_of_tokens_at_once():
-    assert Learner(make_policy(), learning_rate=0.1).tokens_at_once is None
-    wide = make_policy(hidden=256, layers=1)
-    bound = Learner(wide, learning_rate=0.1).tokens_at_once
-    assert bound is not None
-    assert bound == learning._tokens_at_once(wide.config, wide.device) > 1000
+@pytest.mark.parametrize("hidden", [32, 256])
+def test_a_wide_policy_takes_fewer_tokens_at_once_the_more_they_attend_to(
+    hidden: int, monkeypatch: pytest.MonkeyPatch
+):
+    policy = make_policy(hidden=hidden, layers=1)
+    found, scored = [], learning.ScoredRows
+
+    def noting(*given: Any, **options: Any) -> Any:
+        found.append(options["at_once"])
+        return scored(*given, **options)
+
+    monkeypatch.setattr(learning, "ScoredRows", noting)
+    for padding in (0, 1000):
+        prompts, lengths = PROMPTS
+        prompts = torch.nn.functional.pad(prompts, (0, padding), value=PAD)
+        samples, advantages = make_batch(policy)
+        learner = Learner(policy, learning_rate=0.0)
+        learner.step(prompts, lengths, samples, advantages, eos_id=EOS)
+    if policy.config.wide:
+        bounds = (learning._tokens_at_once(policy.config, policy.device, n) for n in (15, 1015))
+        assert found == list(bounds)
+        assert found[0] > found[1] > 1000
+    else:
+        assert found == [None, None]

@@ -80,18 +80,40 @@ def test_workers_share_out_the_gpus(
     assert device_of(name) == expected
 
 
-def test_a_pretrained_model_needs_room_for_what_is_trained(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-):
-    checkpoint = make_checkpoint(tmp_path / "model", max_positions=4000)
+def tuning_of(checkpoint: Path) -> TrainConfig:
     arms = [{"name": "arm", "schedule": "mean", "learning_rate": 1e-5}]
     options = {"num_train": 9, "num_validation": 2, "num_test": 2, "size": 2}
     task = {"name": "grid-programs", "options": options | {"num_examples": 1}}
     training = {"steps": 1, "prompts_per_step": 2, "num_generations": 2}
-    config = TrainConfig.model_validate(
+    return TrainConfig.model_validate(
         {"task": task, "training": training, "arms": arms}
         | {"model": {"name": str(checkpoint), "max_new_tokens": 2, "too_long": "drop"}}
     )
+
+
+@pytest.mark.parametrize("kept", [0, 7, 4000, -1])
+def test_damaged_weights_are_found_before_a_run_is_made(kept: int, tmp_path: Path):
+    weights = make_checkpoint(tmp_path / "model", max_positions=4000) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:kept])
+    with pytest.raises(InvalidInputError, match=f"can't read a checkpoint from {tmp_path}"):
+        check_buildable(tuning_of(weights.parent), cache=tmp_path)
+
+
+def test_prompts_need_room_too(tmp_path: Path):
+    checkpoint = make_checkpoint(tmp_path / "model", max_positions=4000)
+    task, shape = devices.build_job(tuning_of(checkpoint), checkpoint)
+    length = task.problems("test").prompts_PT.shape[1]
+    assert length > 1000
+    keys_and_values = 2 * 4 * shape.layers * shape.hidden * length
+    needed = [devices.sampling_bytes(shape, task, "test", prompts, 1) for prompts in (1, 2)]
+    assert needed[1] == 2 * needed[0] > 4 * keys_and_values
+
+
+def test_a_pretrained_model_needs_room_for_what_is_trained(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    checkpoint = make_checkpoint(tmp_path / "model", max_positions=4000)
+    config = tuning_of(checkpoint)
     weights = sum(p.numel() for p in load_pretrained(checkpoint).parameters())
     assert config.model is not None
     half = config.model_copy(
@@ -136,8 +158,8 @@ def test_parts_are_as_large_as_the_device_allows(monkeypatch: pytest.MonkeyPatch
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert learning.activation_bytes(cpu) == 3 * 2**29
     assert learning.activation_bytes(gpu) == 10 * 2**30
-    assert learning._tokens_at_once(wide, cpu) == 462
-    assert learning._tokens_at_once(wide, gpu) == 3084
+    assert learning._tokens_at_once(wide, cpu, 160) == 462
+    assert learning._tokens_at_once(wide, gpu, 160) == 3084
     model = ModelSettings(name="-")
     more = devices._tuning_bytes(wide, model, gpu) - devices._tuning_bytes(wide, model, cpu)
     assert more == 10 * 2**30 - 3 * 2**29

@@ -158,13 +158,7 @@ def load_pretrained(
             architecture.
     """
     with _reading(directory):
-        with torch.device("meta"):
-            policy = Policy(_policy_config(_read_config(directory)), seed=None)
-        weights = _read_weights(directory, device)
-        head = weights.pop("lm_head.weight", None) if policy.config.tied else None
-        _check_weights(weights, {name: x.shape for name, x in policy.state_dict().items()})
-        if head is not None and not torch.equal(head, weights["model.embed_tokens.weight"]):
-            raise InvalidInputError("tie_word_embeddings = True, but lm_head.weight is another")
+        policy, weights = _mapped(directory, device)
         # Copied, since the files may be mapped and written over.
         copied = {name: value.to(dtype, copy=True) for name, value in weights.items()}
         if broken := [name for name, x in copied.items() if not bool(x.isfinite().all())]:
@@ -174,9 +168,22 @@ def load_pretrained(
 
 
 def load_config(directory: Path) -> PolicyConfig:
-    """The sizes of a checkpoint; refused as by `load_pretrained`."""
+    """The sizes of a checkpoint; refused as by `load_pretrained`, but for weights that aren't
+    finite, since their values aren't read."""
     with _reading(directory):
-        return _policy_config(_read_config(directory))
+        return _mapped(directory, "cpu")[0].config
+
+
+def _mapped(directory: Path, device: str) -> tuple[Policy, dict[str, Tensor]]:
+    """A policy without weights, and those that fit it."""
+    with torch.device("meta"):
+        policy = Policy(_policy_config(_read_config(directory)), seed=None)
+    weights = _read_weights(directory, device)
+    head = weights.pop("lm_head.weight", None) if policy.config.tied else None
+    _check_weights(weights, {name: x.shape for name, x in policy.state_dict().items()})
+    if head is not None and not torch.equal(head, weights["model.embed_tokens.weight"]):
+        raise InvalidInputError("tie_word_embeddings = True, but lm_head.weight is another")
+    return policy, weights
 
 
 @contextmanager

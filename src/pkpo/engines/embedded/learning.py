@@ -45,9 +45,10 @@ def activation_bytes(device: torch.device) -> int:
     return 3 * 2**29 if device.type != "cuda" else torch.cuda.mem_get_info(device)[1] // 8
 
 
-def _tokens_at_once(config: PolicyConfig, device: torch.device) -> int:
-    """So many that their activations take `activation_bytes` in single precision."""
-    scores = 4 * config.heads * 256
+def _tokens_at_once(config: PolicyConfig, device: torch.device, attended: int) -> int:
+    """So many that their activations take `activation_bytes` in single precision, where each
+    attends to `attended` tokens."""
+    scores = 4 * config.heads * max(256, attended)
     block = config.kept_a_token + scores
     numbers = config.layers * block + 2 * config.vocab_size
     return max(64, activation_bytes(device) // (4 * numbers))
@@ -90,11 +91,7 @@ class Learner:
         self.policy, self.masters = policy, Masters(policy)
         self.max_grad_norm, self.passes, self.clip = max_grad_norm, passes, clip
         self.entropy_coef = entropy_coef
-        self.tokens_at_once, self._wasted = tokens_at_once, None
-        if policy.config.wide:
-            device = policy.device
-            self.tokens_at_once = tokens_at_once or _tokens_at_once(policy.config, device)
-            self._wasted = _PADDING.get(device.type, _PADDING["cpu"])
+        self.tokens_at_once = tokens_at_once
         self.optimizer = torch.optim.AdamW(
             self.masters.parameters,
             lr=learning_rate,
@@ -188,6 +185,12 @@ class Learner:
     def _rows(
         self, prompts_PT: Tensor, lengths_P: Tensor, batch: Distinct, eos_id: Ends
     ) -> ScoredRows:
+        config, device = self.policy.config, self.policy.device
+        at_once, wasted = self.tokens_at_once, None
+        if config.wide:
+            attended = prompts_PT.shape[1] + batch.tokens_RS.shape[1]
+            at_once = at_once or _tokens_at_once(config, device, attended)
+            wasted = _PADDING.get(device.type, _PADDING["cpu"])
         return ScoredRows(
             self.policy,
             batch,
@@ -195,8 +198,8 @@ class Learner:
             lengths_P,
             eos_id=eos_id,
             entropies=self.entropy_coef > 0,
-            at_once=self.tokens_at_once,
-            wasted=self._wasted,
+            at_once=at_once,
+            wasted=wasted,
         )
 
     def _descend(

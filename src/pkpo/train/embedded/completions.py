@@ -49,15 +49,13 @@ class Sampler:
         device: str,
         cache: Path,
     ) -> None:
-        if num_samples < 1:
-            raise InvalidInputError(f"{num_samples=} must be positive")
         task.require_split(split)
         check_device(device)
         checkpoint = find_checkpoint(settings.name, cache)
         shape = load_config(checkpoint)
         self.task = TextTask(task, Tokenizer(checkpoint), settings, shape.max_positions)
         self._at_once = max(1, _ROWS_AT_ONCE // num_samples)
-        needed = sampling_bytes(shape, self.task, self._at_once * num_samples)
+        needed = sampling_bytes(shape, self.task, split, self._at_once, num_samples)
         require_memory(needed, device, f"{num_samples} samples of a problem", "--num-samples")
         self.split: Split = split
         self.problems = self.task.problems(split)

@@ -14,7 +14,7 @@ from pkpo.engines.embedded.model import Policy
 from pkpo.errors import InvalidInputError
 from pkpo.execution.processes import worker_number
 from pkpo.files import default_cache
-from pkpo.tasks.base import TokenTask, check_splits
+from pkpo.tasks.base import Split, TokenTask, check_splits
 from pkpo.tasks.registry import build_task, build_token_task
 from pkpo.train.config import ModelSettings, TrainConfig
 from pkpo.train.embedded.pretrained import find_checkpoint
@@ -126,7 +126,7 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
     """
     training, evaluation = config.training, config.evaluation
     step = training.prompts_per_step * training.num_generations
-    measured = evaluated_at_a_time(config) * evaluation.num_samples
+    at_once = evaluated_at_a_time(config)
     for what, remedy, needed in (
         (
             f"a step of {training.prompts_per_step} x {training.num_generations} completions",
@@ -138,7 +138,10 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
         (
             f"an evaluation with {evaluation.num_samples} samples a problem",
             "num_samples",
-            sampling_bytes(policy, task, measured),
+            max(
+                sampling_bytes(policy, task, split, at_once, evaluation.num_samples)
+                for split in config.splits[1:]
+            ),
         ),
     ):
         require_memory(needed, config.device, what, remedy)
@@ -157,11 +160,16 @@ def require_memory(needed: int, device: str, what: str, remedy: str) -> None:
         )
 
 
-def sampling_bytes(policy: PolicyConfig, task: TokenTask | TextTask, completions: int) -> int:
-    """Keys, values and samples of all tokens; activations and distributions of one."""
-    a_token = 8 * policy.layers * policy.key_heads * policy.head_size + 16
-    last = 4 * (10 * policy.hidden + 3 * policy.intermediate) + 24 * len(task.vocabulary)
-    return completions * (a_token * task.max_new_tokens + last)
+def sampling_bytes(
+    policy: PolicyConfig, task: TokenTask | TextTask, split: Split, prompts: int, each: int
+) -> int:
+    """Keys, values and samples of all tokens; activations of all of a prompt and of one of a
+    completion, and the distributions of one; `each` completions of as many prompts."""
+    stored = 8 * policy.layers * policy.key_heads * policy.head_size + 16
+    active = 4 * (10 * policy.hidden + 3 * policy.intermediate)
+    a_completion = stored * task.max_new_tokens + active + 24 * len(task.vocabulary)
+    length = task.problems(split).prompts_PT.shape[1]
+    return prompts * (length * (stored + active) + each * a_completion)
 
 
 def _update_bytes(

@@ -83,10 +83,6 @@ class Evaluator(Measuring):
         listed = [solutions for solutions in found if solutions is not None]
         self._solutions = listed if len(listed) == len(found) else None
 
-    @property
-    def exact(self) -> bool:
-        return self._solutions is not None
-
     def solve_probabilities(self, policy: Policy) -> np.ndarray | None:
         if self._solutions is None:
             return None
