@@ -292,13 +292,18 @@ STUDIES: Mapping[str, Study] = {
             seeds=(0, 1, 2),
         ),
         _by_smollm2(
-            name="smollm2-strings",
-            title="Insertions into strings, by SmolLM2",
-            stands_for="training a pretrained model, SmolLM2-135M-Instruct, on rules to apply",
+            name="smollm2-products",
+            title="Products, by SmolLM2",
+            stands_for="training a pretrained model on mathematics, with SmolLM2-135M-Instruct",
             task="reasoning-gym",
-            options={"dataset": "string_insertion", "num_train": 1000, "num_validation": 32},
+            options={
+                "dataset": "products",
+                "options": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
+                "num_train": 1000,
+                "num_validation": 32,
+            },
             dtype="bfloat16",
-            learning_rates=(1e-5, 3e-5),
+            learning_rates=(1e-5, 3e-5, 1e-4),
             seeds=(0, 1, 2),
         ),
     )

@@ -19,12 +19,18 @@ def make_policy(
     hidden: int = 16,
     layers: int = 2,
     heads: int = 2,
+    max_positions: int = 64,
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> Policy:
     """A small policy with weights large enough that every part matters."""
     config = PolicyConfig(
-        vocab_size, hidden=hidden, layers=layers, heads=heads, intermediate=24, max_positions=64
+        vocab_size,
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        intermediate=24,
+        max_positions=max_positions,
     )
     policy = Policy(config, seed=seed).to(dtype)
     generator = torch.Generator().manual_seed(seed + 1)

@@ -18,6 +18,7 @@ from pkpo.engines.embedded.sampling import (
     padding,
     sample,
     score,
+    token_logprobs,
 )
 
 from .slow_policy import (
@@ -142,6 +143,32 @@ def test_gradients_in_single_precision(seed: int):
     learner.step(*prompts, samples, weights, eos_id=EOS)
     descend_all(theirs, prompts, samples, weights, passes=1, learning_rate=0.0, entropy_coef=0.0)
     assert distance(mine, theirs) < 1e-6
+
+
+@pytest.mark.parametrize("size", [10, 200])
+def test_other_prompts_padding_reaches_no_gradient_of_long_completions(size: int):
+    mine = make_policy(max_positions=256)
+    theirs, prompts = copy.deepcopy(mine), make_prompts([3, 40])
+    completions = torch.randint(3, 11, (2, 4, size), generator=torch.Generator().manual_seed(0))
+    samples = samples_of(mine, prompts, completions)
+    advantages = torch.tensor([[0.5, -1.0, 0.25, 0.0], [0.0] * 4])
+    Learner(mine, learning_rate=0.0, max_grad_norm=1e9).step(
+        *prompts, samples, advantages, eos_id=EOS
+    )
+    descend_all(theirs, prompts, samples, advantages, passes=1, learning_rate=0.0, entropy_coef=0.0)
+    assert distance(mine, theirs) < 1e-9
+
+
+@pytest.mark.parametrize("size", [10, 200])
+def test_padding_of_one_prompt_reaches_no_log_probability(size: int):
+    policy, (prompts, lengths) = make_policy(max_positions=256), make_prompts([3, 40])
+    tokens = torch.randint(3, 11, (4, size), generator=torch.Generator().manual_seed(0))
+    owner = torch.zeros(4, dtype=torch.int64)
+    padded, cut = (
+        token_logprobs(policy, prompts[:1, :width], lengths[:1], tokens, owner, eos_id=EOS)
+        for width in (40, 3)
+    )
+    torch.testing.assert_close(padded, cut, rtol=0.0, atol=1e-10)
 
 
 class Counted:

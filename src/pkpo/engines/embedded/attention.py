@@ -174,8 +174,10 @@ class Attention(nn.Module):
     def _scores_outweigh(self, size: int, links: Links) -> bool:
         """Whether every row continues the same tokens, and scores of `size` queries to these take
         four times the memory of a copy of their keys and values for each row, or more."""
-        same = len(links) == 1 and links[0][0].keys_PHTD[self.layer].shape[0] == 1
-        return same and size * self.heads >= 8 * self.key_heads * self.size
+        if len(links) != 1 or size * self.heads < 8 * self.key_heads * self.size:
+            return False
+        begin, _ = links[0]
+        return begin.keys_PHTD[self.layer].shape[0] == 1 and begin.bias_P11T is None
 
     def attend(
         self, q_NHSD: Tensor, key: Tensor, value: Tensor, links: Links, bias: Tensor | None

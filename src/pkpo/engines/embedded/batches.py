@@ -102,7 +102,8 @@ class ScoredRows:
         self.policy, self.batch, self._device = policy, batch, prompts_PT.device
         self._eos_id, self._entropies = eos_id, entropies
         chosen_Q = batch.prompts_Q.to(self._device)
-        self._prompts_QT, self._lengths_Q = prompts_PT[chosen_Q], lengths_P[chosen_Q]
+        self._lengths_Q = lengths_P[chosen_Q]
+        self._prompts_QT = prompts_PT[chosen_Q, : int(self._lengths_Q.max())]
         own_Q = self._lengths_Q - policy.shared(self._prompts_QT, self._lengths_Q)
         self._parts = batch.parts(own_Q.cpu(), at_once=at_once, wasted=wasted)
 
