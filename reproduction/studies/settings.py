@@ -201,11 +201,11 @@ class Study:
         )
 
 
-def _by_smollm2(dtype: str = "float32", **what: Any) -> Study:
+def _by_smollm2(dtype: str = "float32", steps: int = 40, **what: Any) -> Study:
     """A study of SmolLM2-135M-Instruct, shown four solved problems in each prompt."""
     return Study(
         **what,
-        training={"steps": 40, "prompts_per_step": 8},
+        training={"steps": steps, "prompts_per_step": 8},
         model={"name": "smollm2", "shots": 4, "dtype": dtype},
         methods=tuple(m for m in PAPER_METHODS if m.label in ("k_opt=1", "k_opt=8", ANNEALED)),
         tuning_samples=16,
@@ -292,18 +292,27 @@ STUDIES: Mapping[str, Study] = {
             seeds=(0, 1, 2),
         ),
         _by_smollm2(
-            name="smollm2-products",
-            title="Products, by SmolLM2",
+            name="smollm2-arithmetic",
+            title="Sums and products, by SmolLM2",
             stands_for="training a pretrained model on mathematics, with SmolLM2-135M-Instruct",
             task="reasoning-gym",
             options={
-                "dataset": "products",
-                "options": {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2},
+                "dataset": "basic_arithmetic",
+                "options": {
+                    "min_terms": 2,
+                    "max_terms": 2,
+                    "min_digits": 1,
+                    "max_digits": 2,
+                    "operators": ["+", "*"],
+                    "allow_negation": False,
+                    "allow_parentheses": False,
+                },
                 "num_train": 1000,
-                "num_validation": 32,
+                "num_validation": 64,
             },
             dtype="bfloat16",
-            learning_rates=(1e-5, 3e-5, 1e-4),
+            steps=120,
+            learning_rates=(1e-5, 3e-5),
             seeds=(0, 1, 2),
         ),
     )
