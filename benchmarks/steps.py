@@ -31,6 +31,7 @@ from pkpo.engines.embedded.learning import Learner
 from pkpo.engines.embedded.lora import add_lora, save_adapter
 from pkpo.engines.embedded.model import Policy
 from pkpo.engines.embedded.sampling import Completions
+from pkpo.tasks.base import padded
 from pkpo.tasks.registry import build_task
 from pkpo.train.config import ModelSettings
 from pkpo.train.embedded.evaluation import draw
@@ -98,9 +99,8 @@ class Setting:
         return torch.cuda.max_memory_allocated() / 1e9
 
 
-def padded(rows: list[list[int]], fill: int) -> torch.Tensor:
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[fill] * (width - len(row))] for row in rows])
+def _rectangle(rows: list[list[int]], fill: int) -> torch.Tensor:
+    return torch.from_numpy(padded(rows, max(map(len, rows)), fill))
 
 
 def measure_ours(setting: Setting, folder: Path | None = None) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def measure_ours(setting: Setting, folder: Path | None = None) -> dict[str, Any]
     task, policy = setting.task, setting.policy()
     learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9)
     ids = setting.prompt_ids()
-    prompts = padded(ids, task.vocabulary.pad_id).to(setting.device)
+    prompts = _rectangle(ids, task.vocabulary.pad_id).to(setting.device)
     lengths = torch.tensor([len(one) for one in ids], device=setting.device)
     seconds: dict[str, list[float]] = defaultdict(list)
     flops: dict[str, float] = {}
@@ -230,7 +230,7 @@ def measure_trl(setting: Setting, objective: str, folder: Path | None = None) ->
         return call
 
     def reward(completion_ids: list[list[int]], **columns: Any) -> list[float]:
-        tokens = padded(completion_ids, pad).unflatten(0, (-1, setting.generations)).numpy()
+        tokens = _rectangle(completion_ids, pad).unflatten(0, (-1, setting.generations)).numpy()
         found = setting.rewards(tokens)
         if folder is not None:
             kept = {"tokens": torch.tensor(tokens), "rewards": torch.tensor(found)}

@@ -128,6 +128,9 @@ def condensed(study: Study, tuning: Run, reported: Run) -> tuple[dict[str, Any],
             arm: {str(seed): _rounded(at_k.values()) for seed, at_k in by_seed.items()}
             for arm, by_seed in scores.items()
         },
+        "tuning_seconds": {
+            arm.name: {str(run.seed): _seconds(run) for run in arm.runs} for arm in tuning.arms
+        },
         "warm_start": {
             str(seed): _end(reported.base[seed], reported.base[seed]) for seed in study.seeds
         },
@@ -160,7 +163,13 @@ def _run(run: ArmRun, reported: Run) -> dict[str, Any]:
             if c.split == "validation"
         ],
         "switches": [step for step, _, _ in run.metrics.switches],
+        "seconds": _seconds(run),
     }
+
+
+def _seconds(run: ArmRun) -> int:
+    """That all training steps took, by the clock, beside the study's other processes."""
+    return round(run.metrics.columns["elapsed"][-1])
 
 
 def _end(evaluation: Scores, base: Scores) -> dict[str, float]:

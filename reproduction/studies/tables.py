@@ -92,18 +92,21 @@ def one_policy_table(data: StudyData, methods: Sequence[str], title: str) -> Tab
 
 
 def candidates_table(data: StudyData, methods: Sequence[str], title: str) -> Table:
-    """Validation scores of all candidates in the tuning runs; chosen ones in bold."""
-    rows, bold = [], set()
+    """Validation scores of all candidates in the tuning runs, and where it is known how long they
+    took; chosen ones in bold."""
+    rows, bold, took = [], set(), data.record.get("tuning_seconds")
     for method in methods:
         for arm in data.record["methods"][method]:
             here, scores = len(rows), over_seeds(data.scores[arm])
             bold |= {(here, 2 + len(K_VALUES))} if data.choices[method] == arm else set()
             values = [*(scores[k] for k in K_VALUES), float(np.mean([*scores.values()]))]
-            cells = (f"{100 * value:.1f}" for value in values)
+            cells = [f"{100 * value:.1f}" for value in values]
+            if took:
+                cells.append(f"{np.mean([*took[arm].values()]) / 60:.1f}")
             rows.append((method, data.setting(arm), *cells))
     seeds = ", ".join(map(str, data.record["tuning_seeds"]))
     note = f"Validation pass@k in per cent after the last step, mean over tuning seeds {seeds}."
-    headers = ("", "candidate", *k_headers(), "mean")
+    headers = ("", "candidate", *k_headers(), "mean", *(["minutes"] if took else []))
     return Table(
         headers, tuple(rows), (f"{note} Bold: chosen.",), title, frozenset(bold), frozenset({0, 1})
     )

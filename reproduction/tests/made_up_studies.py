@@ -84,7 +84,8 @@ def arm_run(arm: ArmSettings, seed: int, made: Made) -> ArmRun:
     switched = "switch" in arm.schedule
     objectives = ("mean",) * (STEPS // 2) + ("max@8" if switched else "mean",) * (STEPS // 2)
     columns = {
-        name: np.broadcast_to(made.columns.get(name, 0.0), STEPS).astype(float) for name in FIELDS
+        name: np.broadcast_to(made.columns.get(name, 0.0), STEPS).astype(float)
+        for name in (*FIELDS, "elapsed")
     }
     checks = ((STEPS // 2, flat(0.2)), (STEPS, last))
     return ArmRun(

@@ -98,6 +98,12 @@ def test_verdicts_say_what_was_found(
     assert (verdict.reward, verdict.reason) == (reward, reason)
 
 
+def test_solutions_are_told_apart_by_their_answers(tmp_path: Path) -> None:
+    task = MathTask(written(tmp_path / "test.jsonl", GSM8K))
+    texts = "We get \\boxed{5}.", "Thus the answer is $\\boxed{5}$", "#### 5", "So 6.\n#### 6"
+    assert [task.answer("test", 0, text) for text in texts] == ["5", "5", "5", "6"]
+
+
 def test_judging_that_takes_too_long_costs_the_sample(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -218,8 +218,8 @@ class Task(ABC):
         """What a language model's completion of `question` or `messages` is worth. It never
         raises for a completion: a malformed one gets 0."""
 
-    def answer(self, text: str) -> str:
-        """What of a completion is its answer: right completions with equal ones are one solution,
+    def answer(self, split: Split, problem: int, text: str) -> str:
+        """What `judge` reads of a completion: right ones of equal answers are one solution,
         however they came to it."""
         return last_answer(text) or ""
 

@@ -184,6 +184,9 @@ class MathTask(Task):
             return found.solution
         return rf"{found.solution}\boxed{{{found.answer}}}"
 
+    def answer(self, split: Split, problem: int, text: str) -> str:
+        return find_answer(text) or ""
+
     def judge(self, split: Split, problem: int, text: str) -> Verdict:
         """See the class; the reason names both answers.
 

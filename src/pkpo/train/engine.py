@@ -59,7 +59,7 @@ class Engine(Protocol):
         ...
 
     def launched(
-        self, config: JobSettings, console: Console, *, new: bool
+        self, config: JobSettings, console: Console, *, new: bool, workers: int
     ) -> AbstractContextManager[Launch]:
         """Join the processes that this one was launched with, if any, and leave them at the end.
 
@@ -68,6 +68,7 @@ class Engine(Protocol):
             console: made quiet in all processes but the main one.
             new: the run directory has yet to be made, so that nothing must be refused later
                 that can be refused now.
+            workers: processes at a time, of engines that use such.
 
         Raises:
             InvalidInputError: settings that don't fit each other, the machine or the launch.

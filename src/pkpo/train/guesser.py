@@ -60,7 +60,7 @@ class Guesser(Measuring):
             rewards = [self._reward(place, answer) for answer in different]
             rewards_PG[problem] = np.array(rewards)[answer_G]
             right = (self._answers[a] for a, r in zip(different, rewards) if r == 1.0)
-            distinct.append(len(set(map(self.task.answer, right))))
+            distinct.append(len({self.task.answer(self.split, place, text) for text in right}))
         entropy = float(-(self._shares * np.log(self._shares)).sum())
         return Sampled(rewards_PG, entropy, float(np.mean(distinct)))
 

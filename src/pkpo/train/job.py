@@ -146,7 +146,9 @@ def start_job(
     engine = engine_of(config)
     with ExitStack() as stack:
         with refused or nullcontext():
-            launch = stack.enter_context(engine.launched(config, console, new=True))
+            launch = stack.enter_context(
+                engine.launched(config, console, new=True, workers=workers)
+            )
         run = launch.on_main(
             lambda: RunDirectory.create(
                 out or new_folder(config.task.name), config, command, packages=engine.PACKAGES
@@ -157,7 +159,8 @@ def start_job(
 
 def resume_job(run: RunDirectory[Any], console: Console, *, workers: int = 2) -> None:
     """Do what is left of a job; see `start_job`."""
-    with engine_of(run.config).launched(run.config, console, new=False) as launch:
+    engine = engine_of(run.config)
+    with engine.launched(run.config, console, new=False, workers=workers) as launch:
         _run(run, console, workers, launch)
 
 

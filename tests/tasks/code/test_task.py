@@ -40,11 +40,13 @@ def mutants(problem: CodeProblem) -> list[str]:
 
 
 @needs_sandbox
-def test_programs_are_told_apart_by_all_their_lines() -> None:
+def test_solutions_are_told_apart_by_their_programs() -> None:
+    task, name = HumanEvalTask(), HumanEvalTask().code_problems("test")[0].entry_point
     ends = "    return x + 1\n", "    x += 1\n    return x + 1\n"
-    first, second = (HumanEvalTask().answer(f"def f(x):\n{end}") for end in ends)
-    assert first != second
-    assert HumanEvalTask().answer(f"\n{first}\n\n") == first
+    first, second = (f"def {name}(x):\n{end}" for end in ends)
+    texts = first, f"Here it is.\n```python\n{first}```\nDone.", second
+    answers = [task.answer("test", 0, text) for text in texts]
+    assert answers[0] == answers[1] != answers[2]
 
 
 def test_mutants_score_below_one() -> None:

@@ -163,3 +163,25 @@ def test_parts_are_as_large_as_the_device_allows(monkeypatch: pytest.MonkeyPatch
     model = ModelSettings(name="-")
     more = devices._tuning_bytes(wide, model, gpu) - devices._tuning_bytes(wide, model, cpu)
     assert more == 10 * 2**30 - 3 * 2**29
+
+
+def test_processes_that_train_at_a_time_share_the_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    config = tuning_of(make_checkpoint(tmp_path / "model", max_positions=4000))
+    arms = [config.arms[0].model_copy(update={"name": name}) for name in "abc"]
+    config = config.model_copy(update={"arms": tuple(arms)})
+    assert config.model is not None
+    shape = devices.build_job(config, Path(config.model.name))[1]
+    one = devices._tuning_bytes(shape, config.model, torch.device("cpu"))
+    monkeypatch.setattr(devices, "_memory", lambda device: 3 * one - 1)
+    check_buildable(config, cache=tmp_path, workers=2)
+    for workers in (3, 8):
+        with pytest.raises(InvalidInputError, match=r"in each of 3 processes .*fewer --workers"):
+            check_buildable(config, cache=tmp_path, workers=workers)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(devices, "check_device", lambda name: None)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (0, 2**33))
+    wide = devices._tuning_bytes(shape, config.model, torch.device("cuda"))
+    monkeypatch.setattr(devices, "_memory", lambda device: 2 * wide)
+    check_buildable(config.model_copy(update={"device": "cuda"}), cache=tmp_path, workers=3)

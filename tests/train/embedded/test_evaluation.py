@@ -36,8 +36,8 @@ class Unlisted(GridProgramTask):
 class Alike(GridProgramTask):
     """Grid programs of which none differs from another."""
 
-    def answer(self, text: str) -> str:
-        return "any"
+    def answer(self, split: Split, problem: int, text: str) -> str:
+        return f"any {problem}"
 
 
 def made_as(kind: type[GridProgramTask], **options: Any) -> Any:

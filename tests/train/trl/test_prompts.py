@@ -109,7 +109,7 @@ def test_text_completions_score_by_their_last_answer(text_model: Path) -> None:
     completions = [[*tokenizer(text)["input_ids"], tokenizer.eos_token_id] for text in texts]
     assert prompts.score("train", [7, 7, 7], completions) == [1.0, 0.0, 0.0]
     assert prompts.show_completion(completions[0]) == texts[0]
-    assert prompts.task.answer(prompts.show_completion(completions[0])) == program
+    assert prompts.answer("train", 7, completions[0]) == program
 
 
 def test_with_shots_both_engines_ask_the_same(text_model: Path) -> None:

@@ -103,10 +103,11 @@ class PolicyConfig:
     def key_heads(self) -> int:
         return self.heads if self.kv_heads is None else self.kv_heads
 
-    @property
-    def kept_a_token(self) -> int:
-        """Numbers that a layer keeps of a token for the backward pass, but for attention's."""
-        return 18 * self.hidden + 4 * self.intermediate
+    def kept_a_token(self, attended: int) -> int:
+        """Numbers that the layers keep of a token for the backward pass, about, where its attention
+        keeps scores of so many others."""
+        a_layer = 18 * self.hidden + 4 * self.intermediate + 4 * self.heads * attended
+        return self.layers * a_layer
 
     @property
     def wide(self) -> bool:

@@ -48,9 +48,7 @@ def activation_bytes(device: torch.device) -> int:
 def _tokens_at_once(config: PolicyConfig, device: torch.device, attended: int) -> int:
     """So many that their activations take `activation_bytes` in single precision, where each
     attends to `attended` tokens."""
-    scores = 4 * config.heads * max(256, attended)
-    block = config.kept_a_token + scores
-    numbers = config.layers * block + 2 * config.vocab_size
+    numbers = config.kept_a_token(max(256, attended)) + 2 * config.vocab_size
     return max(64, activation_bytes(device) // (4 * numbers))
 
 

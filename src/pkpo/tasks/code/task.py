@@ -67,9 +67,8 @@ class CodeTask(Task):
         text = _CHAT.format(asked.prompt) if asked.beginning else asked.prompt
         return [{"role": "user", "content": text}]
 
-    def answer(self, text: str) -> str:
-        """All of it."""
-        return text.strip()
+    def answer(self, split: Split, problem: int, text: str) -> str:
+        return program_of(self.code_problems(split)[problem], text).strip()
 
     def reference(self, split: Split, problem: int) -> str | None:
         solution = self.code_problems(split)[problem].solution

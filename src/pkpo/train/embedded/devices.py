@@ -43,12 +43,15 @@ def device_of(name: str) -> str:
     return f"cuda:{worker_number() % count}" if count > 1 else name
 
 
-def check_buildable(config: TrainConfig, *, cache: Path | None = None) -> TokenTask | TextTask:
+def check_buildable(
+    config: TrainConfig, *, cache: Path | None = None, workers: int = 1
+) -> TokenTask | TextTask:
     """The job's task. Find out before a run directory is made whether it, the device and the policy
     exist, with splits that are kept apart and enough problems and memory.
 
     Args:
         cache: where pretrained models are kept; the usual folder by default.
+        workers: processes at a time that train arms.
 
     Raises:
         InvalidInputError: not so.
@@ -57,7 +60,7 @@ def check_buildable(config: TrainConfig, *, cache: Path | None = None) -> TokenT
     check_splits(task.task if isinstance(task, TextTask) else task, config.splits)
     check_device(config.device)
     check_problems(config.training.prompts_per_step, len(task.problems("train")))
-    check_room(config, task, shape)
+    check_room(config, task, shape, min(workers, len(config.arms) * len(config.seeds)))
     return task
 
 
@@ -119,11 +122,17 @@ def new_shape(task: TokenTask, config: TrainConfig) -> PolicyConfig:
     )
 
 
-def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyConfig) -> None:
+def check_room(
+    config: TrainConfig, task: TokenTask | TextTask, policy: PolicyConfig, workers: int
+) -> None:
     """
     Raises:
         InvalidInputError: samples or their update may need more memory than the device has.
     """
+    gpus = torch.cuda.device_count() if config.device == "cuda" else 1
+    sharing = -(-workers // gpus)
+    together = f" in each of {sharing} processes" if sharing > 1 else ""
+    fewer = ", or give fewer --workers" if sharing > 1 else ""
     training, evaluation = config.training, config.evaluation
     step = training.prompts_per_step * training.num_generations
     at_once = evaluated_at_a_time(config)
@@ -144,7 +153,7 @@ def check_room(config: TrainConfig, task: TokenTask | TextTask, policy: PolicyCo
             ),
         ),
     ):
-        require_memory(needed, config.device, what, remedy)
+        require_memory(sharing * needed, config.device, what + together, remedy + fewer)
 
 
 def require_memory(needed: int, device: str, what: str, remedy: str) -> None:
@@ -177,9 +186,8 @@ def _update_bytes(
 ) -> int:
     """What is kept for the backward pass where all completions differ, in single precision."""
     length = task.problems("train").prompts_PT.shape[1]
-    attended = 3 * policy.heads * (length + task.max_new_tokens)
-    of_prompts = prompts * length * policy.layers * policy.kept_a_token
-    a_token = policy.layers * (policy.kept_a_token + attended) + 4 * len(task.vocabulary)
+    a_token = policy.kept_a_token(length + task.max_new_tokens) + 4 * len(task.vocabulary)
+    of_prompts = prompts * length * policy.kept_a_token(0)
     return 4 * (of_prompts + completions * task.max_new_tokens * a_token)
 
 

@@ -35,10 +35,10 @@ IN_THIS_PROCESS = False
 
 
 @contextmanager
-def launched(config: TrainConfig, console: Console, *, new: bool) -> Iterator[Launch]:
+def launched(config: TrainConfig, console: Console, *, new: bool, workers: int) -> Iterator[Launch]:
     """Alone; see `pkpo.train.engine.Engine`."""
     if new:
-        task = check_buildable(config)
+        task = check_buildable(config, workers=workers)
         if isinstance(task, TextTask):
             for split, count in task.dropped.items():
                 say(console, f"Left out of {split} as too long for the model: {count} problems")

@@ -111,8 +111,8 @@ class Evaluator(Measuring):
                 texts += [self.task.describe_completion(row) for g in tokens_PGS for row in g]
             entropies.append(drawn.entropies_PGS.sum(-1).double().cpu().numpy())
             distinct += [
-                len({self.task.answer(self.task.describe_completion(row)) for row in group[right]})
-                for group, right in zip(tokens_PGS, rewards_PG == 1.0)
+                len({self._answer(problem, row) for row in group[right]})
+                for problem, group, right in zip(rows.tolist(), tokens_PGS, rewards_PG == 1.0)
             ]
         rewards_PG = np.concatenate(rewards)
         if self._samples_file is not None:
@@ -120,6 +120,9 @@ class Evaluator(Measuring):
         return Sampled(
             rewards_PG, float(np.concatenate(entropies).mean()), float(np.mean(distinct))
         )
+
+    def _answer(self, problem: int, tokens_S: np.ndarray) -> str:
+        return self.task.answer(self.split, problem, self.task.describe_completion(tokens_S))
 
     def _write_samples(self, path: Path, texts: list[str], rewards_PG: np.ndarray) -> None:
         prompts = [self.task.describe_prompt(self.split, p) for p in range(len(self.problems))]

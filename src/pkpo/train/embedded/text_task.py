@@ -101,8 +101,9 @@ class TextTask:
         worth = {pair: verdict.reward for pair, verdict in zip(pairs, verdicts, strict=True)}
         return np.array([[worth[pair] for pair in pairs_G] for pairs_G in pairs_PG], dtype=float)
 
-    def answer(self, text: str) -> str:
-        return self.task.answer(text)
+    def answer(self, split: Split, problem: int, text: str) -> str:
+        self.problems(split)
+        return self.task.answer(split, int(self._places[split][problem]), text)
 
     def solutions(self, split: Split, problem: int) -> None:
         """None: a text has too many spellings to list the right ones."""

@@ -40,7 +40,7 @@ make_warm_start = None
 
 
 @contextmanager
-def launched(config: TrlConfig, console: Console, *, new: bool) -> Iterator[Launch]:
+def launched(config: TrlConfig, console: Console, *, new: bool, workers: int) -> Iterator[Launch]:
     """As one of the launch's processes, of which the main one alone speaks; without
     transformers' bars for each checkpoint and its warnings of names that TRL uses. See
     `pkpo.train.engine.Engine`."""

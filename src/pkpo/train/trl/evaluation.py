@@ -21,12 +21,13 @@ from pkpo.train.trl.ranks import gathered
 
 
 class _Completion(NamedTuple):
-    """One completion of a problem; entropy in nats, summed over its tokens."""
+    """One completion of a problem; entropy in nats, summed over its tokens; the answer of a right
+    one."""
 
     problem: int
     reward: float
     entropy: float
-    answer: str
+    solution: str | None
 
 
 class _Entropies(LogitsProcessor):
@@ -67,7 +68,7 @@ class SampleEvaluator(Measuring):
     def sampled(self, policy: Any, seed: int, step: int) -> Sampled:
         """From samples of a trainer's model; the same in all processes."""
         groups = self._completions(policy, seed, step)
-        distinct = [len({one.answer for one in group if one.reward == 1.0}) for group in groups]
+        distinct = [len({one.solution for one in group} - {None}) for group in groups]
         return Sampled(
             np.array([[one.reward for one in group] for group in groups]),
             float(np.mean([one.entropy for group in groups for one in group])),
@@ -122,8 +123,15 @@ class SampleEvaluator(Measuring):
         completions = [ids[:length] for ids, length in zip(tokens_NT.tolist(), lengths_N.tolist())]
         owners = np.repeat(problems, self.settings.num_samples).tolist()
         rewards = self.prompts.score(self.split, owners, completions)
-        answers = map(self.prompts.task.answer, map(self.prompts.show_completion, completions))
-        return [_Completion(*values) for values in zip(owners, rewards, entropy_N, answers)]
+        return [
+            _Completion(
+                owner,
+                reward,
+                entropy,
+                self.prompts.answer(self.split, owner, ids) if reward == 1.0 else None,
+            )
+            for owner, reward, entropy, ids in zip(owners, rewards, entropy_N, completions)
+        ]
 
 
 @contextmanager

@@ -69,6 +69,9 @@ class TokenPrompts:
     def show_completion(self, completion: Sequence[int]) -> str:
         return self.task.describe_completion(np.asarray(completion, dtype=np.int64))
 
+    def answer(self, split: Split, problem: int, completion: Sequence[int]) -> str:
+        return self.task.answer(split, problem, self.show_completion(completion))
+
 
 class QuestionPrompts:
     """Problems in plain language, scored by `Task.judge` in worker processes: as many as the
@@ -154,11 +157,15 @@ class QuestionPrompts:
     def show_completion(self, completion: Sequence[int]) -> str:
         return self.tokenizer.decode(list(completion), skip_special_tokens=True)
 
+    def answer(self, split: Split, problem: int, completion: Sequence[int]) -> str:
+        place = self._asked(split)[problem]
+        return self.task.answer(split, place, self.show_completion(completion))
+
 
 Prompts = TokenPrompts | QuestionPrompts
 """How one task is put to one tokenizer's models. Completions are token ids up to the end token,
 which is among them where the model drew it; `show_prompt` and `show_completion` give text for
-people."""
+people, and `answer` is that of the task."""
 
 
 def speaks_task(tokenizer: Any, task: TokenTask) -> bool:
