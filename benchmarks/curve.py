@@ -140,9 +140,11 @@ def read(folder: Path, arms: Mapping[str, str], seeds: range) -> Curves:
     return found
 
 
-def with_error(values_S: np.ndarray) -> tuple[float, float]:
-    """Mean over seeds, and its standard error."""
-    return float(values_S.mean()), float(values_S.std(ddof=1) / len(values_S) ** 0.5)
+def over_seeds(values_S: np.ndarray) -> str:
+    """Mean and its standard error; of two or three seeds, which tell no error, each value."""
+    if len(values_S) < 4:
+        return " / ".join(f"{value:.1f}" for value in values_S)
+    return f"{values_S.mean():.1f} ± {values_S.std(ddof=1) / len(values_S) ** 0.5:.1f}"
 
 
 def table(arms: Mapping[str, str], curves: Curves) -> Table:
@@ -154,8 +156,7 @@ def table(arms: Mapping[str, str], curves: Curves) -> Table:
             part = slice(start, start + WINDOW)
             end = min(start + WINDOW, own.shape[1])
             columns = (own[:, part], theirs[:, part], theirs[:, part] - own[:, part])
-            told = (with_error(100 * each.mean(axis=1)) for each in columns)
-            cells = (f"{mean:.1f} ± {error:.1f}" for mean, error in told)
+            cells = (over_seeds(100 * each.mean(axis=1)) for each in columns)
             rows.append((arm, measure, f"{start + 1}-{end}", *cells))
     head = ("trained for", "% of samples", "steps", *ENGINES, "TRL less embedded")
     return Table(head, tuple(rows), words=frozenset({0, 1, 2}))
@@ -175,13 +176,20 @@ def draw(arms: Mapping[str, str], curves: Curves, path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def page(arms: Mapping[str, str], curves: Curves, given: str, picture: str) -> str:
+def page(what: Comparison, curves: Curves, given: str, picture: str) -> str:
     seeds, steps = next(iter(curves.values()))["TRL"].shape
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "transformers", "trl"))
+    task, training = what.given["task"], what.given["training"]
     return (
-        f"# {steps} steps of both engines\n\n{seeds} seeds, each engine on samples of its own; ± "
-        f"is the standard error over seeds. pkpo {pkpo.__version__}, {versions}.\nCommand: "
-        f"`python -m benchmarks.curve {given}`\n\n{table(arms, curves).to_markdown()}\n\n"
+        f"# {steps} steps of both engines\n\n"
+        f"{what.theirs.get('model', 'A policy of one layer')} on "
+        f"{task['options'].get('dataset', task['name'])}, {training['prompts_per_step']} prompts x "
+        f"{training['num_generations']} completions a step, AdamW at "
+        f"{what.given['arms'][0]['learning_rate']:g} without clipping. {seeds} seeds, each engine "
+        f"on samples of its own; "
+        f"{'each value' if seeds < 4 else '± is the standard error over seeds'}. "
+        f"pkpo {pkpo.__version__}, {versions}.\nCommand: "
+        f"`python -m benchmarks.curve {given}`\n\n{table(what.arms, curves).to_markdown()}\n\n"
         f"![Thin lines are seeds, thick ones their mean]({picture})\n"
     )
 
@@ -206,7 +214,7 @@ def main() -> None:
     if flags.out:
         picture = flags.out.with_suffix(".png")
         draw(what.arms, curves, picture)
-        flags.out.write_text(page(what.arms, curves, " ".join(sys.argv[1:]), picture.name))
+        flags.out.write_text(page(what, curves, " ".join(sys.argv[1:]), picture.name))
 
 
 if __name__ == "__main__":

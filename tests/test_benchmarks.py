@@ -90,16 +90,22 @@ def test_the_page_of_a_gpu(
 def test_curves_of_both_engines(tmp_path: Path) -> None:
     """Both take the settings, and the table has the means and errors of the curves."""
     for model in (None, "folder"):
-        what = curve.comparison(20, range(2), model)
+        what = curve.comparison(20, range(4), model)
         TrainConfig.model_validate({**what.given, **what.own})
         TrlConfig.model_validate({**what.given, "model": "folder", **what.theirs})
-        own = np.repeat([[0.1, 0.2], [0.3, 0.4]], 10, axis=1)
+        own = np.repeat([[0.1, 0.2], [0.3, 0.4]] * 2, 10, axis=1)
         curves = {arm: {"embedded": own, "TRL": own + 0.05} for arm in what.arms}
         arm, measure = next(iter(what.arms.items()))
         assert curve.table(what.arms, curves).rows[:2] == (
-            (arm, measure, "1-10", "20.0 ± 10.0", "25.0 ± 10.0", "5.0 ± 0.0"),
-            (arm, measure, "11-20", "30.0 ± 10.0", "35.0 ± 10.0", "5.0 ± 0.0"),
+            (arm, measure, "1-10", "20.0 ± 5.8", "25.0 ± 5.8", "5.0 ± 0.0"),
+            (arm, measure, "11-20", "30.0 ± 5.8", "35.0 ± 5.8", "5.0 ± 0.0"),
         )
         curve.draw(what.arms, curves, tmp_path / "curve.png")
         assert (tmp_path / "curve.png").stat().st_size > 1000
-        assert "curve --seeds 2" in curve.page(what.arms, curves, "--seeds 2", "curve.png")
+        assert "curve --seeds 4" in curve.page(what, curves, "--seeds 4", "curve.png")
+        few = {arm: {name: x[:2] for name, x in one.items()} for arm, one in curves.items()}
+        assert curve.table(what.arms, few).rows[0][3:] == (
+            "10.0 / 30.0",
+            "15.0 / 35.0",
+            "5.0 / 5.0",
+        )
