@@ -2,7 +2,7 @@
 
     python -m benchmarks.pretrained [--model smollm2] [--lora-rank 16] [--out FILE]
 
-8 number sequences to go on with, three solved ones before each (about 150 tokens), 16 completions
+8 number sequences to go on with, three solved ones before each (132 to 148 tokens), 16 completions
 of up to 12 tokens. One thread and float32; times are CPU seconds, since others use the machine.
 TRL's trainer generates its 128 rows at once and trains on 16 at a time (all at once takes 40 GB),
 without gradient checkpointing. What it does is the same whatever the advantages are, so it takes
@@ -91,12 +91,13 @@ def page(setting: Setting, measured: dict[str, dict[str, Any]], large: dict[str,
     names = ["torch", "transformers", "trl", *["peft"] * bool(setting.lora_rank)]
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     adapters = f", adapters of rank {setting.lora_rank}" if setting.lora_rank else ""
+    sizes = [len(ids) for ids in setting.prompt_ids()]
     option, file = "", "benchmarks/pretrained.md"
     if setting.lora_rank:
         option, file = f" --lora-rank {setting.lora_rank}", "benchmarks/pretrained_lora.md"
     return (
-        f"# A step of SmolLM2 against TRL\n\nSamples per CPU second, {setting.prompts} prompts x "
-        f"{setting.generations} completions of up to {setting.max_new_tokens} tokens, one thread, "
+        f"# A step of SmolLM2 against TRL\n\nSamples per CPU second, {setting.prompts} prompts of "
+        f"{min(sizes)} to {max(sizes)} tokens x {setting.generations} completions of up to {setting.max_new_tokens} tokens, one thread, "
         f"float32{adapters}; {machine()}; pkpo {pkpo.__version__}, {versions}, "
         f'Python {platform.python_version()}. "Rows" are completions with a gradient in a step.\n'
         f"Command: `python -m benchmarks.pretrained{option} --out {file}`\n\n"

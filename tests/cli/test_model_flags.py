@@ -18,8 +18,8 @@ def test_a_pretrained_model_has_settings_of_its_own():
     assert config.model is not None
     assert (config.model.name, config.model.dtype, config.model.shots) == ("smollm2", "bfloat16", 4)
     training = config.training
-    assert (training.steps, training.prompts_per_step, training.num_generations) == (40, 8, 16)
-    assert {arm.learning_rate for arm in config.arms} == {1e-5}
+    assert (training.steps, training.prompts_per_step, training.num_generations) == (60, 8, 16)
+    assert {arm.learning_rate for arm in config.arms} == {3e-5}
     assert [arm.name for arm in config.arms] == ["k=1", "k=2", "k=8", "8→1"]
     assert config.evaluation.num_samples == 16
 

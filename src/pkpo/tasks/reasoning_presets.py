@@ -1,5 +1,6 @@
 """How problems and answers of reasoning-gym's datasets are spelt for a model.
 
+- basic_arithmetic: as it is, with two numbers of one or two digits to add or to multiply.
 - countdown: "4 7 25=36" is answered by "4+7+25". Numbers are sorted in the prompt.
 - graph_color: "4:01 03 23" lists the edges of four vertices and is answered by one color a
   vertex, "1212", which reaches the verifier as the JSON map that it expects.
@@ -88,6 +89,10 @@ PLAIN = ReasoningGymPreset()
 """Of a dataset without a preset: its question, and the text that `score_answer` takes."""
 
 REASONING_GYM_PRESETS: Mapping[str, ReasoningGymPreset] = {
+    "basic_arithmetic": ReasoningGymPreset(
+        {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 2, "operators": ["+", "*"]}
+        | {"allow_negation": False, "allow_parentheses": False}
+    ),
     "countdown": ReasoningGymPreset(
         {"min_numbers": 3, "max_numbers": 3, "max_value": 20, "min_target": 1, "max_target": 99},
         alphabet="0123456789+-*/()= ",

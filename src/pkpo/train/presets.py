@@ -78,7 +78,7 @@ def preset(task: str) -> Preset:
     return _PRESETS.get(task, _PRESETS["grid-programs"])
 
 
-_FULL_RATE, _LORA_RATE = 1e-5, 1e-4
+_FULL_RATE, _LORA_RATE = 3e-5, 1e-4
 
 
 def pretrained_preset(task: str, *, lora: bool) -> Preset:
@@ -91,12 +91,12 @@ def pretrained_preset(task: str, *, lora: bool) -> Preset:
     rate = _LORA_RATE if lora else _FULL_RATE
     return Preset(
         dict.fromkeys(_LEARNING_RATES, rate),
-        training={"steps": 40, "prompts_per_step": 8, "num_generations": 16},
-        options={"dataset": "needle_haystack"} if task == "reasoning-gym" else {},
+        training={"steps": 60, "prompts_per_step": 8, "num_generations": 16},
+        options={"dataset": "basic_arithmetic"} if task == "reasoning-gym" else {},
         default_learning_rate=rate,
-        evaluation={"k_values": (1, 2, 4, 8, 16), "num_samples": 16, "every": 10},
+        evaluation={"k_values": (1, 2, 4, 8, 16), "num_samples": 16, "every": 20},
         model={"shots": 4},
-        intervals={"checkpoint_every": 10, "completions_every": 10},
+        intervals={"checkpoint_every": 20, "completions_every": 20},
     )
 
 
