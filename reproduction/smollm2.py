@@ -30,7 +30,7 @@ from reproduction.studies.settings import K_VALUES
 from reproduction.studies.tables import candidates_table, one_policy_table
 from reproduction.topics import Context
 
-STUDIES = ("smollm2-needles", "smollm2-functions")
+STUDIES = ("smollm2-functions", "smollm2-arithmetic", "smollm2-needles")
 BASELINES = {"k_opt=1": WARM_START, "k_opt=8": "k_opt=1", "8→1": "k_opt=1"}
 COMPARED_AT = (1, 4, 16)
 _NOTES: tuple[str, ...] = (

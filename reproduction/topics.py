@@ -70,7 +70,7 @@ TOPICS: tuple[Topic, ...] = (
         "A pretrained language model",
         "Tables 1-4, in small",
         "smollm2",
-        ("smollm2-needles", "smollm2-functions"),
+        ("smollm2-functions", "smollm2-arithmetic", "smollm2-needles"),
     ),
     Topic("figure3", "Annealing k", "Fig. 3, Sec. 5.2.3", "figure3", ("programs", "countdown")),
     Topic("figure6", "Solve rate and entropy", "Fig. 6, Sec. 5.2.1", "figure6", ("programs",)),
