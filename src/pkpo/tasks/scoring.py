@@ -155,7 +155,9 @@ def create_dataset(name: str, settings: Mapping[str, Any]) -> Any:
             answer or take for ever over one, or the version is one whose verifiers were
             not read.
     """
-    with needing("the task reasoning-gym", "reasoning-gym"):
+    with needing("the task reasoning-gym", "reasoning-gym"), warnings.catch_warnings():
+        # Of cellpylib's source, where it is compiled first.
+        warnings.simplefilter("ignore", SyntaxWarning)
         import reasoning_gym
         from reasoning_gym.factory import DATASETS
     installed, read = importlib.metadata.version("reasoning-gym"), _VERIFIERS["version"]
