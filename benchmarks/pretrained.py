@@ -97,7 +97,8 @@ def page(setting: Setting, measured: dict[str, dict[str, Any]], large: dict[str,
         option, file = f" --lora-rank {setting.lora_rank}", "benchmarks/pretrained_lora.md"
     return (
         f"# A step of SmolLM2 against TRL\n\nSamples per CPU second, {setting.prompts} prompts of "
-        f"{min(sizes)} to {max(sizes)} tokens x {setting.generations} completions of up to {setting.max_new_tokens} tokens, one thread, "
+        f"{min(sizes)} to {max(sizes)} tokens x {setting.generations} completions of up to "
+        f"{setting.max_new_tokens} tokens, one thread, "
         f"float32{adapters}; {machine()}; pkpo {pkpo.__version__}, {versions}, "
         f'Python {platform.python_version()}. "Rows" are completions with a gradient in a step.\n'
         f"Command: `python -m benchmarks.pretrained{option} --out {file}`\n\n"
