@@ -187,7 +187,7 @@ def page(what: Comparison, curves: Curves, given: str, picture: str) -> str:
         f"{training['num_generations']} completions a step, AdamW at "
         f"{what.given['arms'][0]['learning_rate']:g} without clipping. {seeds} seeds, each engine "
         f"on samples of its own; "
-        f"{'each value' if seeds < 4 else '± is the standard error over seeds'}. "
+        f"{'each is shown' if seeds < 4 else '± is the standard error over seeds'}. "
         f"pkpo {pkpo.__version__}, {versions}.\nCommand: "
         f"`python -m benchmarks.curve {given}`\n\n{table(what.arms, curves).to_markdown()}\n\n"
         f"![Thin lines are seeds, thick ones their mean]({picture})\n"
