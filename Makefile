@@ -21,7 +21,7 @@ help:
 	@echo "make benchmark  time the transform against its peers"
 	@echo "make results    tune learning rates, then the main job over five seeds (about half an hour)"
 	@echo "make reproduce  the papers' figures, tables and claims again, from the studies' data in results/reproduction"
-	@echo "make smollm2    fetch SmolLM2-135M-Instruct, train it for k = 1, 8 and 8→1, and draw pass@k before and after"
+	@echo "make smollm2    fetch SmolLM2-135M-Instruct, train it for k = 1, 2, 8 and 8→1, and draw pass@k before and after"
 	@echo "make humaneval  pass@k of SmolLM2 on HumanEval, 16 samples a problem (an hour or two; ARGS=\"--model FOLDER\" for another model)"
 	@echo "make coverage   how often the intervals of evaluations hold, by simulation (half an hour)"
 

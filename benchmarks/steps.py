@@ -99,8 +99,8 @@ class Setting:
         return torch.cuda.max_memory_allocated() / 1e9
 
 
-def _rectangle(rows: list[list[int]], fill: int) -> torch.Tensor:
-    return torch.from_numpy(padded(rows, max(map(len, rows)), fill))
+def _rectangle(rows: list[list[int]], fill: int) -> np.ndarray:
+    return padded(rows, max(map(len, rows)), fill)
 
 
 def measure_ours(setting: Setting, folder: Path | None = None) -> dict[str, Any]:
@@ -113,7 +113,7 @@ def measure_ours(setting: Setting, folder: Path | None = None) -> dict[str, Any]
     task, policy = setting.task, setting.policy()
     learner = Learner(policy, learning_rate=0.0, max_grad_norm=1e9)
     ids = setting.prompt_ids()
-    prompts = _rectangle(ids, task.vocabulary.pad_id).to(setting.device)
+    prompts = torch.as_tensor(_rectangle(ids, task.vocabulary.pad_id), device=setting.device)
     lengths = torch.tensor([len(one) for one in ids], device=setting.device)
     seconds: dict[str, list[float]] = defaultdict(list)
     flops: dict[str, float] = {}
@@ -230,7 +230,8 @@ def measure_trl(setting: Setting, objective: str, folder: Path | None = None) ->
         return call
 
     def reward(completion_ids: list[list[int]], **columns: Any) -> list[float]:
-        tokens = _rectangle(completion_ids, pad).unflatten(0, (-1, setting.generations)).numpy()
+        rows = _rectangle(completion_ids, pad)
+        tokens = rows.reshape(-1, setting.generations, rows.shape[1])
         found = setting.rewards(tokens)
         if folder is not None:
             kept = {"tokens": torch.tensor(tokens), "rewards": torch.tensor(found)}

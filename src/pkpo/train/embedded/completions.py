@@ -49,6 +49,8 @@ class Sampler:
         device: str,
         cache: Path,
     ) -> None:
+        if num_samples < 1:
+            raise InvalidInputError(f"{num_samples=} must be positive")
         task.require_split(split)
         check_device(device)
         checkpoint = find_checkpoint(settings.name, cache)
